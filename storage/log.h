@@ -1,0 +1,155 @@
+/* storage/log.h: the log of one partition, and the store that all logs of a shard share.
+ *
+ * Owner: one shard; every call runs on its thread.  Storage returns errors and never answers
+ * clients.  A log's states: opening -> writable <-> read-only (after a failed write or flush, until
+ * verified) -> closing.  Formats: storage/README.md. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/list.h"
+#include "base/uuid.h"
+#include "storage/batch.h"
+#include "storage/io.h"
+
+struct clock;
+struct store; /* per shard: buffers, commit stream, read cache */
+struct log;
+
+struct store_options {
+	const char *directory;     /* <data>/topics; must exist */
+	size_t buffer_bytes_max;   /* tail and read buffers of this shard together */
+	bool direct_io;            /* try O_DIRECT (fall back where the file system refuses) */
+};
+
+/* The region that the backend should register (io_options.region ...) is made first, because the
+ * backend needs it: store_region_new maps it lazily. */
+struct store_region;
+int store_region_new(struct store_region **ret, size_t bytes_max);
+void store_region_free(struct store_region *region);
+void store_region_options(const struct store_region *region, struct io_options *ret_options);
+
+int store_new(struct store **ret, const struct store_options *options, struct store_region *region,
+	      struct io_backend *backend, const struct clock *clock);
+void store_free(struct store *store); /* all logs closed; null is fine */
+/* Once a loop turn, after requests were handled: submits writes and the next flush. */
+void store_submit(struct store *store);
+/* Retention, segment preparation, time-outs of failed logs; cheap; every second or so. */
+void store_housekeep(struct store *store);
+
+struct store_stats {
+	uint64_t appends, append_bytes, writes, write_bytes, flushes, reads, read_bytes;
+	uint64_t tail_hits, read_cache_hits, buffer_bytes, failures, segments_deleted;
+};
+const struct store_stats *store_stats(const struct store *store);
+
+struct log_identity {
+	struct uuid topic_id;
+	int32_t partition;
+	int32_t leader_epoch; /* of this run of the broker; never lower than an earlier run's */
+};
+
+struct log_config { /* Kafka's topic configs of the same names */
+	int64_t retention_ms;    /* -1: for ever */
+	int64_t retention_bytes; /* -1: no limit */
+	uint64_t segment_bytes;
+	int64_t segment_ms;
+	bool delete_enabled; /* cleanup.policy has delete */
+	bool read_unflushed; /* let readers see what is not yet durable */
+};
+
+/* Opens or creates <directory>/<topic id hex>/<partition>/, recovering it: verifies batches after
+ * the last checkpoint, cuts a torn tail, rebuilds indexes.  Blocks (io_wait): before the shard
+ * serves, or for a new partition, where nothing is read.  -ERR_CORRUPT: damage before the tail (moved to
+ * quarantine, *why says it), -ERR_FORMAT, -errno. */
+int log_open(struct log **ret, struct store *store, const struct log_identity *identity,
+	     const struct log_config *config, char *why, size_t why_bytes);
+void log_set_config(struct log *log, const struct log_config *config);
+/* Fails waiters with -ERR_CLOSING, writes checkpoint (clean shutdown marker) and indexes;
+ * then `closed(context)` runs and the log is gone.  `remove`: deletes the files too. */
+void log_close(struct log *log, bool remove, void (*closed)(void *context), void *context);
+
+/* ---- append ---- */
+enum log_ack {
+	ACK_SUBMITTED, /* acks=1 (and 0): accepted and handed to the disk */
+	ACK_DURABLE,   /* acks=all: flushed */
+};
+
+struct log_append {
+	struct list waiting; /* the log's */
+	int64_t end_offset;  /* the log's */
+	enum log_ack ack;
+	int64_t base_offset;
+	/* Runs once, later, after log_append returned 0: 0 or -ERR_STORAGE/-ERR_CLOSING. */
+	void (*done)(struct log_append *append, int rc);
+};
+
+/* Appends one validated batch: assigns offsets, copies `data` once; `data` is free on return.
+ * 0: accepted, base_offset is set, `done` will run.  -ERR_STORAGE, -ERR_CLOSING, -ERR_BATCH_OVER_SEGMENT,
+ * -ENOBUFS (buffers full until writes drain: the caller waits and tries again): nothing happened
+ * and `done` will not run.  `append_time_ms` >= 0 stamps the batch with LogAppendTime. */
+int log_append(struct log *log, const void *data, const struct batch *batch, int64_t append_time_ms,
+	       enum log_ack ack, struct log_append *append);
+
+/* ---- positions ---- */
+int64_t log_start_offset(const struct log *log);
+int64_t log_end_offset(const struct log *log);      /* next offset to be assigned */
+int64_t log_high_watermark(const struct log *log);  /* what readers may see; see read_unflushed */
+int32_t log_leader_epoch(const struct log *log);
+uint64_t log_bytes(const struct log *log);
+/* Largest epoch <= `epoch` and the offset where it ends; -1/-1 when none. */
+void log_epoch_end(const struct log *log, int32_t epoch, int32_t *ret_epoch, int64_t *ret_end);
+
+/* ---- read ---- */
+enum { LOG_READ_VECTORS = 64 };
+
+struct log_read {
+	int64_t offset;    /* in: first offset wanted */
+	size_t bytes_max;  /* in */
+	bool oversize_first; /* in: give the first batch even if larger than bytes_max */
+	/* Runs exactly once, also when the data is at hand (then from inside log_read).  rc: 0
+	 * (maybe 0 bytes), -ERR_OFFSET_RANGE, -ERR_CORRUPT, -ERR_STORAGE, -ERR_CLOSING. */
+	void (*done)(struct log_read *read, int rc);
+	/* out: whole batches, the first containing `offset`, none at or above the high watermark;
+	 * the bytes stay valid until log_read_release. */
+	struct iovec vectors[LOG_READ_VECTORS];
+	unsigned vector_count;
+	size_t bytes;
+	/* the log's */
+	struct buffer *held[LOG_READ_VECTORS];
+	struct list link;
+	void *state;
+};
+void log_read(struct log *log, struct log_read *read);
+void log_read_release(struct store *store, struct log_read *read); /* after done; twice is fine */
+
+/* One-shot: `changed` runs when the high watermark rises or the log closes or fails. */
+struct log_watch {
+	struct list link;
+	void (*changed)(struct log_watch *watch);
+};
+void log_watch(struct log *log, struct log_watch *watch);
+void log_unwatch(struct log_watch *watch); /* harmless when it is not watching */
+
+/* ---- find by time ---- */
+struct log_find {
+	int64_t timestamp_ms; /* in: >= 0 first record at or after it; -3: the record with the largest timestamp */
+	void (*done)(struct log_find *find, int rc); /* as log_read's */
+	int64_t offset;       /* out: -1 none */
+	int64_t found_ms;     /* out: -1 none */
+	int32_t leader_epoch; /* out */
+	struct log_read read; /* the log's */
+	struct log *log;
+};
+void log_find(struct log *log, struct log_find *find);
+
+/* ---- delete records ---- */
+struct log_trim {
+	int64_t offset; /* in: the new log start; -1: the high watermark */
+	void (*done)(struct log_trim *trim, int rc); /* durable; -ERR_OFFSET_RANGE above the high watermark */
+	int64_t start_offset; /* out */
+	struct list link;
+};
+void log_trim(struct log *log, struct log_trim *trim);
