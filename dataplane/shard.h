@@ -1,0 +1,85 @@
+/* dataplane/shard.h: one polled core and all it owns: its io backend, store, connections and
+ * partitions.  The control plane starts and stops it and talks to it by messages. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "dataplane/message.h"
+#include "dataplane/topics.h"
+
+struct clock;
+struct kafka_api;
+struct shard;
+
+/* A request that the control plane answers (CreateTopics, ...).  The shard sends it with
+ * `message.handle` set to shard_options.control_request; the control plane fills `response` (from
+ * `arena`; default-initialised by the shard), then sends `message` back to `shard_index` with
+ * message.handle = answered.  Everything in it belongs to the receiver of the message. */
+struct control_request {
+	struct message message;
+	void (*answered)(struct message *message, void *shard);
+	unsigned shard_index;
+	const struct kafka_api *api;
+	int16_t version;
+	const void *request; /* struct kafka_<api>_request */
+	void *response;      /* struct kafka_<api>_response */
+	struct arena *arena;
+};
+
+/* Control plane -> shard: make `topics` current.  The shard opens what it owns and is new, applies
+ * configs, closes and deletes what is gone, and sends it back with handle = published when nothing
+ * refers to the former picture any more and every new partition answers.  rc: 0, or the first
+ * partition that could not be opened, described in `why`. */
+struct shard_publish {
+	struct message message;
+	void (*published)(struct message *message, void *control);
+	const struct topics *topics;
+	unsigned shard_index;
+	int rc;
+	char why[256];
+};
+
+/* Control plane -> shard: finish what is under way for up to `drain_ms`, close connections and
+ * logs, send it back with handle = stopped, end the thread. */
+struct shard_stop {
+	struct message message;
+	void (*stopped)(struct message *message, void *control);
+	uint32_t drain_ms;
+};
+
+struct shard_options {
+	unsigned index;
+	unsigned shard_count;
+	int cpu; /* -1: not pinned */
+	bool sync_io;
+	bool busy_poll;
+	const char *topics_directory; /* <data>/topics, exists */
+	int listener;                 /* bound, listening, SO_REUSEPORT; the shard's from now on */
+	size_t buffer_bytes_max;      /* tail and read buffers of this shard */
+	size_t request_bytes_max;     /* socket.request.max.bytes */
+	size_t inflight_bytes_max;    /* of all requests being handled or read by this shard */
+	unsigned connections_max;     /* of this shard */
+	unsigned pipeline_max;        /* requests under way on one connection */
+	uint32_t idle_ms_max;         /* connections.max.idle.ms; 0: never */
+	size_t decompressed_bytes_max;
+	const struct clock *clock;
+	/* Set as message.handle of a control_request; runs on the control plane. */
+	void (*control_request)(struct message *message, void *control);
+};
+
+struct shard_counters {
+#define COUNTER(name, help) uint64_t name;
+#include "dataplane/counters.def"
+#undef COUNTER
+};
+
+/* Starts the thread; the mesh must have its place.  Fails before the thread runs: -errno.  The
+ * options are copied; strings live as long as the shard. */
+int shard_start(struct shard **ret, struct mesh *mesh, const struct shard_options *options);
+/* After `stopped` came back: joins the thread and frees. */
+void shard_join(struct shard *shard);
+/* Written by the shard with relaxed stores; any thread may read. */
+const struct shard_counters *shard_counters(const struct shard *shard);
+const char *shard_backend_name(const struct shard *shard); /* "uring" or "sync" */
