@@ -1,0 +1,154 @@
+/* Requests are pooled with their arenas: a request whose memory fits its arena's first block costs
+ * no allocation.  A request is charged for its frame; the shard stops reading when too much is
+ * held (conn.c). */
+#include "dataplane/request.h"
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/errors.h"
+#include "base/log.h"
+#include "dataplane/handlers/handlers.h"
+#include "dataplane/shard_internal.h"
+#include "dataplane/tcp/conn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	ARENA_BYTES_MAX = 32 << 20, /* decoded form and response of one request */
+	FREE_REQUESTS_MAX = 1024,
+};
+
+static struct request *request_new(struct shard *shard)
+{
+	struct list *node = list_pop_front(&shard->free_requests);
+
+	if (node) {
+		shard->free_request_count--;
+		struct request *request = container_of(node, struct request, link);
+		struct arena arena = request->arena;
+		*request = (struct request){.arena = arena};
+		return request;
+	}
+	struct request *request = calloc(1, sizeof(*request));
+	if (request)
+		arena_init(&request->arena, ARENA_BYTES_MAX);
+	return request;
+}
+
+void request_free(struct request *request)
+{
+	struct shard *shard = request->shard;
+
+	shard->inflight_bytes -= request->charged_bytes;
+	shard->requests_live--;
+	frame_give(&shard->frames, request->frame, request->frame_capacity);
+	if (shard->free_request_count >= FREE_REQUESTS_MAX) {
+		arena_fini(&request->arena);
+		free(request);
+	} else {
+		arena_reset(&request->arena);
+		list_push_front(&shard->free_requests, &request->link);
+		shard->free_request_count++;
+	}
+}
+
+void request_pool_fini(struct shard *shard)
+{
+	struct list *node;
+
+	while ((node = list_pop_front(&shard->free_requests))) {
+		struct request *request = container_of(node, struct request, link);
+		arena_fini(&request->arena);
+		free(request);
+	}
+	shard->free_request_count = 0;
+}
+
+void request_released(struct request *request)
+{
+	if (request->release)
+		request->release(request);
+	else
+		request_free(request);
+}
+
+static int decode(struct request *request, const void *frame, size_t length)
+{
+	int rc = kafka_decode_request(frame, length, &request->arena, &request->header,
+				      &request->api, &request->message);
+
+	if (rc == -ERR_VERSION && request->header.api_key == KAFKA_API_VERSIONS) {
+		request->api = kafka_api_find(KAFKA_API_VERSIONS);
+		request->message = NULL; /* its handler answers UNSUPPORTED_VERSION */
+		rc = 0;
+	}
+	if (rc == -ERR_VERSION)
+		log_info("request", "not served key=%d version=%d peer=%s",
+			 request->header.api_key, request->header.api_version,
+			 conn_peer(request->conn));
+	if (rc < 0)
+		return rc;
+	request->response = request_calloc(request, 1, request->api->response_size);
+	if (!request->response)
+		return -ENOMEM;
+	request->api->init_response(request->response);
+	return 0;
+}
+
+int request_start(struct shard *shard, struct conn *conn, void *frame, size_t length, size_t capacity)
+{
+	struct request *request = request_new(shard);
+	int rc;
+
+	if (!request)
+		return -ENOMEM;
+	request->shard = shard;
+	request->conn = conn;
+	shard->requests_live++;
+	const void *bytes = frame;
+	if (!capacity)
+		bytes = arena_strndup(&request->arena, frame, length);
+	rc = bytes ? decode(request, bytes, length) : -ENOMEM;
+	request->charged_bytes = request->arena.held;
+	shard->inflight_bytes += request->charged_bytes;
+	if (rc < 0) {
+		request_free(request);
+		return rc;
+	}
+	if (capacity) {
+		request->frame = frame;
+		request->frame_capacity = capacity;
+		request->charged_bytes += capacity; /* charged by the connection already */
+	}
+	list_push_back(conn_requests(conn), &request->link);
+	shard_count(shard, requests, 1);
+	handle_request(request);
+	return 0;
+}
+
+void request_answer(struct request *request)
+{
+	check(!request->answered);
+	if (!request->silent && !request->closing) {
+		int16_t version = request->message ? request->header.api_version : 0;
+		int rc = kafka_encode_response(request->api, version, request->header.correlation_id,
+					       request->response, &request->arena, &request->writer);
+		if (rc < 0) {
+			log_warn("request", "answer too large api=%s peer=%s", request->api->name,
+				 conn_peer(request->conn));
+			request->closing = true;
+		}
+	}
+	request->answered = true;
+	conn_pump(request->conn);
+}
+
+void request_fail(struct request *request, const char *why)
+{
+	log_info("request", "failed api=%s peer=%s reason=\"%s\"", request->api->name,
+		 conn_peer(request->conn), why);
+	request->closing = true;
+	request_answer(request);
+}

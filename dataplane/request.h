@@ -1,0 +1,59 @@
+/* dataplane/request.h: one Kafka request from decode to the end of its response.
+ *
+ * Phases: decoded -> handling (maybe on several threads, by messages) -> answered -> sent -> freed.
+ * Owner: the shard of its connection, except for what a message has handed over.  Memory of the
+ * request and its response is its arena, gone when the request is freed. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/list.h"
+#include "kafka_messages.h"
+#include "dataplane/kafka/wire.h"
+
+struct conn;
+struct shard;
+
+struct request {
+	struct list link; /* in its connection, in order of arrival; or in shard.free_requests */
+	struct shard *shard;
+	struct conn *conn;
+	struct arena arena;
+	void *frame; /* null: the frame lies in the arena */
+	size_t frame_capacity;
+	size_t charged_bytes; /* of shard.inflight_bytes */
+	struct kafka_request_header header;
+	const struct kafka_api *api;
+	void *message;  /* struct kafka_<api>_request */
+	void *response; /* struct kafka_<api>_response, default-initialised */
+	void *state;    /* the handler's */
+	struct wire_writer writer;
+	bool answered;
+	bool silent;  /* acks=0: nothing is sent */
+	bool closing; /* close the connection once this one's turn has come */
+	/* Optional.  The connection is gone or the broker stops: answer soon. */
+	void (*cancel)(struct request *request);
+	/* Optional.  The response was sent (or dropped): let go of what it referred to, then call
+	 * request_free, at once or later.  Without it the request is freed right away. */
+	void (*release)(struct request *request);
+};
+
+/* Decodes `frame` (without its size) and starts the handler.  Takes over `frame` when `capacity`
+ * is not 0; else it is copied.  -ERR_BAD_REQUEST, -ERR_VERSION, -ENOMEM: nothing can be answered, close
+ * the connection; `frame` stays the caller's. */
+int request_start(struct shard *shard, struct conn *conn, void *frame, size_t length, size_t capacity);
+/* The handler is done: encodes `response` and passes it to the connection. */
+void request_answer(struct request *request);
+/* No answer; the connection is closed when the requests before it are answered. */
+void request_fail(struct request *request, const char *why);
+void request_released(struct request *request); /* the connection's: calls release or frees */
+void request_free(struct request *request);
+void request_pool_fini(struct shard *shard);
+
+/* Zeroed memory of the request; fails the request's handler with null when its limit is reached. */
+static inline void *request_calloc(struct request *request, size_t count, size_t size)
+{
+	return arena_calloc(&request->arena, count, size);
+}

@@ -1,0 +1,247 @@
+/* The shard's loop.  One turn:
+ *
+ *     io_turn          completions: bytes from clients become requests, requests become appends;
+ *                      written and flushed data becomes answers
+ *     timers           long polls that ran out, housekeeping
+ *     mesh_receive     parts of other shards' requests, answers to ours, the control plane's word
+ *     fetches, appends those that waited for something that has now happened
+ *     store_submit     what was appended in this turn goes to the disk as one batch
+ *     mesh_flush       messages leave, receivers are woken
+ *
+ * With nothing to do, an adaptive shard spins for SPIN_NS and then sleeps in io_turn until an I/O
+ * completes, a timer is due or a message wakes it; a busy one never sleeps. */
+#include "dataplane/shard.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/errors.h"
+#include "base/log.h"
+#include "dataplane/handlers/handlers.h"
+#include "dataplane/request.h"
+#include "dataplane/shard_internal.h"
+#include "dataplane/tcp/conn.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <rte_config.h>
+#include <rte_lcore.h>
+
+enum {
+	SPIN_NS = 20000,
+	RECEIVE_BUFFERS = 256,
+	RECEIVE_BUFFER_BYTES = 65536,
+	RING_DEPTH = 1024,
+};
+
+static void housekeep(struct timer *timer)
+{
+	struct shard *shard = container_of(timer, struct shard, housekeeping);
+
+	store_housekeep(shard->store);
+	conn_expire(shard);
+	timers_arm(&shard->timers, &shard->housekeeping, shard->now_ns + NS_PER_SECOND);
+}
+
+static int open_backend(struct shard *shard)
+{
+	struct io_options options = {
+		.depth = RING_DEPTH,
+		.buffer_count = RECEIVE_BUFFERS,
+		.buffer_bytes = RECEIVE_BUFFER_BYTES,
+	};
+	int rc = -ENOSYS;
+
+	store_region_options(shard->region, &options);
+	if (!shard->options.sync_io)
+		rc = io_uring_new(&shard->io, &options);
+	if (rc < 0) {
+		if (!shard->options.sync_io && shard->options.index == 0)
+			log_warn("shard", "io_uring refused error=\"%s\"; using plain system calls",
+				 error_text(rc));
+		rc = io_sync_new(&shard->io, &options);
+	}
+	if (rc == 0)
+		__atomic_store_n(&shard->backend_name, shard->io->ops->name, __ATOMIC_RELEASE);
+	return rc;
+}
+
+static int set_up(struct shard *shard)
+{
+	struct store_options options = {
+		.directory = shard->options.topics_directory,
+		.buffer_bytes_max = shard->options.buffer_bytes_max,
+		.direct_io = true,
+	};
+	int rc = open_backend(shard);
+
+	if (rc < 0)
+		return rc;
+	rc = store_new(&shard->store, &options, shard->region, shard->io, shard->options.clock);
+	if (rc < 0)
+		return rc;
+	rc = decompressor_new(&shard->decompressor);
+	if (rc < 0)
+		return rc;
+	shard->now_ns = clock_monotonic_ns(shard->options.clock);
+	shard->housekeeping.expired = housekeep;
+	return timers_arm(&shard->timers, &shard->housekeeping, shard->now_ns + NS_PER_SECOND);
+}
+
+static void tear_down(struct shard *shard)
+{
+	request_pool_fini(shard);
+	fetch_pool_fini(shard);
+	frame_pool_fini(&shard->frames);
+	map64_fini(&shard->partitions);
+	timers_fini(&shard->timers);
+	decompressor_free(shard->decompressor);
+	store_free(shard->store);
+	/* Senders may still want to wake us: from now on there is nobody to wake. */
+	mesh_attach(shard->mesh, shard->options.index, NULL, shard);
+	close(shard->options.listener);
+}
+
+static uint64_t sleep_ns(struct shard *shard, uint64_t idle_since_ns)
+{
+	if (shard->options.busy_poll || shard->now_ns - idle_since_ns < SPIN_NS)
+		return 0;
+	if (!list_empty(&shard->starved) || !list_empty(&shard->blocked))
+		return NS_PER_MS;
+	uint64_t next_ns = timers_next_ns(&shard->timers);
+	return next_ns > shard->now_ns ? next_ns - shard->now_ns : 0;
+}
+
+/* Returns how much was done. */
+static unsigned turn(struct shard *shard, uint64_t wait_ns)
+{
+	int completed = io_turn(shard->io, wait_ns);
+
+	check(completed >= 0);
+	shard->now_ns = clock_monotonic_ns(shard->options.clock);
+	unsigned done = (unsigned)completed;
+	done += timers_run(&shard->timers, shard->now_ns);
+	done += mesh_receive(shard->mesh, shard->options.index);
+	done += fetch_run_ready(shard);
+	produce_run_blocked(shard);
+	conn_resume_starved(shard);
+	store_submit(shard->store);
+	if (shard->phase >= SHARD_DRAINING)
+		shard_stop_step(shard);
+	mesh_flush(shard->mesh, shard->options.index);
+	return done;
+}
+
+static void serve(struct shard *shard)
+{
+	uint64_t idle_since_ns = shard->now_ns;
+	uint64_t wait_ns = 0;
+
+	while (shard->phase != SHARD_STOPPED) {
+		unsigned done = turn(shard, wait_ns);
+		shard_count(shard, turns, 1);
+		if (done) {
+			shard_count(shard, busy_turns, 1);
+			idle_since_ns = shard->now_ns;
+			wait_ns = 0;
+			continue;
+		}
+		wait_ns = sleep_ns(shard, idle_since_ns);
+		if (wait_ns)
+			shard_count(shard, sleeps, 1);
+	}
+	mesh_flush(shard->mesh, shard->options.index);
+}
+
+static void pin(const struct shard *shard)
+{
+	cpu_set_t cpus;
+
+	if (shard->options.cpu < 0)
+		return;
+	CPU_ZERO(&cpus);
+	CPU_SET((unsigned)shard->options.cpu, &cpus);
+	if (sched_setaffinity(0, sizeof(cpus), &cpus) < 0)
+		log_warn("shard", "not pinned shard=%u cpu=%d error=\"%s\"", shard->options.index,
+			 shard->options.cpu, error_text(-errno));
+}
+
+static void *run(void *context)
+{
+	struct shard *shard = context;
+	char name[16];
+
+	snprintf(name, sizeof(name), "shard%u", shard->options.index);
+	pthread_setname_np(pthread_self(), name);
+	pin(shard);
+	/* An lcore id of our own, for the caches of DPDK's pools. */
+	rte_thread_register();
+	int rc = set_up(shard);
+	if (rc < 0) {
+		log_error("shard", "cannot start shard=%u error=\"%s\"", shard->options.index,
+			  error_text(rc));
+		exit(1);
+	}
+	mesh_attach(shard->mesh, shard->options.index, shard->io, shard);
+	serve(shard);
+	tear_down(shard);
+	rte_thread_unregister();
+	return NULL;
+}
+
+int shard_start(struct shard **ret, struct mesh *mesh, const struct shard_options *options)
+{
+	struct shard *shard = calloc(1, sizeof(*shard));
+	int rc;
+
+	if (!shard)
+		return -ENOMEM;
+	/* Large frames come from the heap and go back to it, without a page fault each. */
+	mallopt(M_MMAP_THRESHOLD, 64 << 20);
+	mallopt(M_TRIM_THRESHOLD, 256 << 20);
+	shard->options = *options;
+	shard->mesh = mesh;
+	list_init(&shard->blocked);
+	list_init(&shard->connections);
+	list_init(&shard->starved);
+	list_init(&shard->free_requests);
+	list_init(&shard->ready_fetches);
+	list_init(&shard->free_reads);
+	rc = store_region_new(&shard->region, options->buffer_bytes_max);
+	if (rc == 0)
+		rc = -pthread_create(&shard->thread, NULL, run, shard);
+	if (rc < 0) {
+		store_region_free(shard->region);
+		free(shard);
+		return rc;
+	}
+	*ret = shard;
+	return 0;
+}
+
+void shard_join(struct shard *shard)
+{
+	if (!shard)
+		return;
+	pthread_join(shard->thread, NULL);
+	/* Last, because a peer may have been about to wake it. */
+	io_free(shard->io);
+	store_region_free(shard->region);
+	free(shard->quiet_notes); /* a peer may have read its own last */
+	free(shard);
+}
+
+const struct shard_counters *shard_counters(const struct shard *shard)
+{
+	return &shard->counters;
+}
+
+const char *shard_backend_name(const struct shard *shard)
+{
+	const char *name = __atomic_load_n(&shard->backend_name, __ATOMIC_ACQUIRE);
+	return name ? name : "none";
+}

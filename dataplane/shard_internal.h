@@ -1,0 +1,103 @@
+/* dataplane/shard_internal.h: what the files of this folder share about a shard. */
+#pragma once
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/list.h"
+#include "base/map64.h"
+#include "base/timers.h"
+#include "dataplane/shard.h"
+#include "dataplane/tcp/frame_pool.h"
+#include "storage/compress.h"
+#include "storage/io.h"
+#include "storage/log.h"
+
+struct fetch_read;
+struct request;
+
+/* One partition that this shard owns. */
+struct partition {
+	struct shard *shard;
+	struct log *log; /* null while closing */
+	struct uuid topic_id;
+	uint32_t topic_number;
+	int32_t index;
+	struct topic_config config;
+	struct list blocked; /* produce entries waiting for buffers, in order */
+	struct list blocked_link; /* in shard.blocked while `blocked` is not empty */
+	bool seen;           /* by the publish under way */
+};
+
+enum shard_phase {
+	SHARD_STARTING, /* no topics yet, does not accept */
+	SHARD_SERVING,
+	SHARD_DRAINING, /* finishes requests, reads no new ones */
+	SHARD_QUIET,    /* no connection left; still answers other shards */
+	SHARD_CLOSING,  /* logs are being closed */
+	SHARD_STOPPED,
+};
+
+struct shard {
+	struct shard_options options;
+	struct shard_counters counters;
+	enum shard_phase phase;
+	pthread_t thread;
+	struct mesh *mesh;
+	const char *backend_name;
+
+	/* Made and used by the thread. */
+	struct io_backend *io;
+	struct store_region *region;
+	struct store *store;
+	struct decompressor *decompressor;
+	struct timers timers;
+	uint64_t now_ns; /* monotonic, once a turn */
+
+	const struct topics *topics;
+	struct map64 partitions; /* partition_key -> struct partition */
+	unsigned partitions_closing;
+	struct list blocked;     /* partitions with blocked produce entries */
+
+	struct io accept;
+	bool accepting;
+	struct list connections; /* least recently active first */
+	struct list starved;     /* connections waiting for memory to receive into */
+	unsigned connection_count;
+	struct frame_pool frames;
+	size_t inflight_bytes; /* frames and request arenas held */
+	struct list free_requests;
+	unsigned free_request_count;
+	unsigned requests_live;
+
+	struct list ready_fetches; /* fetch parts to run this turn */
+	struct list free_reads;    /* struct fetch_read */
+	struct timer housekeeping;
+
+	/* Stopping. */
+	struct shard_stop *stop;
+	struct timer drain_over;
+	unsigned quiet_peers;
+	struct message *quiet_notes; /* one a peer */
+};
+
+#define shard_count(shard, field, n)                                                               \
+	__atomic_store_n(&(shard)->counters.field, (shard)->counters.field + (uint64_t)(n),        \
+			 __ATOMIC_RELAXED)
+
+static inline void shard_send(struct shard *shard, unsigned to, struct message *message)
+{
+	mesh_send(shard->mesh, shard->options.index, to, message);
+}
+
+static inline struct partition *shard_partition(const struct shard *shard, uint64_t key)
+{
+	return map64_get(&shard->partitions, key);
+}
+
+/* shard_partitions.c */
+void shard_publish_handle(struct message *message, void *shard);
+void shard_close_partitions(struct shard *shard);
+
+/* shard_stop.c */
+void shard_stop_handle(struct message *message, void *shard);
+void shard_stop_step(struct shard *shard);
