@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/bytes.h"
 #include "base/list.h"
 #include "base/map64.h"
 #include "base/timers.h"

@@ -1,5 +1,6 @@
 #include "dataplane/handlers/handlers.h"
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "dataplane/request.h"
 #include "dataplane/shard_internal.h"

@@ -9,6 +9,7 @@
 
 #include "dataplane/topics.h"
 
+struct kafka_api;
 struct kafka_string;
 struct partition;
 struct request;

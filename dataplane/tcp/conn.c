@@ -15,6 +15,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/errors.h"
 #include "base/log.h"
 #include "dataplane/request.h"

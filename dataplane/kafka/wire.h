@@ -1,0 +1,109 @@
+/* dataplane/kafka/wire.h: reading and writing the Kafka protocol's primitive types.
+ *
+ * The reader looks at bytes in place and never past `end`: every access goes through wire_take,
+ * which compares raw lengths.  Its error is sticky: decode straight through, test wire_ok once.
+ * The writer fills chunks of an arena and refers to record bytes instead of copying them. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/uuid.h"
+
+struct arena;
+
+/* Views into the frame; not terminated. length -1: null. */
+struct kafka_string {
+	const char *data;
+	int32_t length;
+};
+
+struct kafka_bytes {
+	const uint8_t *data;
+	int32_t length;
+};
+
+/* Record batches.  Decoded: data/length.  To encode: the vectors when vector_count > 0, else data. */
+struct kafka_records {
+	const uint8_t *data;
+	const struct iovec *vectors;
+	uint32_t vector_count;
+	int32_t length;
+};
+
+/* A string with static or longer-lived storage; null gives the null string. */
+struct kafka_string kafka_string_of(const char *text);
+bool kafka_string_equal(const struct kafka_string *a, const struct kafka_string *b);
+
+/* ---- reader ---- */
+struct wire_reader {
+	const uint8_t *at;
+	const uint8_t *end;
+	struct arena *arena; /* for arrays */
+	int error;           /* 0, -ERR_BAD_REQUEST or -ENOMEM; sticky */
+};
+
+struct wire_reader wire_reader_over(const void *data, size_t length, struct arena *arena);
+static inline bool wire_ok(const struct wire_reader *r)
+{
+	return r->error == 0;
+}
+/* `count` bytes, or null with the error set. */
+const uint8_t *wire_take(struct wire_reader *r, size_t count);
+void wire_fail(struct wire_reader *r, int error); /* the first one stays */
+
+bool wire_get_bool(struct wire_reader *r);
+int8_t wire_get_i8(struct wire_reader *r);
+int16_t wire_get_i16(struct wire_reader *r);
+uint16_t wire_get_u16(struct wire_reader *r);
+int32_t wire_get_i32(struct wire_reader *r);
+int64_t wire_get_i64(struct wire_reader *r);
+uint32_t wire_get_uvarint(struct wire_reader *r);
+struct uuid wire_get_uuid(struct wire_reader *r);
+/* `compact`: flexible versions' form.  Null where `nullable` is false is an error. */
+struct kafka_string wire_get_string(struct wire_reader *r, bool compact, bool nullable);
+struct kafka_bytes wire_get_bytes(struct wire_reader *r, bool compact, bool nullable);
+struct kafka_records wire_get_records(struct wire_reader *r, bool compact, bool nullable);
+/* The count of an array whose elements take at least `element_bytes_min` on the wire and
+ * `element_size` in memory; *ret_elements is zeroed arena memory.  -1: null. */
+int32_t wire_get_array(struct wire_reader *r, bool compact, bool nullable, size_t element_bytes_min,
+		       size_t element_size, void **ret_elements);
+
+/* Tagged fields: for (uint32_t tag; wire_next_tag(r, &tags, &tag, &field);) decode from &field. */
+struct wire_tags {
+	uint32_t left;
+	int64_t last;
+	bool begun;
+};
+bool wire_next_tag(struct wire_reader *r, struct wire_tags *tags, uint32_t *ret_tag,
+		   struct wire_reader *ret_field);
+void wire_end_tag(struct wire_reader *r, const struct wire_reader *field); /* passes its error on */
+void wire_skip_tags(struct wire_reader *r);
+
+/* ---- writer ---- */
+struct wire_writer {
+	struct arena *arena; /* null: only counts bytes */
+	struct iovec *vectors;
+	size_t vector_count;
+	size_t vector_capacity;
+	uint8_t *at;
+	uint8_t *end;
+	size_t bytes;
+	int error; /* 0 or -ENOMEM; sticky */
+};
+
+void wire_writer_init(struct wire_writer *w, struct arena *arena);
+uint8_t *wire_reserve(struct wire_writer *w, size_t count); /* to be filled by the caller; null when counting */
+void wire_put_bool(struct wire_writer *w, bool value);
+void wire_put_i8(struct wire_writer *w, int8_t value);
+void wire_put_i16(struct wire_writer *w, int16_t value);
+void wire_put_u16(struct wire_writer *w, uint16_t value);
+void wire_put_i32(struct wire_writer *w, int32_t value);
+void wire_put_i64(struct wire_writer *w, int64_t value);
+void wire_put_uvarint(struct wire_writer *w, uint32_t value);
+void wire_put_uuid(struct wire_writer *w, const struct uuid *value);
+void wire_put_string(struct wire_writer *w, const struct kafka_string *value, bool compact);
+void wire_put_bytes(struct wire_writer *w, const struct kafka_bytes *value, bool compact);
+void wire_put_records(struct wire_writer *w, const struct kafka_records *value, bool compact);
+void wire_put_array(struct wire_writer *w, int32_t count, bool compact);
