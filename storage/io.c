@@ -1,29 +1,18 @@
-#include "storage/io_internal.h"
+/* storage/io.c: the calls of io.h, written down in a struct io and handed to the back end.
+ *
+ * Plus the small parts both kernel back ends need: the receive pool's memory, the eventfd protocol
+ * and the arithmetic of half-sent messages. */
+#include "storage/io.h"
 
 #include "base/check.h"
+#include "storage/io_internal.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
-
-static void submit(struct io_backend *backend, struct io *io, enum io_op op, int fd, void *data,
-		   size_t length, uint64_t offset)
-{
-	io->op = (uint16_t)op;
-	io->flags = 0;
-	io->fd = fd;
-	io->data = data;
-	io->length = length;
-	io->offset = offset;
-	io->result = 0;
-	io->next = NULL;
-	io->buffer = NULL;
-	backend->ops->submit(backend, io);
-}
-
-static void *writable(const void *data)
-{
-	return (void *)(uintptr_t)data;
-}
 
 void io_free(struct io_backend *backend)
 {
@@ -31,9 +20,35 @@ void io_free(struct io_backend *backend)
 		backend->ops->free(backend);
 }
 
+static void submit(struct io_backend *backend, struct io *io, enum io_op op, int fd, void *data,
+		   size_t length, uint64_t offset)
+{
+	io->op = (uint16_t)op;
+	io->flags = 0;
+	io->buffer = NULL;
+	io->next = NULL;
+	io->fd = fd;
+	io->data = data;
+	io->length = length;
+	io->offset = offset;
+	io->result = 0;
+	backend->ops->submit(backend, io);
+}
+
+/* The field of struct io is not const because reads fill it; writes and paths are only read. */
+static void *unconst(const void *data)
+{
+	return (void *)(uintptr_t)data;
+}
+
+static size_t transfer_bytes(size_t length)
+{
+	return length < IO_TRANSFER_BYTES_MAX ? length : IO_TRANSFER_BYTES_MAX;
+}
+
 void io_open(struct io_backend *backend, struct io *io, int dir_fd, const char *path, int flags)
 {
-	submit(backend, io, IO_OPEN, dir_fd, writable(path), (size_t)flags, 0);
+	submit(backend, io, IO_OPEN, dir_fd, unconst(path), 0, (uint64_t)(unsigned)flags);
 }
 
 void io_close(struct io_backend *backend, struct io *io, int fd)
@@ -44,13 +59,13 @@ void io_close(struct io_backend *backend, struct io *io, int fd)
 void io_read(struct io_backend *backend, struct io *io, int fd, void *data, size_t length,
 	     uint64_t offset)
 {
-	submit(backend, io, IO_READ, fd, data, length, offset);
+	submit(backend, io, IO_READ, fd, data, transfer_bytes(length), offset);
 }
 
 void io_write(struct io_backend *backend, struct io *io, int fd, const void *data, size_t length,
 	      uint64_t offset)
 {
-	submit(backend, io, IO_WRITE, fd, writable(data), length, offset);
+	submit(backend, io, IO_WRITE, fd, unconst(data), transfer_bytes(length), offset);
 }
 
 void io_flush(struct io_backend *backend, struct io *io, int fd)
@@ -63,24 +78,21 @@ void io_sync(struct io_backend *backend, struct io *io, int fd)
 	submit(backend, io, IO_SYNC, fd, NULL, 0, 0);
 }
 
-void io_allocate(struct io_backend *backend, struct io *io, int fd, uint64_t offset, uint64_t length)
+void io_allocate(struct io_backend *backend, struct io *io, int fd, uint64_t offset,
+		 uint64_t length)
 {
-	submit(backend, io, IO_ALLOCATE, fd, NULL, length, offset);
+	submit(backend, io, IO_ALLOCATE, fd, NULL, (size_t)length, offset);
 }
 
-void io_rename(struct io_backend *backend, struct io *io, int dir_fd, const char *from, const char *to)
+void io_rename(struct io_backend *backend, struct io *io, int dir_fd, const char *from,
+	       const char *to)
 {
-	submit(backend, io, IO_RENAME, dir_fd, writable(from), 0, (uint64_t)(uintptr_t)to);
-}
-
-const char *io_rename_target(const struct io *io)
-{
-	return (const char *)(uintptr_t)io->offset;
+	submit(backend, io, IO_RENAME, dir_fd, unconst(from), 0, (uint64_t)(uintptr_t)to);
 }
 
 void io_unlink(struct io_backend *backend, struct io *io, int dir_fd, const char *path)
 {
-	submit(backend, io, IO_UNLINK, dir_fd, writable(path), 0, 0);
+	submit(backend, io, IO_UNLINK, dir_fd, unconst(path), 0, 0);
 }
 
 void io_accept(struct io_backend *backend, struct io *io, int listener)
@@ -95,12 +107,18 @@ void io_receive(struct io_backend *backend, struct io *io, int fd)
 
 void io_receive_into(struct io_backend *backend, struct io *io, int fd, void *data, size_t length)
 {
+	check(length <= INT_MAX);
 	submit(backend, io, IO_RECEIVE_INTO, fd, data, length, 0);
 }
 
 void io_send(struct io_backend *backend, struct io *io, int fd, struct msghdr *message)
 {
-	submit(backend, io, IO_SEND, fd, message, 0, 0);
+	size_t length = 0;
+
+	for (size_t i = 0; i < message->msg_iovlen; i++)
+		length += message->msg_iov[i].iov_len;
+	check(length <= INT_MAX);
+	submit(backend, io, IO_SEND, fd, message, length, 0);
 }
 
 void io_buffer_put(struct io_backend *backend, struct io_buffer *buffer)
@@ -128,34 +146,117 @@ void io_slab_added(struct io_backend *backend, unsigned slab)
 	backend->ops->slab_added(backend, slab);
 }
 
+/* Null is how io_wait sees the end. */
+static void wait_done(struct io *io, int result)
+{
+	io->result = result;
+	io->done = NULL;
+}
+
 int io_wait(struct io_backend *backend, struct io *io)
 {
-	io->flags |= IO_WAITED;
-	while (!(io->flags & IO_DONE))
-		check(io_turn(backend, UINT64_C(1000000000)) >= 0);
+	io_done_fn *done = io->done;
+	int rc = 0;
+
+	check(io->op != IO_ACCEPT);
+	io->done = wait_done;
+	while (io->done && rc >= 0)
+		rc = io_turn(backend, UINT64_MAX);
+	if (io->done)
+		return rc;
+	io->done = done;
 	return io->result;
 }
 
-void io_complete(struct io *io, int result)
+void io_queue_remove(struct io_queue *queue, struct io *io)
 {
-	io->result = result;
-	if (io->flags & IO_WAITED) {
-		io->flags |= IO_DONE;
-		return;
+	struct io *before = NULL;
+
+	for (struct io *at = queue->head; at != io; at = at->next) {
+		check(at);
+		before = at;
 	}
-	io->done(io, result);
+	if (before)
+		before->next = io->next;
+	else
+		queue->head = io->next;
+	if (queue->tail == io)
+		queue->tail = before;
+	io->next = NULL;
 }
 
-size_t io_message_advance(struct msghdr *message, size_t bytes)
+int io_pool_init(struct io_pool *pool, const struct io_options *options)
 {
-	while (message->msg_iovlen && bytes >= message->msg_iov->iov_len) {
-		bytes -= message->msg_iov->iov_len;
+	if (!options->buffer_count)
+		return 0;
+	check(options->buffer_bytes);
+	check(!(options->buffer_count & (options->buffer_count - 1)));
+	check(options->buffer_count <= 32768);
+
+	size_t bytes = (size_t)options->buffer_count * options->buffer_bytes;
+	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		return -ENOMEM;
+	pool->memory = memory;
+	pool->memory_bytes = bytes;
+	pool->buffers = calloc(options->buffer_count, sizeof(*pool->buffers));
+	if (!pool->buffers)
+		return -ENOMEM;
+	pool->count = options->buffer_count;
+	pool->bytes = options->buffer_bytes;
+	for (unsigned i = 0; i < pool->count; i++) {
+		pool->buffers[i].data = pool->memory + (size_t)i * pool->bytes;
+		pool->buffers[i].index = i;
+	}
+	return 0;
+}
+
+void io_pool_fini(struct io_pool *pool)
+{
+	if (pool->memory)
+		munmap(pool->memory, pool->memory_bytes);
+	free(pool->buffers);
+}
+
+void io_pool_check(const struct io_pool *pool, const struct io_buffer *buffer)
+{
+	check(buffer->index < pool->count);
+	check(buffer == &pool->buffers[buffer->index]);
+}
+
+void io_message_advance(struct msghdr *message, size_t count)
+{
+	while (message->msg_iovlen && count >= message->msg_iov->iov_len) {
+		count -= message->msg_iov->iov_len;
 		message->msg_iov++;
 		message->msg_iovlen--;
 	}
-	if (!message->msg_iovlen)
-		return 0;
-	message->msg_iov->iov_base = (char *)message->msg_iov->iov_base + bytes;
-	message->msg_iov->iov_len -= bytes;
-	return 1;
+	if (!count)
+		return;
+	check(message->msg_iovlen);
+	message->msg_iov->iov_base = (uint8_t *)message->msg_iov->iov_base + count;
+	message->msg_iov->iov_len -= count;
+}
+
+int io_waker_init(struct io_waker *waker, int flags)
+{
+	waker->fd = eventfd(0, EFD_CLOEXEC | flags);
+	return waker->fd < 0 ? -errno : 0;
+}
+
+void io_waker_fini(struct io_waker *waker)
+{
+	if (waker->fd >= 0)
+		close(waker->fd);
+}
+
+void io_waker_wake(struct io_waker *waker)
+{
+	uint64_t one = 1;
+
+	if (atomic_exchange(&waker->pending, true) || !atomic_load(&waker->sleeping))
+		return;
+	/* Eight bytes into an eventfd that is drained once a sleep: cannot be short or block. */
+	while (write(waker->fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
 }

@@ -1,447 +1,560 @@
-/* The plain backend: pwrite, pread and fdatasync where they are submitted (they block the thread),
- * sockets by epoll.  For kernels and containers that refuse io_uring; same contract, same results,
- * fewer bytes a second.
+/* storage/io_sync.c: the back end for hosts whose kernel or policy refuses io_uring.
  *
- * An operation that has ended waits in `ended` for the next turn, as its `done` may not run inside
- * the submitting call. */
-#include "storage/io_internal.h"
+ * Files: the system call runs inside the submitting call and blocks the thread; only `done` waits
+ * for io_turn, in the order of submission.  That is the price of this back end and why it is not
+ * the default.
+ *
+ * Sockets: every receive and send is first tried at once without blocking (MSG_DONTWAIT, so the
+ * descriptor's own flags do not matter).  What would block is parked in the table of descriptors,
+ * one reader and one writer each, and epoll told:
+ *
+ *	submit ── tried, complete ───────────────► ready ── io_turn ──► done
+ *	   └───── EAGAIN ──► table[fd] ── epoll event, tried again ──► done
+ *
+ * Interest is EPOLLONESHOT: a descriptor that was closed behind our back, or whose operation was
+ * cancelled, can report at most once, and that report finds an empty entry.  The number may have
+ * been reused by then; trying an operation that is not ready is harmless. */
+#include "storage/io.h"
 
-#include "base/bytes.h"
 #include "base/check.h"
-#include "base/clock.h"
+#include "storage/io_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 enum {
-	EVENTS_A_TURN = 128,
-	WAKE_MARK = -1,
+	EVENTS_A_TURN = 64,
+	ACCEPTS_AN_EVENT = 64,
 };
 
-struct sync_fd {
-	struct io *in;  /* accept or receive that waits */
-	struct io *out; /* send that waits */
-	uint32_t events; /* registered with epoll */
+struct parked {
+	struct io *reader;
+	struct io *writer;
+	bool known; /* to epoll, as far as we know */
 };
 
-struct sync {
-	struct io_backend base;
-	struct io_options options;
+struct sync_backend {
+	struct io_backend backend;
+	struct io_waker waker;
 	int epoll_fd;
-	int wake_fd;
-	atomic_bool sleeping; /* as in io_uring.c */
-	atomic_bool pending;
-	struct io *ended_first;
-	struct io *ended_last;
-	struct sync_fd *fds; /* by descriptor */
-	int fd_count;
-	struct io_buffer *buffers;
-	uint8_t *buffer_memory;
-	uint32_t *free_buffers; /* stack of indexes */
+	unsigned parked_count;
+	unsigned in_flight;
+	struct io_queue ready; /* complete, done not yet run */
+	struct parked *table;  /* by descriptor */
+	size_t table_count;
+	struct io_pool pool;
+	uint32_t *free_buffers;
 	unsigned free_count;
 };
 
-static struct sync *sync_of(struct io_backend *backend)
+static struct sync_backend *sync_of(struct io_backend *backend)
 {
-	return container_of(backend, struct sync, base);
+	return (struct sync_backend *)backend;
 }
 
-static void ended(struct sync *s, struct io *io, int result)
+static void queue_result(struct sync_backend *sync, struct io *io, int result)
 {
 	io->result = result;
-	io->next = NULL;
-	if (s->ended_last)
-		s->ended_last->next = io;
-	else
-		s->ended_first = io;
-	s->ended_last = io;
+	io_queue_push(&sync->ready, io);
 }
 
-/* ---- files ---- */
-
-static int file_result(ssize_t returned)
+static void run_done(struct sync_backend *sync, struct io *io, int result)
 {
-	return returned < 0 ? -errno : (int)returned;
+	sync->in_flight--;
+	io->done(io, result);
 }
 
-static int run_file(const struct io *io)
+static int open_file(const struct io *io)
 {
-	int rc;
+	return openat(io->fd, io->data, (int)io->offset | O_CLOEXEC, IO_FILE_MODE);
+}
 
+static ssize_t call_file(const struct io *io)
+{
 	switch ((enum io_op)io->op) {
 	case IO_OPEN:
-		return file_result(openat(io->fd, io->data, (int)io->length, IO_FILE_MODE));
-	case IO_CLOSE:
-		return file_result(close(io->fd));
+		return open_file(io);
 	case IO_READ:
-		return file_result(pread(io->fd, io->data, io->length, (off_t)io->offset));
+		return pread(io->fd, io->data, io->length, (off_t)io->offset);
 	case IO_WRITE:
-		return file_result(pwrite(io->fd, io->data, io->length, (off_t)io->offset));
+		return pwrite(io->fd, io->data, io->length, (off_t)io->offset);
 	case IO_FLUSH:
-		return file_result(fdatasync(io->fd));
+		return fdatasync(io->fd);
 	case IO_SYNC:
-		return file_result(fsync(io->fd));
+		return fsync(io->fd);
 	case IO_ALLOCATE:
-		rc = fallocate(io->fd, 0, (off_t)io->offset, (off_t)io->length);
-		return file_result(rc);
+		return fallocate(io->fd, 0, (off_t)io->offset, (off_t)io->length);
 	case IO_RENAME:
-		return file_result(renameat(io->fd, io->data, io->fd, io_rename_target(io)));
+		return renameat(io->fd, io->data, io->fd, (const char *)(uintptr_t)io->offset);
 	case IO_UNLINK:
-		return file_result(unlinkat(io->fd, io->data, 0));
+		return unlinkat(io->fd, io->data, 0);
+	case IO_CLOSE:
 	case IO_ACCEPT:
 	case IO_RECEIVE:
 	case IO_RECEIVE_INTO:
 	case IO_SEND:
-	case IO_WAKE:
 		break;
 	}
-	return -EINVAL;
+	check(!"a file operation");
+	return -1;
 }
 
-/* ---- sockets ---- */
-
-static struct sync_fd *fd_state(struct sync *s, int fd)
+static void run_file(struct sync_backend *sync, struct io *io)
 {
-	if (fd >= s->fd_count) {
-		int count = fd + 64;
-		struct sync_fd *fds = realloc(s->fds, (size_t)count * sizeof(*fds));
-		if (!fds)
-			return NULL;
-		memset(fds + s->fd_count, 0, (size_t)(count - s->fd_count) * sizeof(*fds));
-		s->fds = fds;
-		s->fd_count = count;
+	ssize_t rc;
+
+	do
+		rc = call_file(io);
+	while (rc < 0 && (errno == EINTR || errno == EAGAIN));
+	queue_result(sync, io, rc < 0 ? -errno : (int)rc);
+}
+
+static struct parked *parked_of(struct sync_backend *sync, int fd)
+{
+	return fd >= 0 && (size_t)fd < sync->table_count ? &sync->table[fd] : NULL;
+}
+
+static void run_close(struct sync_backend *sync, struct io *io)
+{
+	struct parked *parked = parked_of(sync, io->fd);
+
+	if (parked) {
+		check(!parked->reader);
+		check(!parked->writer);
+		/* A duplicate may keep the file, and with it epoll's entry, alive. */
+		if (parked->known)
+			epoll_ctl(sync->epoll_fd, EPOLL_CTL_DEL, io->fd, NULL);
+		parked->known = false;
 	}
-	return &s->fds[fd];
+	/* Linux has released the number even when it says EINTR. */
+	int rc = close(io->fd);
+	queue_result(sync, io, rc < 0 && errno != EINTR ? -errno : 0);
 }
 
-static void update_interest(struct sync *s, int fd)
+static int table_reach(struct sync_backend *sync, int fd)
 {
-	struct sync_fd *state = &s->fds[fd];
-	uint32_t wanted = (state->in ? EPOLLIN : 0u) | (state->out ? EPOLLOUT : 0u);
-	struct epoll_event event = {.events = wanted, .data.fd = fd};
+	size_t count = sync->table_count ? sync->table_count : 64;
 
-	if (wanted == state->events)
-		return;
-	int op = !wanted ? EPOLL_CTL_DEL : state->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-	epoll_ctl(s->epoll_fd, op, fd, &event);
-	state->events = wanted;
+	if (fd < 0)
+		return -EBADF;
+	if ((size_t)fd < sync->table_count)
+		return 0;
+	while (count <= (size_t)fd)
+		count *= 2;
+	struct parked *table = realloc(sync->table, count * sizeof(*table));
+	if (!table)
+		return -ENOMEM;
+	memset(table + sync->table_count, 0, (count - sync->table_count) * sizeof(*table));
+	sync->table = table;
+	sync->table_count = count;
+	return 0;
 }
 
-/* Each returns -EAGAIN to wait for the descriptor. */
-static int try_receive(struct sync *s, struct io *io)
+/* Tells epoll what the entry waits for.  `known` is a guess, since callers may close a descriptor
+ * without us, so either call may have to become the other. */
+static int arm(struct sync_backend *sync, int fd)
 {
-	if (!s->free_count)
-		return -ENOBUFS;
-	struct io_buffer *buffer = &s->buffers[s->free_buffers[s->free_count - 1]];
-	int result = file_result(recv(io->fd, buffer->data, s->options.buffer_bytes, MSG_DONTWAIT));
-	if (result > 0) {
-		s->free_count--;
-		buffer->length = (uint32_t)result;
-		io->buffer = buffer;
+	struct parked *parked = &sync->table[fd];
+	struct epoll_event event = {.events = EPOLLONESHOT, .data.fd = fd};
+
+	if (parked->reader)
+		event.events |= EPOLLIN | EPOLLRDHUP;
+	if (parked->writer)
+		event.events |= EPOLLOUT;
+	int op = parked->known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+	int rc = epoll_ctl(sync->epoll_fd, op, fd, &event);
+	if (rc < 0 && (errno == ENOENT || errno == EEXIST)) {
+		op = errno == ENOENT ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+		rc = epoll_ctl(sync->epoll_fd, op, fd, &event);
 	}
-	return result;
+	parked->known = rc == 0;
+	return rc < 0 ? -errno : 0;
+}
+
+static struct io **slot_of(struct parked *parked, const struct io *io)
+{
+	return io->op == IO_SEND ? &parked->writer : &parked->reader;
+}
+
+static int park(struct sync_backend *sync, struct io *io)
+{
+	int rc = table_reach(sync, io->fd);
+
+	if (rc < 0)
+		return rc;
+	struct io **slot = slot_of(&sync->table[io->fd], io);
+	check(!*slot);
+	*slot = io;
+	rc = arm(sync, io->fd);
+	if (rc < 0) {
+		*slot = NULL;
+		return rc;
+	}
+	sync->parked_count++;
+	return 0;
+}
+
+static void unpark(struct sync_backend *sync, struct io *io)
+{
+	*slot_of(&sync->table[io->fd], io) = NULL;
+	sync->parked_count--;
+}
+
+/* The three below: -EAGAIN when the operation has to wait, else its result. */
+static int try_receive(struct sync_backend *sync, struct io *io)
+{
+	uint8_t nothing;
+
+	if (!sync->free_count) {
+		/* Only data that has arrived misses a buffer. */
+		ssize_t rc = recv(io->fd, &nothing, sizeof(nothing), MSG_DONTWAIT | MSG_PEEK);
+		return rc > 0 ? -ENOBUFS : rc == 0 ? 0 : -errno;
+	}
+	struct io_buffer *buffer = &sync->pool.buffers[sync->free_buffers[sync->free_count - 1]];
+	ssize_t rc = recv(io->fd, buffer->data, sync->pool.bytes, MSG_DONTWAIT);
+	if (rc <= 0)
+		return rc < 0 ? -errno : 0;
+	sync->free_count--;
+	buffer->length = (uint32_t)rc;
+	io->buffer = buffer;
+	return (int)rc;
 }
 
 static int try_receive_into(struct io *io)
 {
-	while (io->offset < io->length) {
-		int result = file_result(recv(io->fd, (char *)io->data + io->offset,
-					      io->length - io->offset, MSG_DONTWAIT));
-		if (result < 0)
-			return result;
-		if (result == 0)
+	while (io->length) {
+		ssize_t rc = recv(io->fd, io->data, io->length, MSG_DONTWAIT);
+		if (rc < 0)
+			return -errno;
+		if (rc == 0)
 			break;
-		io->offset += (uint64_t)result;
+		io->data = (uint8_t *)io->data + rc;
+		io->length -= (size_t)rc;
+		io->result += (int)rc;
 	}
-	return (int)io->offset;
+	return io->result;
 }
 
 static int try_send(struct io *io)
 {
-	for (;;) {
-		int result = file_result(sendmsg(io->fd, io->data, MSG_DONTWAIT | MSG_NOSIGNAL));
-		if (result < 0)
-			return result;
-		io->offset += (uint64_t)result;
-		if (!io_message_advance(io->data, (size_t)result))
-			return (int)io->offset;
+	while (io->length) {
+		ssize_t rc = sendmsg(io->fd, io->data, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (rc < 0)
+			return -errno;
+		io_message_advance(io->data, (size_t)rc);
+		io->length -= (size_t)rc;
+		io->result += (int)rc;
 	}
+	return io->result;
 }
 
-static int try_socket(struct sync *s, struct io *io)
+static int try_socket(struct sync_backend *sync, struct io *io)
 {
-	int result;
+	int rc;
 
 	do {
 		if (io->op == IO_RECEIVE)
-			result = try_receive(s, io);
+			rc = try_receive(sync, io);
 		else if (io->op == IO_RECEIVE_INTO)
-			result = try_receive_into(io);
-		else if (io->op == IO_SEND)
-			result = try_send(io);
+			rc = try_receive_into(io);
 		else
-			result = file_result(accept4(io->fd, NULL, NULL, SOCK_CLOEXEC));
-	} while (result == -EINTR);
-	return result;
+			rc = try_send(io);
+	} while (rc == -EINTR);
+	return rc;
 }
 
-static void wait_for(struct sync *s, struct io *io)
+static void start_socket(struct sync_backend *sync, struct io *io)
 {
-	struct sync_fd *state = fd_state(s, io->fd);
+	int rc = try_socket(sync, io);
 
-	if (!state) {
-		ended(s, io, -ENOMEM);
-		return;
+	if (rc == -EAGAIN) {
+		rc = park(sync, io);
+		if (rc == 0)
+			return;
 	}
-	struct io **slot = io->op == IO_SEND ? &state->out : &state->in;
-	check(!*slot);
-	*slot = io;
-	update_interest(s, io->fd);
+	queue_result(sync, io, rc);
 }
 
-static void submit_socket(struct sync *s, struct io *io)
+/* Not tried at once: done may run for each connection, so only in io_turn. */
+static void start_accept(struct sync_backend *sync, struct io *io)
 {
-	if (io->op == IO_ACCEPT) {
-		int flags = fcntl(io->fd, F_GETFL);
-		fcntl(io->fd, F_SETFL, flags | O_NONBLOCK);
-		wait_for(s, io);
-		return;
-	}
-	int result = try_socket(s, io);
-	if (result == -EAGAIN)
-		wait_for(s, io);
-	else
-		ended(s, io, result);
+	int flags = fcntl(io->fd, F_GETFL);
+	int rc = 0;
+
+	/* Another shard may take the connection between the event and accept4. */
+	if (flags < 0 || fcntl(io->fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		rc = -errno;
+	if (rc == 0)
+		rc = park(sync, io);
+	if (rc < 0)
+		queue_result(sync, io, rc);
 }
 
 static void sync_submit(struct io_backend *backend, struct io *io)
 {
-	struct sync *s = sync_of(backend);
-	int result;
+	struct sync_backend *sync = sync_of(backend);
 
-	if (io->op >= IO_ACCEPT) {
-		submit_socket(s, io);
-		return;
+	sync->in_flight++;
+	switch ((enum io_op)io->op) {
+	case IO_OPEN:
+	case IO_READ:
+	case IO_WRITE:
+	case IO_FLUSH:
+	case IO_SYNC:
+	case IO_ALLOCATE:
+	case IO_RENAME:
+	case IO_UNLINK:
+		run_file(sync, io);
+		break;
+	case IO_CLOSE:
+		run_close(sync, io);
+		break;
+	case IO_ACCEPT:
+		start_accept(sync, io);
+		break;
+	case IO_RECEIVE:
+	case IO_RECEIVE_INTO:
+	case IO_SEND:
+		start_socket(sync, io);
+		break;
 	}
-	do
-		result = run_file(io);
-	while (result == -EINTR);
-	ended(s, io, result);
 }
 
+/* What is not parked is complete already. */
 static void sync_cancel(struct io_backend *backend, struct io *io)
 {
-	struct sync *s = sync_of(backend);
+	struct sync_backend *sync = sync_of(backend);
 
-	if (io->op < IO_ACCEPT || io->fd >= s->fd_count)
+	if (io->op < IO_ACCEPT)
 		return;
-	struct sync_fd *state = &s->fds[io->fd];
-	struct io **slot = io->op == IO_SEND ? &state->out : &state->in;
-	if (*slot != io)
-		return; /* has ended */
-	*slot = NULL;
-	update_interest(s, io->fd);
-	ended(s, io, -ECANCELED);
+	struct parked *parked = parked_of(sync, io->fd);
+	if (!parked || *slot_of(parked, io) != io)
+		return;
+	unpark(sync, io);
+	queue_result(sync, io, -ECANCELED);
 }
 
-/* ---- turns ---- */
-
-static void accept_ready(struct sync *s, struct io *io)
+/* Is `io` still the reader of `fd`?  The done before may have cancelled it. */
+static bool is_reader(struct sync_backend *sync, int fd, const struct io *io)
 {
-	for (;;) {
-		int result = try_socket(s, io);
-		if (result == -EAGAIN || result == -ECONNABORTED)
-			return;
-		if (result < 0) {
-			s->fds[io->fd].in = NULL;
-			update_interest(s, io->fd);
-			io->done(io, result);
-			return;
+	return sync->table[fd].reader == io;
+}
+
+static int accept_some(struct sync_backend *sync, struct io *io)
+{
+	int listener = io->fd;
+	int count = 0;
+
+	while (count < ACCEPTS_AN_EVENT && is_reader(sync, listener, io)) {
+		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		if (fd >= 0) {
+			count++;
+			io->done(io, fd);
+		} else if (errno == EAGAIN) {
+			break;
+		} else if (errno != EINTR && errno != ECONNABORTED) {
+			unpark(sync, io);
+			queue_result(sync, io, -errno);
 		}
-		io->done(io, result);
-		if (s->fds[io->fd].in != io)
-			return; /* cancelled meanwhile */
 	}
+	return count;
 }
 
-static void socket_ready(struct sync *s, struct io **slot, int fd)
+static int continue_socket(struct sync_backend *sync, struct io *io)
 {
-	struct io *io = *slot;
+	int rc = try_socket(sync, io);
 
-	if (io->op == IO_ACCEPT) {
-		accept_ready(s, io);
-		return;
+	if (rc == -EAGAIN)
+		return 0;
+	unpark(sync, io);
+	run_done(sync, io, rc);
+	return 1;
+}
+
+static int run_event(struct sync_backend *sync, int fd)
+{
+	int count = 0;
+	struct io *reader = sync->table[fd].reader;
+
+	if (reader)
+		count += reader->op == IO_ACCEPT ? accept_some(sync, reader)
+						 : continue_socket(sync, reader);
+	/* `done` may have grown the table, closed the descriptor, or both. */
+	struct io *writer = sync->table[fd].writer;
+	if (writer)
+		count += continue_socket(sync, writer);
+	struct parked *parked = &sync->table[fd];
+	if (!parked->reader && !parked->writer)
+		return count;
+	int rc = arm(sync, fd);
+	for (int i = 0; rc < 0 && i < 2; i++) {
+		struct io *io = i ? parked->writer : parked->reader;
+		if (io) {
+			unpark(sync, io);
+			queue_result(sync, io, rc);
+		}
 	}
-	int result = try_socket(s, io);
-	if (result == -EAGAIN)
-		return;
-	*slot = NULL;
-	update_interest(s, fd);
-	ended(s, io, result);
+	return count;
 }
 
-static void take_wake(struct sync *s)
+static int run_ready(struct sync_backend *sync)
 {
-	uint64_t value;
-	ssize_t got = read(s->wake_fd, &value, sizeof(value));
+	struct io_queue ready = sync->ready;
+	int count = 0;
 
-	(void)got;
+	sync->ready = (struct io_queue){0};
+	for (struct io *io; (io = io_queue_pop(&ready)); count++)
+		run_done(sync, io, io->result);
+	return count;
 }
 
-static int poll_events(struct sync *s, uint64_t wait_ns)
+static int wait_events(struct sync_backend *sync, struct epoll_event *events, uint64_t wait_ns)
 {
-	struct epoll_event events[EVENTS_A_TURN];
-	struct timespec limit = {
-		.tv_sec = (time_t)(wait_ns / NS_PER_SECOND),
-		.tv_nsec = (long)(wait_ns % NS_PER_SECOND),
+	struct timespec wait = {
+		.tv_sec = (time_t)(wait_ns / 1000000000),
+		.tv_nsec = (long)(wait_ns % 1000000000),
 	};
-	int count = epoll_pwait2(s->epoll_fd, events, EVENTS_A_TURN, &limit, NULL);
+	int rc = epoll_pwait2(sync->epoll_fd, events, EVENTS_A_TURN, &wait, NULL);
 
-	atomic_store(&s->sleeping, false);
-	if (count < 0)
-		return errno == EINTR ? 0 : -errno;
-	for (int i = 0; i < count; i++) {
-		int fd = events[i].data.fd;
-		if (fd == WAKE_MARK) {
-			take_wake(s);
-			continue;
-		}
-		uint32_t failed = events[i].events & (EPOLLERR | EPOLLHUP);
-		/* fds may move when a callback adds one: index again each time. */
-		if (((events[i].events & EPOLLIN) || failed) && s->fds[fd].in)
-			socket_ready(s, &s->fds[fd].in, fd);
-		if (((events[i].events & EPOLLOUT) || failed) && s->fds[fd].out)
-			socket_ready(s, &s->fds[fd].out, fd);
-	}
-	return 0;
+	if (rc >= 0 || errno != ENOSYS)
+		return rc < 0 ? -errno : rc;
+	/* Linux before 5.11 counts milliseconds. */
+	uint64_t wait_ms = wait_ns / 1000000 + (wait_ns % 1000000 != 0);
+	rc = epoll_wait(sync->epoll_fd, events, EVENTS_A_TURN,
+			wait_ms > 3600000 ? 3600000 : (int)wait_ms);
+	return rc < 0 ? -errno : rc;
+}
+
+static int sleep_events(struct sync_backend *sync, struct epoll_event *events, uint64_t wait_ns)
+{
+	bool sleep = io_waker_down(&sync->waker);
+	int rc = wait_events(sync, events, sleep ? wait_ns : 0);
+
+	io_waker_up(&sync->waker);
+	return rc;
 }
 
 static int sync_turn(struct io_backend *backend, uint64_t wait_ns)
 {
-	struct sync *s = sync_of(backend);
-	int completed = 0;
+	struct sync_backend *sync = sync_of(backend);
+	struct epoll_event events[EVENTS_A_TURN];
+	int count = run_ready(sync);
+	int rc = 0;
 
-	if (s->ended_first)
+	if (count || sync->ready.head)
 		wait_ns = 0;
-	if (wait_ns) {
-		atomic_store(&s->sleeping, true);
-		if (atomic_exchange(&s->pending, false))
-			wait_ns = 0;
+	if (wait_ns)
+		rc = sleep_events(sync, events, wait_ns);
+	else if (sync->parked_count)
+		rc = wait_events(sync, events, 0);
+	if (rc == -EINTR)
+		rc = 0;
+	for (int i = 0; i < rc; i++) {
+		uint64_t wakes;
+		if (events[i].data.fd != sync->waker.fd)
+			count += run_event(sync, events[i].data.fd);
+		else if (read(sync->waker.fd, &wakes, sizeof(wakes)) < 0)
+			check(errno == EAGAIN || errno == EINTR);
 	}
-	int rc = poll_events(s, wait_ns);
-	if (rc < 0)
-		return rc;
-	/* What ends from here on belongs to the next turn. */
-	struct io *io = s->ended_first;
-	s->ended_first = NULL;
-	s->ended_last = NULL;
-	while (io) {
-		struct io *next = io->next;
-		io_complete(io, io->result);
-		io = next;
-		completed++;
-	}
-	return completed;
+	return rc < 0 && !count ? rc : count;
 }
 
 static void sync_wake(struct io_backend *backend)
 {
-	struct sync *s = sync_of(backend);
-	uint64_t one = 1;
-
-	atomic_store(&s->pending, true);
-	if (!atomic_load(&s->sleeping))
-		return;
-	ssize_t written = write(s->wake_fd, &one, sizeof(one));
-	(void)written;
+	io_waker_wake(&sync_of(backend)->waker);
 }
 
 static void sync_buffer_put(struct io_backend *backend, struct io_buffer *buffer)
 {
-	struct sync *s = sync_of(backend);
+	struct sync_backend *sync = sync_of(backend);
 
-	s->free_buffers[s->free_count++] = buffer->index;
+	io_pool_check(&sync->pool, buffer);
+	check(sync->free_count < sync->pool.count);
+	sync->free_buffers[sync->free_count++] = buffer->index;
 }
 
 static void sync_slab_added(struct io_backend *backend, unsigned slab)
 {
-	(void)backend;
-	(void)slab;
 }
-
-/* ---- making and freeing ---- */
 
 static void sync_free(struct io_backend *backend)
 {
-	struct sync *s = sync_of(backend);
+	struct sync_backend *sync = sync_of(backend);
 
-	if (s->epoll_fd >= 0)
-		close(s->epoll_fd);
-	if (s->wake_fd >= 0)
-		close(s->wake_fd);
-	free(s->fds);
-	free(s->buffers);
-	free(s->buffer_memory);
-	free(s->free_buffers);
-	free(s);
+	check(!sync->in_flight);
+	if (sync->epoll_fd >= 0)
+		close(sync->epoll_fd);
+	io_waker_fini(&sync->waker);
+	io_pool_fini(&sync->pool);
+	free(sync->free_buffers);
+	free(sync->table);
+	free(sync);
 }
 
-static int make_pool(struct sync *s)
-{
-	unsigned count = s->options.buffer_count;
+static const struct io_ops sync_ops = {
+	.name = "sync",
+	.free = sync_free,
+	.submit = sync_submit,
+	.cancel = sync_cancel,
+	.turn = sync_turn,
+	.wake = sync_wake,
+	.buffer_put = sync_buffer_put,
+	.slab_added = sync_slab_added,
+};
 
-	if (!count)
-		return 0;
-	s->buffers = calloc(count, sizeof(*s->buffers));
-	s->free_buffers = calloc(count, sizeof(*s->free_buffers));
-	s->buffer_memory = malloc((size_t)count * s->options.buffer_bytes);
-	if (!s->buffers || !s->free_buffers || !s->buffer_memory)
+static int init_pool(struct sync_backend *sync, const struct io_options *options)
+{
+	int rc = io_pool_init(&sync->pool, options);
+
+	if (rc < 0 || !sync->pool.count)
+		return rc;
+	sync->free_buffers = calloc(sync->pool.count, sizeof(*sync->free_buffers));
+	if (!sync->free_buffers)
 		return -ENOMEM;
-	for (unsigned i = 0; i < count; i++) {
-		s->buffers[i].index = i;
-		s->buffers[i].data = s->buffer_memory + (size_t)i * s->options.buffer_bytes;
-		sync_buffer_put(&s->base, &s->buffers[i]);
+	/* The first is on top. */
+	while (sync->free_count < sync->pool.count) {
+		sync->free_buffers[sync->free_count] = sync->pool.count - 1 - sync->free_count;
+		sync->free_count++;
 	}
 	return 0;
 }
 
+static int init_epoll(struct sync_backend *sync)
+{
+	int rc = io_waker_init(&sync->waker, EFD_NONBLOCK);
+
+	if (rc < 0)
+		return rc;
+	sync->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (sync->epoll_fd < 0)
+		return -errno;
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = sync->waker.fd};
+	rc = epoll_ctl(sync->epoll_fd, EPOLL_CTL_ADD, sync->waker.fd, &event);
+	return rc < 0 ? -errno : 0;
+}
+
 int io_sync_new(struct io_backend **ret, const struct io_options *options)
 {
-	static const struct io_ops ops = {
-		.name = "sync",
-		.free = sync_free,
-		.submit = sync_submit,
-		.cancel = sync_cancel,
-		.turn = sync_turn,
-		.wake = sync_wake,
-		.buffer_put = sync_buffer_put,
-		.slab_added = sync_slab_added,
-	};
-	struct sync *s = calloc(1, sizeof(*s));
-	struct epoll_event wake_event = {.events = EPOLLIN, .data.fd = WAKE_MARK};
-	int rc = -ENOMEM;
+	struct sync_backend *sync = calloc(1, sizeof(*sync));
 
-	if (!s)
-		return rc;
-	s->base.ops = &ops;
-	s->options = *options;
-	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (s->epoll_fd < 0 || s->wake_fd < 0 ||
-	    epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->wake_fd, &wake_event) < 0)
-		rc = -errno;
-	else
-		rc = make_pool(s);
+	if (!sync)
+		return -ENOMEM;
+	sync->backend.ops = &sync_ops;
+	sync->epoll_fd = -1;
+	sync->waker.fd = -1;
+	int rc = init_pool(sync, options);
+	if (rc == 0)
+		rc = init_epoll(sync);
 	if (rc < 0) {
-		sync_free(&s->base);
+		sync_free(&sync->backend);
 		return rc;
 	}
-	*ret = &s->base;
+	*ret = &sync->backend;
 	return 0;
 }

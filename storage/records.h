@@ -1,5 +1,6 @@
 /* storage/records.h: walking the records of one (decompressed) batch. */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,7 +12,7 @@ struct record {
 	const uint8_t *value; /* null: tombstone */
 	size_t value_length;
 	int32_t header_count;
-	const uint8_t *headers; /* first header; record_header_next walks */
+	const uint8_t *headers; /* first header */
 	size_t headers_length;
 };
 
