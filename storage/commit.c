@@ -1,0 +1,595 @@
+/* From append to durable.
+ *
+ *     log_append      copies the batch behind the last one into the tail buffers, notes a mark
+ *     store_submit    once a turn: writes what is new in every dirty log, one write a buffer in
+ *                     flight; starts the next flush when none is under way
+ *     written         moves segment->written; asks for a flush
+ *     flushed         moves segment->flushed, takes the marks below it: the high watermark rises,
+ *                     acks=all waiters are answered, watchers wake
+ *
+ *     file    | header | batch | batch | ba|tch | batch |.......|
+ *                                      flushed  written   end     allocated_end
+ *     tail buffers               | buffer     | buffer    |
+ *
+ * There is no linger: a flush starts as soon as the one before has ended, with whatever has been
+ * written by then.  The last block of a buffer is written again when more is appended to it: its
+ * first part then holds the same bytes as before, so a torn write cannot hurt what was flushed.
+ *
+ * A write or flush that fails is not repeated.  The log stops accepting, waiters are told, and
+ * after a pause an append has the tail read back from the disk and verified (commit_try_repair). */
+#include "storage/store_internal.h"
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/crc32c.h"
+#include "base/errors.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+	ALLOCATE_FIRST_BYTES = 1 << 20,
+	ALLOCATE_MOST_BYTES = 64 << 20,
+};
+static const uint64_t backoff_first_ns = NS_PER_SECOND;
+static const uint64_t backoff_most_ns = 30 * NS_PER_SECOND;
+
+/* ---- waiters and marks ---- */
+
+static struct log_append *next_waiter(struct list *waiters)
+{
+	return list_empty(waiters) ? NULL : container_of(waiters->next, struct log_append, waiting);
+}
+
+static void end_waiters(struct list *waiters, int64_t below, int rc)
+{
+	struct log_append *append;
+
+	while ((append = next_waiter(waiters)) && append->end_offset <= below) {
+		list_remove(&append->waiting);
+		append->done(append, rc);
+	}
+}
+
+static int add_mark(struct log *log, struct segment *segment)
+{
+	if (log->mark_count == log->mark_capacity) {
+		size_t capacity = log->mark_capacity ? log->mark_capacity * 2 : 16;
+		struct mark *marks = malloc(capacity * sizeof(*marks));
+		if (!marks)
+			return -ENOMEM;
+		for (size_t i = 0; i < log->mark_count; i++)
+			marks[i] = log->marks[(log->mark_first + i) & (log->mark_capacity - 1)];
+		free(log->marks);
+		log->marks = marks;
+		log->mark_capacity = capacity;
+		log->mark_first = 0;
+	}
+	log->marks[(log->mark_first + log->mark_count++) & (log->mark_capacity - 1)] = (struct mark){
+		.segment = segment,
+		.position = segment->end,
+		.offset = segment->next_offset,
+	};
+	return 0;
+}
+
+/* ---- failure and repair ---- */
+
+void log_drop_tail(struct log *log)
+{
+	struct list *node;
+
+	while ((node = list_pop_front(&log->buffers))) {
+		struct buffer *buffer = container_of(node, struct buffer, link);
+		list_remove(&buffer->age);
+		buffer_release(log->store->region, buffer);
+	}
+	log->write_head = NULL;
+	log->mark_count = 0;
+}
+
+/* `what` null: an orderly end, not a fault. */
+void commit_fail(struct log *log, int rc, const char *what)
+{
+	if (log->state == LOG_FAILED)
+		return;
+	if (what) {
+		log_error("storage",
+			  "partition is read-only log=%s operation=%s error=\"%s\" durable=%lld",
+			  log->name, what, error_text(rc), (long long)log->durable_offset);
+		log->store->stats.failures++;
+		log->backoff_ns = log->backoff_ns ? log->backoff_ns * 2 : backoff_first_ns;
+		if (log->backoff_ns > backoff_most_ns)
+			log->backoff_ns = backoff_most_ns;
+		log->retry_ns = clock_monotonic_ns(log->store->clock) + log->backoff_ns;
+		if (log->state != LOG_CLOSING)
+			log->state = LOG_FAILED;
+		rc = -ERR_STORAGE;
+	}
+	list_remove(&log->dirty);
+	/* Nobody is shown, or told of, what may not be on the disk. */
+	log->next_offset = log->durable_offset;
+	end_waiters(&log->submit_waiters, INT64_MAX, rc);
+	end_waiters(&log->durable_waiters, INT64_MAX, rc);
+	log_wake_watches(log);
+}
+
+/* Forgets what is in memory and reads the log's folder as at a start. */
+bool commit_try_repair(struct log *log)
+{
+	char why[160] = "";
+
+	if (log->io_count || clock_monotonic_ns(log->store->clock) < log->retry_ns)
+		return false;
+	list_foreach(node, &log->segments) {
+		if (container_of(node, struct segment, link)->readers)
+			return false;
+	}
+	int64_t durable = log->durable_offset;
+	log_drop_tail(log);
+	buffer_release(log->store->region, log->ahead);
+	log->ahead = NULL;
+	log->ahead_segment = NULL;
+	log->ahead_offset = -1;
+	while (!list_empty(&log->segments))
+		segment_free(container_of(log->segments.next, struct segment, link));
+	log->active = NULL;
+	log->epoch_count = 0;
+	int rc = log_recover(log, why, sizeof(why));
+	if (rc == 0 && log->next_offset < durable)
+		rc = -ERR_CORRUPT;
+	if (rc < 0) {
+		log_error("storage", "verification failed log=%s error=\"%s\" %s", log->name,
+			  error_text(rc), why);
+		log->durable_offset = durable;
+		log->next_offset = durable;
+		log->backoff_ns = backoff_most_ns;
+		log->retry_ns = clock_monotonic_ns(log->store->clock) + log->backoff_ns;
+		return false;
+	}
+	log->state = LOG_WRITABLE;
+	log_info("storage", "partition is writable again log=%s next=%lld", log->name,
+		 (long long)log->next_offset);
+	return true;
+}
+
+/* ---- flush ---- */
+
+static void start_flush(struct store *store);
+
+static void take_durable_marks(struct log *log)
+{
+	int64_t durable = log->durable_offset;
+
+	while (log->mark_count) {
+		const struct mark *mark = &log->marks[log->mark_first];
+		if (mark->position > mark->segment->flushed)
+			break;
+		durable = mark->offset;
+		log->mark_first = (log->mark_first + 1) & (log->mark_capacity - 1);
+		log->mark_count--;
+	}
+	if (durable == log->durable_offset)
+		return;
+	log->durable_offset = durable;
+	log->backoff_ns = 0;
+	end_waiters(&log->durable_waiters, durable, 0);
+	log_wake_watches(log);
+}
+
+static void flushed(struct io *io, int result)
+{
+	struct segment *segment = container_of(io, struct segment, flush);
+	struct log *log = segment->log;
+	struct store *store = log->store;
+	uint64_t reached = segment->flushing;
+
+	segment->flushing = 0;
+	store->flushes_out--;
+	log->io_count--;
+	if (result < 0 && log->state == LOG_WRITABLE) {
+		commit_fail(log, result, "flush");
+	} else if (result == 0 && log->state == LOG_WRITABLE) {
+		segment->flushed = reached;
+		take_durable_marks(log);
+	} else if (result == 0) {
+		segment->flushed = reached;
+	}
+	log_finish_close(log);
+}
+
+static void flush_segment(struct store *store, struct segment *segment)
+{
+	segment->flushing = segment->written;
+	segment->log->io_count++;
+	store->flushes_out++;
+	store->stats.flushes++;
+	segment->flush.done = flushed;
+	io_flush(store->io, &segment->flush, segment->fd);
+}
+
+static void start_flush(struct store *store)
+{
+	if (store->flushes_out || !store->flush_wanted)
+		return;
+	store->flush_wanted = false;
+	list_foreach(node, &store->logs) {
+		struct log *log = container_of(node, struct log, link);
+		if (log->state != LOG_WRITABLE || !log->mark_count)
+			continue;
+		list_foreach(segment_node, &log->segments) {
+			struct segment *segment =
+				container_of(segment_node, struct segment, link);
+			if (segment->written > segment->flushed)
+				flush_segment(store, segment);
+		}
+	}
+}
+
+/* ---- write ---- */
+
+static void advance_written(struct log *log)
+{
+	while (log->write_head) {
+		struct buffer *buffer = log->write_head;
+		buffer->segment->written = buffer->position + buffer->written;
+		if (buffer->written < buffer->used || buffer->link.next == &log->buffers)
+			return;
+		log->write_head = container_of(buffer->link.next, struct buffer, link);
+	}
+}
+
+static void written(struct io *io, int result)
+{
+	struct buffer *buffer = container_of(io, struct buffer, io);
+	struct log *log = buffer->log;
+	size_t from = round_down(buffer->written, BLOCK_BYTES);
+	size_t wanted = round_up(buffer->writing_end, BLOCK_BYTES) - from;
+
+	buffer->writing = false;
+	log->io_count--;
+	if (result >= 0 && (size_t)result != wanted)
+		result = -EIO; /* into allocated space a write is never short */
+	if (log->state != LOG_FAILED) {
+		if (result < 0) {
+			commit_fail(log, result, "write");
+		} else {
+			buffer->written = buffer->writing_end;
+			advance_written(log);
+			log->store->flush_wanted = true;
+			if (buffer->used > buffer->written && !list_linked(&log->dirty))
+				list_push_back(&log->store->dirty, &log->dirty);
+		}
+	}
+	buffer_release(log->store->region, buffer);
+	log_finish_close(log);
+}
+
+static void allocated(struct io *io, int result)
+{
+	struct segment *segment = container_of(io, struct segment, allocate);
+	struct log *log = segment->log;
+
+	segment->allocating = false;
+	log->io_count--;
+	if (result == -EOPNOTSUPP) {
+		/* The file system cannot: writes extend the file. */
+		result = 0;
+	}
+	if (result == 0) {
+		segment->allocated_end = segment->allocate.offset + segment->allocate.length;
+		if (log->state == LOG_WRITABLE && log->write_head && !list_linked(&log->dirty))
+			list_push_back(&log->store->dirty, &log->dirty);
+	} else if (log->state == LOG_WRITABLE && segment->end > segment->allocated_end) {
+		commit_fail(log, result, "allocate");
+	}
+	log_finish_close(log);
+}
+
+/* Keeps allocated room ahead of the appends. */
+static void allocate_ahead(struct log *log)
+{
+	struct segment *segment = log->active;
+	uint64_t used = segment->allocated_end - SEGMENT_HEADER_BYTES;
+	uint64_t step = used < ALLOCATE_FIRST_BYTES ? ALLOCATE_FIRST_BYTES : used;
+
+	if (step > ALLOCATE_MOST_BYTES)
+		step = ALLOCATE_MOST_BYTES;
+	if (segment->allocating || segment->end + step / 2 <= segment->allocated_end)
+		return;
+	uint64_t end = segment->allocated_end + step;
+	uint64_t needed = round_up(segment->end, BLOCK_BYTES);
+	uint64_t most = round_up(log->config.segment_bytes, BLOCK_BYTES) + SEGMENT_HEADER_BYTES;
+	if (end > most)
+		end = most;
+	if (end < needed)
+		end = needed;
+	if (end <= segment->allocated_end)
+		return;
+	segment->allocating = true;
+	log->io_count++;
+	segment->allocate.done = allocated;
+	io_allocate(log->store->io, &segment->allocate, segment->fd, segment->allocated_end,
+		    end - segment->allocated_end);
+}
+
+/* False: something had to be left for later. */
+static bool write_buffer(struct log *log, struct buffer *buffer)
+{
+	size_t from = round_down(buffer->written, BLOCK_BYTES);
+	size_t to = round_up(buffer->used, BLOCK_BYTES);
+
+	if (buffer->written == buffer->used)
+		return true;
+	if (buffer->writing || buffer->position + to > buffer->segment->allocated_end)
+		return false;
+	/* Nothing of the buffer's earlier life goes to the disk. */
+	memset(buffer->data + buffer->used, 0, to - buffer->used);
+	buffer->writing = true;
+	buffer->writing_end = buffer->used;
+	buffer_acquire(buffer);
+	log->io_count++;
+	log->store->stats.writes++;
+	log->store->stats.write_bytes += to - from;
+	buffer->io.done = written;
+	io_write(log->store->io, &buffer->io, buffer->segment->fd, buffer->data + from, to - from,
+		 buffer->position + from);
+	return true;
+}
+
+void commit_log_dirty(struct log *log)
+{
+	bool all = true;
+
+	list_remove(&log->dirty);
+	if (log->state != LOG_WRITABLE || !log->active)
+		return;
+	allocate_ahead(log);
+	for (struct list *node = log->write_head ? &log->write_head->link : &log->buffers;
+	     node != &log->buffers; node = node->next)
+		all &= write_buffer(log, container_of(node, struct buffer, link));
+	if (all)
+		end_waiters(&log->submit_waiters, INT64_MAX, 0);
+}
+
+void store_submit(struct store *store)
+{
+	struct list now;
+
+	list_init(&now);
+	while (!list_empty(&store->dirty))
+		list_push_back(&now, list_pop_front(&store->dirty));
+	struct list *node;
+	while ((node = list_pop_front(&now)))
+		commit_log_dirty(container_of(node, struct log, dirty));
+	start_flush(store);
+	store->stats.buffer_bytes = buffer_region_used(store->region);
+}
+
+/* ---- append ---- */
+
+/* Frees the oldest tail buffers that are durable and that nobody appends to. */
+void buffers_evict(struct store *store)
+{
+	enum { AT_ONCE = 16 };
+	unsigned freed = 0;
+
+	list_foreach_safe(node, after, buffer_ages(store->region)) {
+		struct buffer *buffer = container_of(node, struct buffer, age);
+		struct log *log = buffer->log;
+		if (buffer->writing || buffer->written != buffer->used ||
+		    buffer->position + buffer->used > buffer->segment->flushed)
+			continue;
+		if (log->write_head == buffer)
+			log->write_head = NULL;
+		list_remove(&buffer->link);
+		list_remove(&buffer->age);
+		buffer_release(store->region, buffer);
+		if (++freed == AT_ONCE)
+			return;
+	}
+}
+
+static struct buffer *add_buffer(struct log *log, bool large)
+{
+	struct store *store = log->store;
+	struct buffer *buffer = buffer_take(store->region, store->io, large);
+
+	if (!buffer) {
+		buffers_evict(store);
+		buffer = buffer_take(store->region, store->io, large);
+	}
+	if (!buffer)
+		buffer = buffer_take(store->region, store->io, !large);
+	if (!buffer)
+		return NULL;
+	buffer->log = log;
+	buffer->segment = log->active;
+	return buffer;
+}
+
+/* The last, half-filled block of a log just opened, as the tail to go on from. */
+static int reload_tail(struct log *log)
+{
+	struct segment *segment = log->active;
+	uint64_t position = round_down(segment->end, BLOCK_BYTES);
+
+	struct buffer *buffer = add_buffer(log, false);
+	if (!buffer)
+		return -ENOBUFS;
+	buffer->position = position;
+	buffer->used = buffer->written = (size_t)(segment->end - position);
+	if (buffer->used) {
+		ssize_t got = pread(segment->fd, buffer->data, BLOCK_BYTES, (off_t)position);
+		if (got < (ssize_t)buffer->used) {
+			buffer_release(log->store->region, buffer);
+			return got < 0 ? -errno : -EIO;
+		}
+	}
+	list_push_back(&log->buffers, &buffer->link);
+	list_push_back(buffer_ages(log->store->region), &buffer->age);
+	log->write_head = buffer;
+	return 0;
+}
+
+static struct buffer *last_buffer(const struct log *log)
+{
+	return list_empty(&log->buffers) ? NULL
+					 : container_of(log->buffers.prev, struct buffer, link);
+}
+
+/* A segment that takes the batch: the active one or a new one. */
+static int prepare_segment(struct log *log, size_t size)
+{
+	struct segment *active = log->active;
+
+	if (active && active->end > SEGMENT_HEADER_BYTES) {
+		int64_t age_ms = clock_wall_ms(log->store->clock) - active->created_ms;
+		bool full = active->end + size > SEGMENT_HEADER_BYTES + log->config.segment_bytes;
+		if (!full && age_ms <= log->config.segment_ms)
+			return 0;
+		segment_seal(active);
+	} else if (active) {
+		return 0;
+	}
+	return segment_create(log, log->next_offset);
+}
+
+/* Room for `size` bytes behind the tail; all or nothing. */
+static int prepare_buffers(struct log *log, size_t size)
+{
+	struct buffer *last = last_buffer(log);
+	bool fresh = !last || last->segment != log->active;
+	struct list taken;
+	size_t have = 0;
+
+	list_init(&taken);
+	if (fresh && log->active->end % BLOCK_BYTES) {
+		int rc = reload_tail(log);
+		if (rc < 0)
+			return rc;
+		last = last_buffer(log);
+		fresh = false;
+	}
+	uint64_t position = fresh ? log->active->end : last->position + last->capacity;
+	if (!fresh)
+		have = last->capacity - last->used;
+	while (have < size) {
+		struct buffer *buffer = add_buffer(log, !fresh || size > BUFFER_SMALL_BYTES);
+		if (!buffer)
+			goto full;
+		buffer->position = position;
+		position += buffer->capacity;
+		have += buffer->capacity;
+		fresh = false;
+		list_push_back(&taken, &buffer->link);
+	}
+	while (!list_empty(&taken)) {
+		struct buffer *buffer = container_of(list_pop_front(&taken), struct buffer, link);
+		list_push_back(&log->buffers, &buffer->link);
+		list_push_back(buffer_ages(log->store->region), &buffer->age);
+		if (!log->write_head)
+			log->write_head = buffer;
+	}
+	return 0;
+full:
+	while (!list_empty(&taken))
+		buffer_release(log->store->region,
+			       container_of(list_pop_front(&taken), struct buffer, link));
+	return -ENOBUFS;
+}
+
+/* Buffers that the batch needs are there: from the first with room on. */
+static void copy_in(struct log *log, const void *data, size_t size, bool begins, int64_t offset)
+{
+	const uint8_t *from = data;
+	struct list *node = log->buffers.prev;
+
+	/* Back to the first buffer that has room. */
+	while (node->prev != &log->buffers) {
+		const struct buffer *before = container_of(node->prev, struct buffer, link);
+		if (before->used == before->capacity || before->segment != log->active)
+			break;
+		node = node->prev;
+	}
+	while (size) {
+		struct buffer *buffer = container_of(node, struct buffer, link);
+		size_t part = buffer->capacity - buffer->used;
+		if (part > size)
+			part = size;
+		if (begins && part && buffer->first_offset < 0) {
+			buffer->first_offset = offset;
+			buffer->first_position = buffer->position + buffer->used;
+		}
+		begins = begins && !part;
+		memcpy(buffer->data + buffer->used, from, part);
+		buffer->used += part;
+		from += part;
+		size -= part;
+		node = node->next;
+	}
+}
+
+/* The header as stored: our offset and epoch, and our time where the topic wants it. */
+static void make_header(const struct log *log, const uint8_t *data, const struct batch *batch,
+			int64_t append_time_ms, uint8_t header[static BATCH_HEADER_BYTES])
+{
+	memcpy(header, data, BATCH_HEADER_BYTES);
+	batch_set_base(header, log->next_offset, log->identity.leader_epoch);
+	if (append_time_ms < 0)
+		return;
+	batch_set_append_time(header, BATCH_HEADER_BYTES, append_time_ms);
+	uint32_t crc = crc32c(0, header + BATCH_CRC_START, BATCH_HEADER_BYTES - BATCH_CRC_START);
+	crc = crc32c(crc, data + BATCH_HEADER_BYTES, batch->size - BATCH_HEADER_BYTES);
+	store_be32(header + 17, crc);
+}
+
+int log_append(struct log *log, const void *data, const struct batch *batch, int64_t append_time_ms,
+	       enum log_ack ack, struct log_append *append)
+{
+	uint8_t header[BATCH_HEADER_BYTES];
+	struct batch stored = *batch;
+	int rc;
+
+	if (log->state == LOG_CLOSING)
+		return -ERR_CLOSING;
+	if (log->state == LOG_FAILED && !commit_try_repair(log))
+		return -ERR_STORAGE;
+	if (batch->size > log->config.segment_bytes)
+		return -ERR_BATCH_OVER_SEGMENT;
+	rc = prepare_segment(log, batch->size);
+	if (rc < 0) {
+		commit_fail(log, rc, "segment");
+		return -ERR_STORAGE;
+	}
+	rc = prepare_buffers(log, batch->size);
+	if (rc < 0)
+		return rc == -ENOBUFS ? rc : -ERR_STORAGE;
+	make_header(log, data, batch, append_time_ms, header);
+	if (append_time_ms >= 0)
+		stored.max_timestamp = append_time_ms;
+	struct segment *segment = log->active;
+	int64_t base_offset = log->next_offset;
+	rc = segment_add_batch(segment, &stored, base_offset, segment->end);
+	if (rc == 0)
+		rc = add_mark(log, segment);
+	check(rc == 0);
+	copy_in(log, header, BATCH_HEADER_BYTES, true, base_offset);
+	copy_in(log, (const uint8_t *)data + BATCH_HEADER_BYTES, batch->size - BATCH_HEADER_BYTES,
+		false, base_offset);
+	log->next_offset = segment->next_offset;
+	append->base_offset = base_offset;
+	append->end_offset = log->next_offset;
+	append->ack = ack;
+	list_push_back(ack == ACK_DURABLE ? &log->durable_waiters : &log->submit_waiters,
+		       &append->waiting);
+	if (!list_linked(&log->dirty))
+		list_push_back(&log->store->dirty, &log->dirty);
+	log->store->stats.appends++;
+	log->store->stats.append_bytes += batch->size;
+	if (log->config.read_unflushed)
+		log_wake_watches(log);
+	return 0;
+}

@@ -1,0 +1,372 @@
+/* Stores and logs: making, closing, positions, retention.  Appending and flushing is commit.c,
+ * reading read.c, what the files say segment.c and recovery.c.
+ *
+ * A log's file operations that move record bytes go through the io backend; the rare ones (making a
+ * segment, meta files, unlink) are plain calls on the shard's thread. */
+#include "storage/store_internal.h"
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/errors.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- store ---- */
+
+int store_new(struct store **ret, const struct store_options *options, struct store_region *region,
+	      struct io_backend *backend, const struct clock *clock)
+{
+	struct store *store = calloc(1, sizeof(*store));
+	int rc;
+
+	if (!store)
+		return -ENOMEM;
+	store->options = *options;
+	store->region = region;
+	store->io = backend;
+	store->clock = clock;
+	list_init(&store->logs);
+	list_init(&store->dirty);
+	store->dir_fd = open(options->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	rc = store->dir_fd < 0 ? -errno : decompressor_new(&store->decompressor);
+	if (rc < 0) {
+		store_free(store);
+		return rc;
+	}
+	*ret = store;
+	return 0;
+}
+
+void store_free(struct store *store)
+{
+	if (!store)
+		return;
+	check(list_empty(&store->logs));
+	decompressor_free(store->decompressor);
+	if (store->dir_fd >= 0)
+		close(store->dir_fd);
+	free(store);
+}
+
+const struct store_stats *store_stats(const struct store *store)
+{
+	return &store->stats;
+}
+
+/* ---- opening ---- */
+
+static int open_folder(struct log *log)
+{
+	char topic[UUID_HEX_BYTES];
+	char path[UUID_HEX_BYTES + 16];
+
+	uuid_hex(&log->identity.topic_id, topic);
+	snprintf(path, sizeof(path), "%s/%d", topic, log->identity.partition);
+	snprintf(log->name, sizeof(log->name), "%s", path);
+	int made = 0;
+	if (mkdirat(log->store->dir_fd, topic, 0755) == 0)
+		made = 1;
+	else if (errno != EEXIST)
+		return -errno;
+	if (mkdirat(log->store->dir_fd, path, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	log->dir_fd = openat(log->store->dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (log->dir_fd < 0)
+		return -errno;
+	/* The names must be there after a power cut, or what is stored below them is lost. */
+	if (made && fsync(log->store->dir_fd) < 0)
+		return -errno;
+	int topic_fd = openat(log->store->dir_fd, topic, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (topic_fd < 0)
+		return -errno;
+	int rc = fsync(topic_fd) < 0 ? -errno : 0;
+	close(topic_fd);
+	return rc;
+}
+
+static void log_free(struct log *log)
+{
+	if (!log)
+		return;
+	while (!list_empty(&log->segments))
+		segment_free(container_of(log->segments.next, struct segment, link));
+	list_remove(&log->link);
+	list_remove(&log->dirty);
+	if (log->dir_fd >= 0)
+		close(log->dir_fd);
+	free(log->epochs);
+	free(log->marks);
+	free(log);
+}
+
+int log_open(struct log **ret, struct store *store, const struct log_identity *identity,
+	     const struct log_config *config, char *why, size_t why_bytes)
+{
+	struct log *log = calloc(1, sizeof(*log));
+	int rc;
+
+	if (!log)
+		return -ENOMEM;
+	log->store = store;
+	log->identity = *identity;
+	log->config = *config;
+	log->dir_fd = -1;
+	log->ahead_offset = -1;
+	list_init(&log->segments);
+	list_init(&log->buffers);
+	list_init(&log->submit_waiters);
+	list_init(&log->durable_waiters);
+	list_init(&log->watches);
+	list_init(&log->dirty);
+	list_init(&log->link);
+	rc = open_folder(log);
+	if (rc == 0)
+		rc = log_recover(log, why, why_bytes);
+	if (rc < 0) {
+		log_free(log);
+		return rc;
+	}
+	list_push_back(&store->logs, &log->link);
+	*ret = log;
+	return 0;
+}
+
+void log_set_config(struct log *log, const struct log_config *config)
+{
+	log->config = *config;
+}
+
+/* ---- closing ---- */
+
+static void remove_files(struct log *log)
+{
+	char topic[UUID_HEX_BYTES];
+
+	list_foreach(node, &log->segments)
+		segment_unlink(container_of(node, struct segment, link));
+	unlinkat(log->dir_fd, "partition.meta", 0);
+	unlinkat(log->store->dir_fd, log->name, AT_REMOVEDIR);
+	uuid_hex(&log->identity.topic_id, topic);
+	/* Goes with the last partition. */
+	unlinkat(log->store->dir_fd, topic, AT_REMOVEDIR);
+}
+
+/* Runs again after each operation in flight has ended. */
+void log_finish_close(struct log *log)
+{
+	if (log->state != LOG_CLOSING || log->io_count)
+		return;
+	struct store *store = log->store;
+	void (*closed)(void *context) = log->closed;
+	void *context = log->closed_context;
+
+	struct segment *active = log->active;
+	if (log->remove) {
+		remove_files(log);
+	} else if (active && active->written == active->end && fdatasync(active->fd) == 0) {
+		segment_seal(active);
+		log_write_meta(log);
+	}
+	log_drop_tail(log);
+	buffer_release(store->region, log->ahead);
+	log_free(log);
+	closed(context);
+}
+
+void log_close(struct log *log, bool remove, void (*closed)(void *context), void *context)
+{
+	check(log->state != LOG_CLOSING);
+	/* What was appended is written and flushed by the operations under way, if any; who waits
+	 * for more than that is told that it is not known. */
+	bool failed = log->state == LOG_FAILED;
+	if (!failed && !remove)
+		commit_log_dirty(log);
+	log->state = LOG_CLOSING;
+	log->remove = remove;
+	log->closed = closed;
+	log->closed_context = context;
+	commit_fail(log, -ERR_CLOSING, NULL);
+	log_wake_watches(log);
+	log_finish_close(log);
+}
+
+/* ---- positions ---- */
+
+int64_t log_start_offset(const struct log *log)
+{
+	return log->start_offset;
+}
+
+int64_t log_end_offset(const struct log *log)
+{
+	return log->next_offset;
+}
+
+int64_t log_high_watermark(const struct log *log)
+{
+	return log->config.read_unflushed ? log->next_offset : log->durable_offset;
+}
+
+int32_t log_leader_epoch(const struct log *log)
+{
+	return log->identity.leader_epoch;
+}
+
+uint64_t log_bytes(const struct log *log)
+{
+	uint64_t bytes = 0;
+
+	list_foreach(node, &log->segments)
+		bytes += container_of(node, struct segment, link)->end - SEGMENT_HEADER_BYTES;
+	return bytes;
+}
+
+void log_epoch_end(const struct log *log, int32_t epoch, int32_t *ret_epoch, int64_t *ret_end)
+{
+	*ret_epoch = -1;
+	*ret_end = -1;
+	for (size_t i = log->epoch_count; i-- > 0;) {
+		if (log->epochs[i].epoch > epoch)
+			continue;
+		*ret_epoch = log->epochs[i].epoch;
+		*ret_end = i + 1 < log->epoch_count ? log->epochs[i + 1].offset : log->next_offset;
+		return;
+	}
+}
+
+void log_watch(struct log *log, struct log_watch *watch)
+{
+	list_push_back(&log->watches, &watch->link);
+}
+
+void log_unwatch(struct log_watch *watch)
+{
+	list_remove(&watch->link);
+}
+
+void log_wake_watches(struct log *log)
+{
+	struct list *node;
+
+	while ((node = list_pop_front(&log->watches))) {
+		struct log_watch *watch = container_of(node, struct log_watch, link);
+		watch->changed(watch);
+	}
+}
+
+/* ---- retention and trimming ---- */
+
+static void drop_buffers_of(struct log *log, const struct segment *segment)
+{
+	list_foreach_safe(node, after, &log->buffers) {
+		struct buffer *buffer = container_of(node, struct buffer, link);
+		if (buffer->segment != segment)
+			continue;
+		list_remove(&buffer->link);
+		list_remove(&buffer->age);
+		buffer_release(log->store->region, buffer);
+	}
+	if (log->ahead_segment == segment) {
+		buffer_release(log->store->region, log->ahead);
+		log->ahead = NULL;
+		log->ahead_segment = NULL;
+		log->ahead_offset = -1;
+	}
+}
+
+static void delete_first_segment(struct log *log)
+{
+	struct segment *segment = container_of(log->segments.next, struct segment, link);
+
+	drop_buffers_of(log, segment);
+	segment_unlink(segment);
+	list_remove(&segment->link);
+	log->store->stats.segments_deleted++;
+	segment->dead = true;
+	if (!segment->readers)
+		segment_free(segment);
+	struct segment *first = container_of(log->segments.next, struct segment, link);
+	if (log->start_offset < first->base_offset)
+		log->start_offset = first->base_offset;
+}
+
+static bool deletable(const struct log *log, const struct segment *segment)
+{
+	return segment != log->active && segment->flushed == segment->end;
+}
+
+static bool expired(const struct log *log, const struct segment *segment, uint64_t bytes)
+{
+	int64_t newest_ms = segment->max_ms > 0 ? segment->max_ms : segment->created_ms;
+	int64_t now_ms = clock_wall_ms(log->store->clock);
+
+	if (segment->next_offset <= log->start_offset)
+		return true;
+	if (!log->config.delete_enabled)
+		return false;
+	if (log->config.retention_ms >= 0 && now_ms - newest_ms > log->config.retention_ms)
+		return true;
+	return log->config.retention_bytes >= 0 &&
+	       bytes - (segment->end - SEGMENT_HEADER_BYTES) >=
+		       (uint64_t)log->config.retention_bytes;
+}
+
+static void retain(struct log *log)
+{
+	uint64_t bytes = log_bytes(log);
+
+	if (log->state != LOG_WRITABLE || !log->active)
+		return;
+	/* As Kafka: the active segment too ends when everything in it has expired. */
+	if (log->config.retention_ms >= 0 && log->config.delete_enabled &&
+	    log->active->end > SEGMENT_HEADER_BYTES &&
+	    log->active->flushed == log->active->end &&
+	    clock_wall_ms(log->store->clock) - log->active->max_ms > log->config.retention_ms) {
+		segment_seal(log->active);
+		if (segment_create(log, log->next_offset) < 0)
+			return;
+	}
+	while (!list_empty(&log->segments)) {
+		const struct segment *first =
+			container_of(log->segments.next, struct segment, link);
+		if (!deletable(log, first) || !expired(log, first, bytes))
+			return;
+		bytes -= first->end - SEGMENT_HEADER_BYTES;
+		delete_first_segment(log);
+	}
+}
+
+void store_housekeep(struct store *store)
+{
+	list_foreach(node, &store->logs)
+		retain(container_of(node, struct log, link));
+}
+
+void log_trim(struct log *log, struct log_trim *trim)
+{
+	int64_t limit = log_high_watermark(log);
+	int64_t to = trim->offset == -1 ? limit : trim->offset;
+	int rc = 0;
+
+	if (to < 0 || to > limit)
+		rc = -ERR_OFFSET_RANGE;
+	else if (log->state != LOG_WRITABLE)
+		rc = -ERR_STORAGE;
+	else if (to > log->start_offset) {
+		int64_t before = log->start_offset;
+		log->start_offset = to;
+		rc = log_write_meta(log);
+		if (rc < 0)
+			log->start_offset = before;
+		else
+			retain(log);
+	}
+	trim->start_offset = log->start_offset;
+	trim->done(trim, rc);
+}

@@ -1,0 +1,388 @@
+/* Reading whole batches at an offset.
+ *
+ * From the tail: when a tail buffer begins a batch at or below the offset, everything from there to
+ * the end of the log lies in the buffers behind it; the reader gets references, no copy.
+ * From the file: one aligned read into a heap buffer, from the index entry below the offset or from
+ * where the last such read ended; what the reader leaves of the buffer serves the next read.
+ * Tail buffers are never given up for a reader of old data. */
+#include "storage/store_internal.h"
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/errors.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct file_read {
+	struct io io;
+	struct log *log;
+	struct log_read *read;
+	struct segment *segment;
+	struct buffer *buffer;
+	uint64_t position; /* a batch begins here */
+	bool widened;
+};
+
+static void finish(struct log_read *read, int rc)
+{
+	read->done(read, rc);
+}
+
+/* ---- from the tail ---- */
+
+struct tail_cursor {
+	const struct log *log;
+	struct buffer *buffer;
+	uint64_t position;
+};
+
+static struct buffer *next_in_segment(const struct log *log, const struct buffer *buffer)
+{
+	if (buffer->link.next == &log->buffers)
+		return NULL;
+	struct buffer *next = container_of(buffer->link.next, struct buffer, link);
+	return next->segment == buffer->segment &&
+			       next->position == buffer->position + buffer->used
+		       ? next
+		       : NULL;
+}
+
+/* Copies a header that may lie across buffers; false: not all there. */
+static bool peek_header(const struct log *log, const struct buffer *buffer, uint64_t position,
+			uint8_t header[static BATCH_HEADER_BYTES])
+{
+	size_t have = 0;
+
+	while (buffer && have < BATCH_HEADER_BYTES) {
+		size_t at = (size_t)(position + have - buffer->position);
+		if (at < buffer->used) {
+			size_t part = buffer->used - at;
+			if (part > BATCH_HEADER_BYTES - have)
+				part = BATCH_HEADER_BYTES - have;
+			memcpy(header + have, buffer->data + at, part);
+			have += part;
+		}
+		buffer = next_in_segment(log, buffer);
+	}
+	return have == BATCH_HEADER_BYTES;
+}
+
+/* The batch at the cursor; false: the end of what is in memory. */
+static bool tail_batch(struct tail_cursor *c, struct batch *ret)
+{
+	uint8_t header[BATCH_HEADER_BYTES];
+
+	while (c->buffer && c->position >= c->buffer->position + c->buffer->used)
+		c->buffer = next_in_segment(c->log, c->buffer);
+	if (!c->buffer || !peek_header(c->log, c->buffer, c->position, header))
+		return false;
+	int rc = batch_parse(ret, header, sizeof(header));
+	check(rc == 0 || rc == -EMSGSIZE);
+	return true;
+}
+
+static struct buffer *tail_buffer_below(const struct log *log, int64_t offset)
+{
+	for (struct list *node = log->buffers.prev; node != &log->buffers; node = node->prev) {
+		struct buffer *buffer = container_of(node, struct buffer, link);
+		if (buffer->first_offset >= 0 && buffer->first_offset <= offset)
+			return buffer;
+	}
+	return NULL;
+}
+
+static bool add_reference(struct log_read *read, struct buffer *buffer, size_t at, size_t length)
+{
+	if (read->vector_count == LOG_READ_VECTORS)
+		return false;
+	buffer_acquire(buffer);
+	read->held[read->vector_count] = buffer;
+	read->vectors[read->vector_count++] =
+		(struct iovec){.iov_base = buffer->data + at, .iov_len = length};
+	read->bytes += length;
+	return true;
+}
+
+static void reference_range(struct log_read *read, const struct log *log, struct buffer *buffer,
+			    uint64_t position, uint64_t end)
+{
+	while (buffer && position < end) {
+		uint64_t stop = buffer->position + buffer->used;
+		if (stop > end)
+			stop = end;
+		if (stop > position &&
+		    !add_reference(read, buffer, (size_t)(position - buffer->position),
+				   (size_t)(stop - position)))
+			return;
+		position = stop;
+		buffer = next_in_segment(log, buffer);
+	}
+}
+
+/* Vectors from `buffer` up to `end`, as many as there are places for. */
+static uint64_t reachable_end(const struct log *log, const struct buffer *buffer, unsigned places)
+{
+	uint64_t end = 0;
+
+	for (unsigned i = 0; buffer && i < places; i++) {
+		end = buffer->position + buffer->used;
+		buffer = next_in_segment(log, buffer);
+	}
+	return end;
+}
+
+static bool fits(const struct log_read *read, uint64_t taken, size_t size)
+{
+	return taken + size <= read->bytes_max || (taken == 0 && read->oversize_first);
+}
+
+static bool read_tail(struct log *log, struct log_read *read)
+{
+	int64_t limit = log_high_watermark(log);
+	struct buffer *start = tail_buffer_below(log, read->offset);
+	struct batch batch;
+
+	if (!start)
+		return false;
+	struct tail_cursor c = {.log = log, .buffer = start, .position = start->first_position};
+	for (;;) {
+		if (!tail_batch(&c, &batch))
+			return false;
+		if (batch.base_offset + batch.last_offset_delta >= read->offset)
+			break;
+		c.position += batch.size;
+	}
+	uint64_t begin = c.position;
+	struct buffer *first = c.buffer;
+	uint64_t reachable = reachable_end(log, first, LOG_READ_VECTORS);
+	do {
+		if (batch.base_offset + batch.last_offset_delta >= limit ||
+		    c.position + batch.size > reachable ||
+		    !fits(read, c.position - begin, batch.size))
+			break;
+		c.position += batch.size;
+	} while (tail_batch(&c, &batch));
+	reference_range(read, log, first, begin, c.position);
+	log->store->stats.tail_hits++;
+	return true;
+}
+
+/* ---- from the file ---- */
+
+static void file_read_free(struct file_read *f)
+{
+	buffer_release(f->log->store->region, f->buffer);
+	free(f);
+}
+
+static void end_file_read(struct file_read *f, int rc)
+{
+	struct log_read *read = f->read;
+
+	file_read_free(f);
+	finish(read, rc);
+}
+
+/* Takes whole batches of the buffer from f->position on.  Returns the size of a first batch that
+ * does not fit in the buffer, 0 when done. */
+static size_t take_batches(struct file_read *f, const struct buffer *buffer, uint64_t *ret_begin,
+			   uint64_t *ret_end, int64_t *ret_next_offset)
+{
+	const struct log *log = f->log;
+	int64_t limit = log_high_watermark(log);
+	uint64_t position = f->position;
+	uint64_t begin = 0;
+	struct batch batch;
+
+	*ret_begin = *ret_end = 0;
+	while (position < f->segment->end) {
+		size_t left = (size_t)(buffer->position + buffer->used - position);
+		int rc = batch_parse(&batch, buffer->data + (position - buffer->position), left);
+		bool wanted = left >= BATCH_HEADER_BYTES &&
+			      batch.base_offset + batch.last_offset_delta >= f->read->offset;
+		if (left < BATCH_HEADER_BYTES || rc == -EMSGSIZE) {
+			f->position = begin ? f->position : position;
+			return begin ? 0 : (left < BATCH_HEADER_BYTES ? READ_CHUNK_BYTES : batch.size);
+		}
+		if (rc < 0)
+			return SIZE_MAX;
+		if (batch.base_offset + batch.last_offset_delta >= limit)
+			return 0;
+		if (wanted) {
+			if (!begin)
+				begin = position;
+			if (!fits(f->read, position - begin, batch.size))
+				return 0;
+			*ret_begin = begin;
+			*ret_end = position + batch.size;
+			*ret_next_offset = batch.base_offset + batch.last_offset_delta + 1;
+		}
+		position += batch.size;
+	}
+	return 0;
+}
+
+static void remember(struct file_read *f, uint64_t end, int64_t next_offset)
+{
+	struct log *log = f->log;
+
+	if (log->ahead != f->buffer) {
+		buffer_release(log->store->region, log->ahead);
+		log->ahead = f->buffer;
+		buffer_acquire(f->buffer);
+	}
+	log->ahead_segment = f->segment;
+	log->ahead_offset = next_offset;
+	log->ahead_position = end;
+}
+
+static void start_file_read(struct file_read *f, size_t length);
+
+/* The buffer is filled around f->position: gives what it holds, or reads more. */
+static void use_buffer(struct file_read *f)
+{
+	uint64_t begin;
+	uint64_t end;
+	int64_t next_offset = -1;
+	size_t missing = take_batches(f, f->buffer, &begin, &end, &next_offset);
+
+	if (missing == SIZE_MAX) {
+		end_file_read(f, -ERR_CORRUPT);
+		return;
+	}
+	if (missing) {
+		/* The batch goes on behind the buffer; once more with it at the front. */
+		bool at_end = f->buffer->position + f->buffer->used >= f->segment->allocated_end;
+		bool again = f->widened && missing > f->buffer->capacity;
+		if (at_end || again) {
+			end_file_read(f, -ERR_CORRUPT);
+			return;
+		}
+		f->widened = missing > READ_CHUNK_BYTES;
+		start_file_read(f, missing);
+		return;
+	}
+	if (end > begin) {
+		add_reference(f->read, f->buffer, (size_t)(begin - f->buffer->position),
+			      (size_t)(end - begin));
+		remember(f, end, next_offset);
+	}
+	end_file_read(f, 0);
+}
+
+static void file_read_done(struct io *io, int result)
+{
+	struct file_read *f = container_of(io, struct file_read, io);
+	struct log *log = f->log;
+	struct segment *segment = f->segment;
+
+	log->io_count--;
+	segment->readers--;
+	if (segment->dead) {
+		/* Retention overtook the reader. */
+		if (!segment->readers)
+			segment_free(segment);
+		end_file_read(f, -ERR_OFFSET_RANGE);
+	} else if (log->state == LOG_CLOSING) {
+		end_file_read(f, -ERR_CLOSING);
+	} else if (result < 0) {
+		end_file_read(f, -ERR_STORAGE);
+	} else {
+		f->buffer->used = (size_t)result;
+		log->store->stats.reads++;
+		log->store->stats.read_bytes += (uint64_t)result;
+		use_buffer(f);
+	}
+	log_finish_close(log);
+}
+
+static void start_file_read(struct file_read *f, size_t length)
+{
+	uint64_t position = round_down(f->position, BLOCK_BYTES);
+	size_t bytes = round_up(length + BLOCK_BYTES, BLOCK_BYTES);
+
+	if (bytes < READ_CHUNK_BYTES)
+		bytes = READ_CHUNK_BYTES;
+	if (position + bytes > round_up(f->segment->end, BLOCK_BYTES))
+		bytes = (size_t)(round_up(f->segment->end, BLOCK_BYTES) - position);
+	buffer_release(f->log->store->region, f->buffer);
+	f->buffer = buffer_heap(bytes);
+	if (!f->buffer) {
+		end_file_read(f, -ENOMEM);
+		return;
+	}
+	f->buffer->position = position;
+	f->segment->readers++;
+	f->log->io_count++;
+	f->io.done = file_read_done;
+	io_read(f->log->store->io, &f->io, f->segment->fd, f->buffer->data, bytes, position);
+}
+
+static bool continues_last(const struct log *log, const struct log_read *read,
+			   const struct segment *segment)
+{
+	return log->ahead && log->ahead_segment == segment && log->ahead_offset == read->offset;
+}
+
+static void read_file(struct log *log, struct log_read *read)
+{
+	struct segment *segment = log_segment_at(log, read->offset);
+
+	if (!segment || segment->end == SEGMENT_HEADER_BYTES) {
+		finish(read, segment ? 0 : -ERR_OFFSET_RANGE);
+		return;
+	}
+	struct file_read *f = calloc(1, sizeof(*f));
+	if (!f) {
+		finish(read, -ENOMEM);
+		return;
+	}
+	f->log = log;
+	f->read = read;
+	f->segment = segment;
+	if (continues_last(log, read, segment)) {
+		f->position = log->ahead_position;
+		struct buffer *ahead = log->ahead;
+		if (f->position + BATCH_HEADER_BYTES <= ahead->position + ahead->used) {
+			f->buffer = ahead;
+			buffer_acquire(ahead);
+			log->store->stats.read_cache_hits++;
+			use_buffer(f);
+			return;
+		}
+	} else {
+		const struct index_entry *entry = segment_seek(segment, read->offset);
+		f->position = entry ? entry->position : SEGMENT_HEADER_BYTES;
+	}
+	start_file_read(f, read->bytes_max < READ_CHUNK_BYTES ? READ_CHUNK_BYTES : read->bytes_max);
+}
+
+void log_read(struct log *log, struct log_read *read)
+{
+	read->vector_count = 0;
+	read->bytes = 0;
+	if (log->state == LOG_CLOSING) {
+		finish(read, -ERR_CLOSING);
+		return;
+	}
+	if (read->offset < log->start_offset || read->offset > log->next_offset) {
+		finish(read, -ERR_OFFSET_RANGE);
+		return;
+	}
+	if (read->offset >= log_high_watermark(log) || read_tail(log, read)) {
+		finish(read, 0);
+		return;
+	}
+	read_file(log, read);
+}
+
+void log_read_release(struct store *store, struct log_read *read)
+{
+	for (unsigned i = 0; i < read->vector_count; i++) {
+		buffer_release(store->region, read->held[i]);
+		read->held[i] = NULL;
+	}
+	read->vector_count = 0;
+	read->bytes = 0;
+}

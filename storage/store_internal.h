@@ -1,0 +1,140 @@
+/* storage/store_internal.h: what the files of this folder share about stores, logs and segments. */
+#pragma once
+#include "base/clock.h"
+#include "storage/buffer.h"
+#include "storage/compress.h"
+#include "storage/log.h"
+
+enum {
+	SEGMENT_HEADER_BYTES = 4096,
+	BLOCK_BYTES = 4096,
+	INDEX_INTERVAL_BYTES = 65536,
+	READ_CHUNK_BYTES = 1 << 20,
+};
+
+/* Where a batch begins, one every INDEX_INTERVAL_BYTES. */
+struct index_entry {
+	int64_t offset;
+	uint64_t position;
+	int64_t max_before_ms; /* largest timestamp of the batches before it in the segment */
+};
+
+struct segment {
+	struct log *log;
+	struct list link; /* log.segments, by base offset */
+	int64_t base_offset;
+	int64_t next_offset; /* after its last batch */
+	uint64_t id;         /* random; ties the index to the file */
+	int fd;
+	uint64_t end;           /* append position */
+	uint64_t written;       /* everything below has been written ... */
+	uint64_t flushed;       /* ... and flushed */
+	uint64_t flushing;      /* what the flush under way will have flushed */
+	uint64_t allocated_end; /* file size; writes end below */
+	int64_t max_ms;         /* largest timestamp; INT64_MIN: none */
+	int64_t created_ms;
+	struct index_entry *index;
+	size_t index_count;
+	size_t index_capacity;
+	uint64_t indexed_to; /* position that the next entry must reach */
+	struct io allocate;
+	bool allocating;
+	struct io flush;
+	unsigned readers; /* reads in flight */
+	bool dead;        /* out of the log; freed with its last reader */
+};
+
+/* A whole batch ends here: what becomes durable when the segment is flushed this far. */
+struct mark {
+	struct segment *segment;
+	uint64_t position;
+	int64_t offset;
+};
+
+struct epoch_start {
+	int32_t epoch;
+	int64_t offset;
+};
+
+enum log_state { LOG_WRITABLE, LOG_FAILED, LOG_CLOSING };
+
+struct log {
+	struct store *store;
+	struct log_identity identity;
+	struct log_config config;
+	enum log_state state;
+	int dir_fd;
+	char name[64]; /* for messages */
+	struct list link;  /* store.logs */
+	struct list dirty; /* store.dirty: has bytes to write */
+
+	struct list segments;
+	struct segment *active; /* null: no segment yet */
+	int64_t start_offset;
+	int64_t next_offset;
+	int64_t durable_offset;
+	struct epoch_start *epochs;
+	size_t epoch_count;
+
+	struct list buffers; /* the tail, in file order */
+	struct buffer *write_head; /* first that is not wholly written */
+
+	struct mark *marks; /* ring: appended, not yet durable */
+	size_t mark_first, mark_count, mark_capacity;
+	struct list submit_waiters;
+	struct list durable_waiters;
+	struct list watches;
+
+	/* Where the last read from disk ended, with its buffer: sequential readers go on there. */
+	struct buffer *ahead;
+	struct segment *ahead_segment;
+	int64_t ahead_offset;
+	uint64_t ahead_position;
+
+	unsigned io_count; /* writes, flushes, allocations and reads in flight */
+	uint64_t retry_ns; /* failed: not before */
+	uint64_t backoff_ns;
+	bool remove;
+	void (*closed)(void *context);
+	void *closed_context;
+};
+
+struct store {
+	struct store_options options;
+	struct store_region *region;
+	struct io_backend *io;
+	const struct clock *clock;
+	int dir_fd;
+	struct list logs;
+	struct list dirty;
+	struct list flushing; /* unused link heads stay empty */
+	unsigned flushes_out;
+	bool flush_wanted;
+	int flush_error;
+	struct decompressor *decompressor;
+	struct store_stats stats;
+};
+
+/* segment.c */
+int segment_create(struct log *log, int64_t base_offset);
+int segment_load(struct log *log, int64_t base_offset, bool last, char *why, size_t why_bytes);
+int segment_add_batch(struct segment *segment, const struct batch *batch, int64_t base_offset,
+		      uint64_t position);
+int segment_seal(struct segment *segment); /* writes the index file */
+void segment_free(struct segment *segment);
+void segment_unlink(struct segment *segment);
+const struct index_entry *segment_seek(const struct segment *segment, int64_t offset);
+struct segment *log_segment_at(const struct log *log, int64_t offset);
+
+/* recovery.c */
+int log_recover(struct log *log, char *why, size_t why_bytes);
+int log_write_meta(struct log *log);
+
+/* commit.c */
+void commit_log_dirty(struct log *log);
+void commit_fail(struct log *log, int rc, const char *what);
+bool commit_try_repair(struct log *log); /* a failed log, when its time has come */
+void log_drop_tail(struct log *log);
+void log_finish_close(struct log *log);
+void log_wake_watches(struct log *log);
+void buffers_evict(struct store *store);
