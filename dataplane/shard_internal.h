@@ -96,9 +96,7 @@ static inline struct partition *shard_partition(const struct shard *shard, uint6
 }
 
 /* shard_partitions.c */
-void shard_publish_handle(struct message *message, void *shard);
 void shard_close_partitions(struct shard *shard);
 
 /* shard_stop.c */
-void shard_stop_handle(struct message *message, void *shard);
 void shard_stop_step(struct shard *shard);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int open_partition(struct shard *shard, const struct topics *topics, const struct topic *topic,
 			  int32_t index, char *why, size_t why_bytes)
@@ -131,10 +132,12 @@ void shard_publish_handle(struct message *message, void *receiver)
 		partition->seen = false;
 	publish->rc = 0;
 	for (size_t i = 0; i < topics->count; i++) {
-		int rc = take_over_topic(shard, topics, topics->by_name[i], publish->why,
-					 sizeof(publish->why));
-		if (publish->rc == 0)
+		char why[sizeof(publish->why)] = "";
+		int rc = take_over_topic(shard, topics, topics->by_name[i], why, sizeof(why));
+		if (publish->rc == 0 && topics->by_name[i]->number >= publish->new_from) {
 			publish->rc = rc;
+			memcpy(publish->why, why, sizeof(why));
+		}
 	}
 	shard->topics = topics;
 	close_gone(shard);

@@ -1,0 +1,249 @@
+#include "control/param.h"
+
+#include "base/bytes.h"
+#include "base/errors.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+struct unit {
+	const char *name;
+	int64_t factor;
+};
+
+static const struct unit byte_units[] = {
+	{"", 1},
+	{"B", 1},
+	{"k", 1 << 10},
+	{"KiB", 1 << 10},
+	{"m", 1 << 20},
+	{"MiB", 1 << 20},
+	{"g", 1 << 30},
+	{"GiB", 1 << 30},
+	{"t", INT64_C(1) << 40},
+	{"TiB", INT64_C(1) << 40},
+};
+
+static const struct unit time_units[] = {
+	{"", 1},
+	{"ms", 1},
+	{"s", 1000},
+	{"min", 60 * 1000},
+	{"h", 3600 * 1000},
+	{"d", 24 * 3600 * 1000},
+};
+
+static const struct unit no_units[] = {{"", 1}};
+
+static const struct unit *units_of(enum param_kind kind, size_t *ret_count)
+{
+	switch (kind) {
+	case PARAM_BYTES:
+		*ret_count = array_count(byte_units);
+		return byte_units;
+	case PARAM_MS:
+		*ret_count = array_count(time_units);
+		return time_units;
+	case PARAM_TEXT:
+	case PARAM_COUNT:
+	case PARAM_BOOL:
+	case PARAM_CHOICE:
+	case PARAM_LIST:
+		break;
+	}
+	*ret_count = array_count(no_units);
+	return no_units;
+}
+
+static int parse_number(const struct param *param, const char *text, int64_t *ret)
+{
+	char *end;
+	size_t count;
+	const struct unit *units = units_of(param->kind, &count);
+
+	errno = 0;
+	int64_t number = strtoll(text, &end, 10);
+	if (end == text || errno || isspace((unsigned char)text[0]))
+		return -ERR_CONFIG;
+	while (*end == ' ')
+		end++;
+	for (size_t i = 0; i < count; i++) {
+		if (strcasecmp(end, units[i].name) != 0)
+			continue;
+		if (__builtin_mul_overflow(number, units[i].factor, &number))
+			return -ERR_CONFIG;
+		if (number < param->min || number > param->max)
+			return -ERR_CONFIG;
+		*ret = number;
+		return 0;
+	}
+	return -ERR_CONFIG;
+}
+
+/* Index of the `length` characters at `text` in `choices`; -1 when absent. */
+static int find_choice(const char *choices, const char *text, size_t length)
+{
+	int index = 0;
+
+	for (const char *at = choices;; at++, index++) {
+		size_t width = strcspn(at, "|");
+		if (width == length && strncasecmp(at, text, length) == 0)
+			return index;
+		at += width;
+		if (!*at)
+			return -1;
+	}
+}
+
+static int parse_list(const struct param *param, const char *text, int64_t *ret)
+{
+	int64_t mask = 0;
+
+	for (const char *at = text;; at++) {
+		while (*at == ' ')
+			at++;
+		size_t width = strcspn(at, ", ");
+		int index = find_choice(param->choices, at, width);
+		if (index < 0)
+			return -ERR_CONFIG;
+		mask |= INT64_C(1) << index;
+		at += width;
+		at += strspn(at, " ");
+		if (!*at)
+			break;
+		if (*at != ',')
+			return -ERR_CONFIG;
+	}
+	*ret = mask;
+	return 0;
+}
+
+static int parse_value(const struct param *param, const char *text, int64_t *ret)
+{
+	switch (param->kind) {
+	case PARAM_TEXT:
+		*ret = 0;
+		return strlen(text) <= (size_t)param->max ? 0 : -ERR_CONFIG;
+	case PARAM_COUNT:
+	case PARAM_BYTES:
+	case PARAM_MS:
+		return parse_number(param, text, ret);
+	case PARAM_BOOL: {
+		int index = find_choice("false|true", text, strlen(text));
+		*ret = index;
+		return index < 0 ? -ERR_CONFIG : 0;
+	}
+	case PARAM_CHOICE: {
+		int index = find_choice(param->choices, text, strlen(text));
+		*ret = index;
+		return index < 0 ? -ERR_CONFIG : 0;
+	}
+	case PARAM_LIST:
+		return parse_list(param, text, ret);
+	}
+	return -ERR_CONFIG;
+}
+
+int param_parse(const struct param *param, const char *text, int64_t *ret, char *why,
+		size_t why_bytes)
+{
+	int64_t value = 0;
+	int rc = parse_value(param, text, &value);
+
+	if (rc == 0) {
+		*ret = value;
+		return 0;
+	}
+	char wanted[160];
+	param_describe(param, wanted, sizeof(wanted));
+	snprintf(why, why_bytes, "%s = \"%.80s\" is not valid: %s", param->key, text, wanted);
+	return rc;
+}
+
+void param_describe(const struct param *param, char *text, size_t text_bytes)
+{
+	static const char *const units[] = {
+		[PARAM_COUNT] = "number",
+		[PARAM_BYTES] = "bytes",
+		[PARAM_MS] = "milliseconds",
+	};
+
+	switch (param->kind) {
+	case PARAM_TEXT:
+		snprintf(text, text_bytes, "text");
+		break;
+	case PARAM_COUNT:
+	case PARAM_BYTES:
+	case PARAM_MS:
+		snprintf(text, text_bytes, "%s, %" PRId64 " to %" PRId64, units[param->kind],
+			 param->min, param->max);
+		break;
+	case PARAM_BOOL:
+		snprintf(text, text_bytes, "true|false");
+		break;
+	case PARAM_CHOICE:
+		snprintf(text, text_bytes, "%s", param->choices);
+		break;
+	case PARAM_LIST:
+		snprintf(text, text_bytes, "comma-separated list of %s", param->choices);
+		break;
+	}
+}
+
+int params_find(const struct param *params, size_t count, const char *key)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(params[i].key, key) == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+/* Levenshtein's distance; keys longer than the row are as far as it gets. */
+static unsigned distance(const char *a, const char *b)
+{
+	enum { LENGTH_MAX = 63 };
+	unsigned row[LENGTH_MAX + 1];
+	size_t a_length = strlen(a);
+	size_t b_length = strlen(b);
+
+	if (a_length > LENGTH_MAX || b_length > LENGTH_MAX)
+		return LENGTH_MAX;
+	for (unsigned j = 0; j <= b_length; j++)
+		row[j] = j;
+	for (unsigned i = 1; i <= a_length; i++) {
+		unsigned diagonal = row[0];
+		row[0] = i;
+		for (unsigned j = 1; j <= b_length; j++) {
+			unsigned best = diagonal + (a[i - 1] != b[j - 1]);
+			diagonal = row[j];
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			row[j] = best;
+		}
+	}
+	return row[b_length];
+}
+
+const char *params_nearest(const struct param *params, size_t count, const char *key)
+{
+	const char *nearest = params[0].key;
+	unsigned least = UINT32_MAX;
+
+	for (size_t i = 0; i < count; i++) {
+		unsigned d = distance(key, params[i].key);
+		if (d < least) {
+			least = d;
+			nearest = params[i].key;
+		}
+	}
+	return nearest;
+}

@@ -1,0 +1,38 @@
+/* control/param.h: one named setting, of the broker or of a topic: its kind, bounds and text forms.
+ *
+ * Tables of parameters are static; any thread. */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+enum param_kind {
+	PARAM_TEXT,
+	PARAM_COUNT,
+	PARAM_BYTES,  /* number with an optional B, KiB, MiB, GiB, TiB (or k, m, g, t) */
+	PARAM_MS,     /* number with an optional ms, s, min, h, d */
+	PARAM_BOOL,   /* true or false */
+	PARAM_CHOICE, /* one of `choices`; its value is the index */
+	PARAM_LIST,   /* comma-separated subset of `choices`; its value is the bit mask */
+};
+
+struct param {
+	const char *key;
+	enum param_kind kind;
+	int64_t min; /* of numbers, in bytes, milliseconds or as counted */
+	int64_t max;
+	const char *default_text;
+	const char *choices; /* "one|two|three" */
+	const char *help;    /* a sentence without its full stop */
+};
+
+/* The value of `text`: a number, 0 or 1, an index or a mask; 0 for PARAM_TEXT.  -ERR_CONFIG with
+ * the reason in `why`. */
+int param_parse(const struct param *param, const char *text, int64_t *ret, char *why,
+		size_t why_bytes);
+/* What a valid value looks like: "bytes, 1024 to 2147483647", "uring|sync|auto", ... */
+void param_describe(const struct param *param, char *text, size_t text_bytes);
+
+/* Index of `key`, -1 when absent. */
+int params_find(const struct param *params, size_t count, const char *key);
+/* The key most like `key`. */
+const char *params_nearest(const struct param *params, size_t count, const char *key);
