@@ -32,6 +32,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum {
@@ -435,12 +436,21 @@ static bool is_passing(int rc)
 	return rc >= 0 || rc == -ETIME || rc == -EINTR || rc == -EBUSY || rc == -EAGAIN;
 }
 
+/* liburing 2.3 declares io_uring_enable_rings, but its shared library does not export it. */
+static int enable_rings(const struct uring_backend *uring)
+{
+	long rc = syscall(__NR_io_uring_register, uring->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS,
+			  NULL, 0);
+
+	return rc < 0 ? -errno : 0;
+}
+
 static int enable(struct uring_backend *uring)
 {
 	int rc = 0;
 
 	if (uring->ring.flags & IORING_SETUP_R_DISABLED)
-		rc = io_uring_enable_rings(&uring->ring);
+		rc = enable_rings(uring);
 	if (rc < 0)
 		return rc;
 	uring->enabled = true;
