@@ -7,91 +7,13 @@ The notation is in README.md.  The output is plain C over wire.h: for every stru
     S_init      sets the defaults
     S_decode    reads one version, in place
     S_encode    writes one version
-    S_fill      random content of one version, for tests (kafka_fill.c)
+    S_fill      random content of one version, for tests (kafka_fill_messages.c)
 and the table kafka_apis[].
 """
 import os
-import re
 import sys
 
-SCALARS = {  # type: (C type, wire function suffix, bytes on the wire at least)
-    'bool': ('bool', 'bool', 1), 'i8': ('int8_t', 'i8', 1), 'i16': ('int16_t', 'i16', 2),
-    'u16': ('uint16_t', 'u16', 2), 'i32': ('int32_t', 'i32', 4), 'i64': ('int64_t', 'i64', 8)}
-VIEWS = {  # by reference or by struct: (C type, suffix, bytes at least)
-    'string': ('struct kafka_string', 'string', 1), 'bytes': ('struct kafka_bytes', 'bytes', 1),
-    'records': ('struct kafka_records', 'records', 1), 'uuid': ('struct uuid', 'uuid', 16)}
-NEVER = 32767
-
-
-def snake(name):
-    return re.sub(r'(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])', '_', name).lower()
-
-
-def versions(text):
-    if text.endswith('+'):
-        return int(text[:-1]), NEVER
-    low, _, high = text.partition('-')
-    return int(low), int(high or low)
-
-
-class Field:
-    def __init__(self, words, where):
-        self.name, kind = words[0], words[1]
-        self.array = kind.startswith('[]')
-        self.type = kind[2:] if self.array else kind
-        self.versions = (0, NEVER)
-        self.null = self.tag = self.default = None
-        for word in words[2:]:
-            key, equals, value = word.partition('=')
-            if not equals:
-                self.versions = versions(word)
-            elif key == 'null':
-                self.null = versions(value)
-            elif key == 'tag':
-                self.tag = int(value)
-            elif key == 'default':
-                self.default = value
-            else:
-                sys.exit(f'{where}: unknown attribute {word}')
-        self.fields = []
-        self.struct = None
-
-    def is_struct(self):
-        return self.type not in SCALARS and self.type not in VIEWS
-
-
-class Api:
-    def __init__(self, name, attributes):
-        self.name, self.prefix = name, 'kafka_' + snake(name)
-        self.key = int(attributes['key'])
-        self.low, self.high = versions(attributes['serve'])
-        self.advertise = int(attributes.get('advertise', self.low))
-        self.flexible = int(attributes.get('flexible', NEVER))
-        self.where = attributes['on']
-        self.roots = {}
-
-
-def parse(path):
-    api, stack = None, []
-    for number, line in enumerate(open(path), 1):
-        where = f'{path}:{number}'
-        words = line.split('#')[0].split()
-        if not words:
-            continue
-        indent = len(line) - len(line.lstrip())
-        if words[0] == 'api':
-            api = Api(words[1], dict(word.split('=', 1) for word in words[2:]))
-        elif indent == 0:
-            root = Field([words[0], words[0]], where)
-            api.roots[words[0]] = root
-            stack = [(0, root)]
-        else:
-            field = Field(words, where)
-            while stack[-1][0] >= indent:
-                stack.pop()
-            stack[-1][1].fields.append(field)
-            stack.append((indent, field))
-    return api
+from descriptions import NEVER, SCALARS, VIEWS, DescriptionError, parse_all, snake
 
 
 def name_structs(root, prefix, out):
@@ -110,7 +32,7 @@ def c_type(field):
     return (SCALARS.get(field.type) or VIEWS[field.type])[0]
 
 
-def version_test(span, low=0, high=NEVER):
+def version_test(span, low, high):
     """A C condition, or None when it holds for every version from low to high."""
     tests = []
     if span[0] > low:
@@ -120,40 +42,51 @@ def version_test(span, low=0, high=NEVER):
     return ' && '.join(tests) or None
 
 
-def null_test(field):
-    if field.null is None:
-        return 'false'
-    return version_test(field.null) or 'true'
+class Emitter:
+    """Lines of one output file, for the versions of one API at a time."""
 
-
-def smallest(field):
-    if field.is_struct():
-        return max(1, sum(smallest_field(f) for f in field.fields if f.versions == (0, NEVER)))
-    return (SCALARS.get(field.type) or VIEWS[field.type])[2]
-
-
-def smallest_field(field):
-    if field.tag is not None:
-        return 0
-    return 1 if field.array else smallest(field)
-
-
-class Writer:
     def __init__(self, path):
-        self.path, self.lines = path, []
+        self.path, self.lines, self.api = path, [], None
 
     def __call__(self, text='', depth=0):
         self.lines.append('\t' * depth + text)
 
     def close(self):
-        with open(self.path, 'w') as out:
+        with open(self.path, 'w', encoding='utf-8') as out:
             out.write('\n'.join(self.lines) + '\n')
 
+    def field_test(self, field):
+        low = self.api.low if field.tag is None else max(self.api.low, self.api.flexible)
+        return version_test(field.versions, low, self.api.high)
+
+    def null_test(self, field):
+        if field.null is None or not any(field.null[0] <= v <= field.null[1]
+                                         for v in self.api.served()):
+            return 'false'
+        return version_test(field.null, self.api.low, self.api.high) or 'true'
+
+    def guarded(self, field, depth, emit):
+        test = self.field_test(field)
+        if not test:
+            emit(depth)
+            return
+        self(f'if ({test}) {{', depth)
+        emit(depth + 1)
+        self('}', depth)
+
+
+def has_compact(api):
+    return f'version >= {api.flexible}' if api.flexible != NEVER else 'false'
+
+
+# ---- structs and their defaults ----
 
 def emit_struct(h, struct):
     h(f'struct {struct.struct} {{')
     for field in struct.fields:
         star = '*' if field.array else ''
+        if field.nullable_struct():
+            h(f'bool has_{field.name};', 1)
         h(f'{c_type(field)} {star}{field.name};', 1)
         if field.array:
             h(f'int32_t {field.name}_count;', 1)
@@ -167,6 +100,10 @@ def emit_struct(h, struct):
 def default_of(field):
     if field.default is None or field.default in ('true', 'false'):
         return '1' if field.default == 'true' else '0'
+    if field.type == 'f64':
+        return str(float(field.default))
+    if field.default == '-2147483648':
+        return 'INT32_MIN'
     return field.default if abs(int(field.default)) < 2**31 else f'INT64_C({field.default})'
 
 
@@ -184,50 +121,68 @@ def emit_init(c, struct):
             if field.default == 'null':
                 c(f'm->{field.name}.length = -1;', 1)
         elif default_of(field) != '0':
-            value = default_of(field)
-            c(f'm->{field.name} = ' + (f'(int32_t){value}' if value == '-2147483648' else value) + ';', 1)
+            c(f'm->{field.name} = {default_of(field)};', 1)
     c('}')
     c()
 
 
-def get(field, target, reader, flexible):
+# ---- decoding ----
+
+def get(c, field, target, reader):
     if field.is_struct():
         return f'{field.struct}_decode({reader}, version, &{target});'
     if field.type in SCALARS:
         return f'{target} = wire_get_{SCALARS[field.type][1]}({reader});'
     if field.type == 'uuid':
         return f'{target} = wire_get_uuid({reader});'
-    nullable = 'false' if field.array else null_test(field)
-    return f'{target} = wire_get_{field.type}({reader}, {flexible}, {nullable});'
+    nullable = 'false' if field.array else c.null_test(field)
+    return f'{target} = wire_get_{field.type}({reader}, compact, {nullable});'
+
+
+def element_min(c, field):
+    return max(1, min(field.smallest_element(c.api, version) for version in c.api.served()
+                      if field.versions[0] <= version <= field.versions[1]))
 
 
 def emit_get(c, field, reader, depth):
+    target = f'm->{field.name}'
+    if field.nullable_struct():
+        c(f'm->has_{field.name} = wire_get_present({reader}, {c.null_test(field)});', depth)
+        c(f'if (m->has_{field.name})', depth)
+        c(get(c, field, target, reader), depth + 1)
+        return
     if not field.array:
-        c(get(field, f'm->{field.name}', reader, 'compact'), depth)
+        c(get(c, field, target, reader), depth)
         return
-    c(f'm->{field.name}_count = wire_get_array({reader}, compact, {null_test(field)}, '
-      f'{smallest(field)}, sizeof(*m->{field.name}), &elements);', depth)
-    c(f'm->{field.name} = elements;', depth)
-    c(f'for (int32_t i = 0; i < m->{field.name}_count && wire_ok({reader}); i++)', depth)
-    c(get(field, f'm->{field.name}[i]', reader, 'compact'), depth + 1)
+    c(f'{target}_count = wire_get_array({reader}, compact, {c.null_test(field)}, '
+      f'{element_min(c, field)}, sizeof(*{target}), &elements);', depth)
+    c(f'{target} = elements;', depth)
+    c(f'for (int32_t i = 0; i < {target}_count && wire_ok({reader}); i++)', depth)
+    c(get(c, field, f'{target}[i]', reader), depth + 1)
 
 
-def guarded(c, field, depth, emit):
-    test = version_test(field.versions)
-    if not test:
-        emit(depth)
-        return
-    c(f'if ({test}) {{', depth)
-    emit(depth + 1)
-    c('}', depth)
+def emit_get_tagged(c, tagged):
+    c('if (!compact)', 1)
+    c('return;', 2)
+    c('struct wire_tags tags = {0};', 1)
+    c('struct wire_reader field;', 1)
+    c('uint32_t tag;', 1)
+    c('while (wire_next_tag(r, &tags, &tag, &field)) {', 1)
+    for field in tagged:
+        test = c.field_test(field)
+        c(f'if (tag == {field.tag}' + (f' && {test}' if test else '') + ') {', 2)
+        emit_get(c, field, '&field', 3)
+        c('wire_end_tag(r, &field);', 3)
+        c('}', 2)
+    c('}', 1)
 
 
-def emit_decode(c, struct, api):
+def emit_decode(c, struct):
     tagged = [f for f in struct.fields if f.tag is not None]
     c(f'static void {struct.struct}_decode(struct wire_reader *r, int16_t version,')
     c(f'\tstruct {struct.struct} *m)')
     c('{')
-    c(f'const bool compact = version >= {api.flexible};', 1)
+    c(f'const bool compact = {has_compact(c.api)};', 1)
     if any(f.array for f in struct.fields):
         c('void *elements;', 1)
     c()
@@ -235,54 +190,48 @@ def emit_decode(c, struct, api):
     c(f'{struct.struct}_init(m);', 1)
     for field in struct.fields:
         if field.tag is None:
-            guarded(c, field, 1, lambda depth, f=field: emit_get(c, f, 'r', depth))
+            c.guarded(field, 1, lambda depth, f=field: emit_get(c, f, 'r', depth))
     if tagged:
-        c('if (!compact)', 1)
-        c('return;', 2)
-        c('struct wire_tags tags = {0};', 1)
-        c('struct wire_reader field;', 1)
-        c('uint32_t tag;', 1)
-        c('while (wire_next_tag(r, &tags, &tag, &field)) {', 1)
-        for field in tagged:
-            test = version_test(field.versions, api.flexible)
-            c(f'if (tag == {field.tag}' + (f' && {test}' if test else '') + ') {', 2)
-            emit_get(c, field, '&field', 3)
-            c('}', 2)
-        c('wire_end_tag(r, &field);', 2)
-        c('}', 1)
-    else:
+        emit_get_tagged(c, tagged)
+    elif c.api.flexible <= c.api.high:
         c('if (compact)', 1)
         c('wire_skip_tags(r);', 2)
     c('}')
     c()
 
 
-def put(field, source):
+# ---- encoding ----
+
+def put(c, field, source):
     if field.is_struct():
         return f'{field.struct}_encode(w, version, &{source});'
     if field.type in SCALARS:
         return f'wire_put_{SCALARS[field.type][1]}(w, {source});'
     if field.type == 'uuid':
         return f'wire_put_uuid(w, &{source});'
-    return f'wire_put_{field.type}(w, &{source}, compact);'
+    nullable = 'false' if field.array else c.null_test(field)
+    return f'wire_put_{field.type}(w, &{source}, compact, {nullable});'
 
 
 def emit_put(c, field, depth):
-    if not field.array:
-        c(put(field, f'm->{field.name}'), depth)
+    source = f'm->{field.name}'
+    if field.nullable_struct():
+        c(f'if (wire_put_present(w, m->has_{field.name}, {c.null_test(field)}))', depth)
+        c(put(c, field, source), depth + 1)
         return
-    c(f'wire_put_array(w, m->{field.name}_count, compact);', depth)
-    c(f'for (int32_t i = 0; i < m->{field.name}_count; i++)', depth)
-    c(put(field, f'm->{field.name}[i]'), depth + 1)
+    if not field.array:
+        c(put(c, field, source), depth)
+        return
+    c(f'wire_put_array(w, {source}_count, compact, {c.null_test(field)});', depth)
+    c(f'for (int32_t i = 0; i < {source}_count; i++)', depth)
+    c(put(c, field, f'{source}[i]'), depth + 1)
 
 
-def differs_from_default(field):
-    name = f'm->{field.name}'
+def differs_from_default(field, name):
     if field.array:
         return f'{name}_count != ' + ('-1' if field.default == 'null' else '0')
     if field.is_struct():
-        return ' || '.join(differs_from_default(f).replace('m->', f'{name}.')
-                           for f in field.fields)
+        return ' || '.join(differs_from_default(f, f'{name}.{f.name}') for f in field.fields)
     if field.type == 'uuid':
         return f'!uuid_zero(&{name})'
     if field.type in VIEWS:
@@ -290,11 +239,13 @@ def differs_from_default(field):
     return f'{name} != {default_of(field)}'
 
 
-def emit_tagged(c, tagged, api):
+def emit_put_tagged(c, tagged):
+    """A tag's size comes before its bytes: a writer without memory counts them first."""
     c('uint32_t tag_count = 0;', 1)
     for field in tagged:
-        test = version_test(field.versions, api.flexible)
-        condition = f'({differs_from_default(field)})' + (f' && {test}' if test else '')
+        test = c.field_test(field)
+        differs = differs_from_default(field, f'm->{field.name}')
+        condition = f'({differs})' + (f' && {test}' if test else '')
         c(f'const bool has_{field.name} = {condition};', 1)
         c(f'tag_count += has_{field.name};', 1)
     c('wire_put_uvarint(w, tag_count);', 1)
@@ -311,26 +262,60 @@ def emit_tagged(c, tagged, api):
         c('}', 1)
 
 
-def emit_encode(c, struct, api):
+def emit_encode(c, struct):
     tagged = [f for f in struct.fields if f.tag is not None]
     c(f'static void {struct.struct}_encode(struct wire_writer *w, int16_t version,')
     c(f'\tconst struct {struct.struct} *m)')
     c('{')
-    c(f'const bool compact = version >= {api.flexible};', 1)
+    c(f'const bool compact = {has_compact(c.api)};', 1)
     c()
     c('(void)compact;', 1)
     c('(void)m;', 1)
     for field in struct.fields:
         if field.tag is None:
-            guarded(c, field, 1, lambda depth, f=field: emit_put(c, f, depth))
-    c('if (!compact)', 1)
-    c('return;', 2)
+            c.guarded(field, 1, lambda depth, f=field: emit_put(c, f, depth))
     if tagged:
-        emit_tagged(c, tagged, api)
-    else:
-        c('wire_put_uvarint(w, 0);', 1)
+        c('if (!compact)', 1)
+        c('return;', 2)
+        emit_put_tagged(c, tagged)
+    elif c.api.flexible <= c.api.high:
+        c('if (compact)', 1)
+        c('wire_put_uvarint(w, 0);', 2)
     c('}')
     c()
+
+
+# ---- random content, for tests ----
+
+def fill_one(c, field, target):
+    if field.is_struct():
+        return f'{field.struct}_fill(f, version, &{target});'
+    if field.type == 'f64':
+        return f'{target} = (double)kafka_fill_number(f);'
+    if field.type in SCALARS:
+        return f'{target} = ({SCALARS[field.type][0]})kafka_fill_number(f);'
+    if field.type == 'uuid':
+        return f'{target} = kafka_fill_uuid(f);'
+    nullable = 'false' if field.array else c.null_test(field)
+    return f'{target} = kafka_fill_{field.type}(f, {nullable});'
+
+
+def emit_fill_field(c, field, depth):
+    target = f'm->{field.name}'
+    if field.nullable_struct():
+        c(f'm->has_{field.name} = !({c.null_test(field)}) || kafka_fill_chance(f);', depth)
+        c(f'if (m->has_{field.name})', depth)
+        c(fill_one(c, field, target), depth + 1)
+    elif field.array:
+        c(f'{target}_count = kafka_fill_count(f, {c.null_test(field)});', depth)
+        c(f'{target} = kafka_fill_array(f, {target}_count, sizeof(*{target}));', depth)
+        c(f'for (int32_t i = 0; i < {target}_count; i++)', depth)
+        c(fill_one(c, field, f'{target}[i]'), depth + 1)
+    elif field.tag is not None:
+        c('if (kafka_fill_chance(f))', depth)
+        c(fill_one(c, field, target), depth + 1)
+    else:
+        c(fill_one(c, field, target), depth)
 
 
 def emit_fill(c, struct):
@@ -341,32 +326,20 @@ def emit_fill(c, struct):
     c('(void)f;', 1)
     c(f'{struct.struct}_init(m);', 1)
     for field in struct.fields:
-        guarded(c, field, 1, lambda depth, f=field: emit_fill_field(c, f, depth))
+        first = field.versions[0] if field.tag is None else max(field.versions[0], c.api.flexible)
+        test = version_test((first, field.versions[1]), c.api.low, c.api.high)
+        if test:
+            c(f'if ({test}) {{', 1)
+        emit_fill_field(c, field, 2 if test else 1)
+        if test:
+            c('}', 1)
     c('}')
     c()
 
 
-def emit_fill_field(c, field, depth):
-    def one(target):
-        if field.is_struct():
-            return f'{field.struct}_fill(f, version, &{target});'
-        if field.type in SCALARS:
-            return f'{target} = ({SCALARS[field.type][0]})kafka_fill_number(f);'
-        if field.type == 'uuid':
-            return f'{target} = kafka_fill_uuid(f);'
-        nullable = 'false' if field.array else null_test(field)
-        return f'{target} = kafka_fill_{field.type}(f, {nullable});'
-    if not field.array:
-        c(one(f'm->{field.name}'), depth)
-        return
-    c(f'm->{field.name}_count = kafka_fill_count(f, {null_test(field)});', depth)
-    c(f'm->{field.name} = kafka_fill_array(f, m->{field.name}_count, sizeof(*m->{field.name}));',
-      depth)
-    c(f'for (int32_t i = 0; i < m->{field.name}_count; i++)', depth)
-    c(one(f'm->{field.name}[i]'), depth + 1)
+# ---- the table ----
 
-
-def emit_api_glue(c, fill, api):
+def emit_api_glue(c, api):
     for kind in ('request', 'response'):
         name = f'{api.prefix}_{kind}'
         c(f'static void {name}_init_any(void *m)')
@@ -398,45 +371,16 @@ def emit_table_row(c, api):
     c('},', 1)
 
 
-def main():
-    directory, paths = sys.argv[1], sys.argv[2:]
-    apis = sorted((parse(path) for path in paths), key=lambda api: api.key)
-    h = Writer(os.path.join(directory, 'kafka_messages.h'))
-    c = Writer(os.path.join(directory, 'kafka_messages.c'))
-    fill = Writer(os.path.join(directory, 'kafka_fill_messages.c'))
-    h('/* Generated by generate.py; do not edit. */')
-    h('#pragma once')
-    h('#include "dataplane/kafka/kafka.h"')
-    h()
-    h('enum kafka_api_key {')
-    for api in apis:
-        h(f'KAFKA_{snake(api.name).upper()} = {api.key},', 1)
-    h('};')
-    h()
-    c('/* Generated by generate.py; do not edit. */')
-    c('#include "kafka_messages.h"')
-    c()
-    fill('/* Generated by generate.py; do not edit. */')
-    fill('#include "kafka_messages.h"')
-    fill('#include "tests/dataplane/kafka_fill.h"')
-    fill()
-    for api in apis:
-        for kind, root in api.roots.items():
-            root.struct = f'{api.prefix}_{kind}'
-            structs = name_structs(root, root.struct, []) + [root]
-            for struct in structs:
-                emit_struct(h, struct)
-                emit_init(c, struct)
-                emit_decode(c, struct, api)
-                emit_encode(c, struct, api)
-                emit_fill(fill, struct)
-        emit_api_glue(c, fill, api)
+def emit_table(c, apis):
     c('const struct kafka_api kafka_apis[] = {')
     for api in apis:
         emit_table_row(c, api)
     c('};')
     c()
     c('const size_t kafka_api_count = sizeof(kafka_apis) / sizeof(kafka_apis[0]);')
+
+
+def emit_fill_switch(fill, apis):
     fill('void kafka_fill_message(struct kafka_fill *f, int16_t key, bool response, int16_t version,')
     fill('\tvoid *m)')
     fill('{')
@@ -452,8 +396,51 @@ def main():
     fill('break;', 2)
     fill('}', 1)
     fill('}')
-    for writer in (h, c, fill):
-        writer.close()
 
 
-main()
+def emit_heads(h, c, fill, apis):
+    for out in (h, c, fill):
+        out('/* Generated by generate.py; do not edit. */')
+    h('#pragma once')
+    h('#include "dataplane/kafka/kafka.h"')
+    h()
+    h('enum kafka_api_key {')
+    for api in apis:
+        h(f'KAFKA_{snake(api.name).upper()} = {api.key},', 1)
+    h('};')
+    h()
+    c('#include "kafka_messages.h"')
+    c()
+    fill('#include "kafka_messages.h"')
+    fill('#include "tests/dataplane/kafka_fill.h"')
+    fill()
+
+
+def main():
+    directory, paths = sys.argv[1], sys.argv[2:]
+    try:
+        apis = parse_all(paths)
+    except DescriptionError as error:
+        sys.exit(str(error))
+    outputs = ('kafka_messages.h', 'kafka_messages.c', 'kafka_fill_messages.c')
+    h, c, fill = (Emitter(os.path.join(directory, name)) for name in outputs)
+    emit_heads(h, c, fill, apis)
+    for api in apis:
+        h.api = c.api = fill.api = api
+        for kind, root in api.roots.items():
+            root.struct = f'{api.prefix}_{kind}'
+            for struct in name_structs(root, root.struct, []) + [root]:
+                emit_struct(h, struct)
+                emit_init(c, struct)
+                emit_decode(c, struct)
+                emit_encode(c, struct)
+                emit_fill(fill, struct)
+        emit_api_glue(c, api)
+    emit_table(c, apis)
+    emit_fill_switch(fill, apis)
+    for out in (h, c, fill):
+        out.close()
+
+
+if __name__ == '__main__':
+    main()

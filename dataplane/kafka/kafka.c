@@ -20,6 +20,20 @@ const struct kafka_api *kafka_api_find(int16_t key)
 	return NULL;
 }
 
+/* The client id keeps its old form in flexible headers (KIP-482).  It is only ever shown, so one
+ * that is not UTF-8 costs no client its connection. */
+static struct kafka_string get_client_id(struct wire_reader *r)
+{
+	int32_t length = wire_get_i16(r);
+
+	if (length < -1)
+		wire_fail(r, -ERR_BAD_REQUEST);
+	const uint8_t *data = length > 0 ? wire_take(r, (size_t)length) : NULL;
+	if (!wire_ok(r))
+		length = -1;
+	return (struct kafka_string){.data = (const char *)data, .length = length};
+}
+
 int kafka_decode_request(const void *frame, size_t length, struct arena *arena,
 			 struct kafka_request_header *ret_header, const struct kafka_api **ret_api,
 			 void **ret_request)
@@ -37,8 +51,7 @@ int kafka_decode_request(const void *frame, size_t length, struct arena *arena,
 	*ret_api = api;
 	if (!api || version < api->min_version || version > api->max_version)
 		return -ERR_VERSION;
-	/* The client id keeps its old form in flexible headers (KIP-482). */
-	ret_header->client_id = wire_get_string(&r, false, true);
+	ret_header->client_id = get_client_id(&r);
 	if (version >= api->flexible_from)
 		wire_skip_tags(&r);
 	void *request = arena_calloc(arena, 1, api->request_size);
@@ -57,6 +70,16 @@ static bool flexible_response_header(const struct kafka_api *api, int16_t versio
 	return version >= api->flexible_from && api->key != KAFKA_API_VERSIONS;
 }
 
+static int finish_frame(struct wire_writer *writer, uint8_t *size)
+{
+	if (writer->error)
+		return writer->error;
+	if (writer->bytes - SIZE_BYTES > INT32_MAX)
+		return -ERR_TOO_LARGE;
+	store_be32(size, (uint32_t)(writer->bytes - SIZE_BYTES));
+	return 0;
+}
+
 int kafka_encode_response(const struct kafka_api *api, int16_t version, int32_t correlation_id,
 			  const void *response, struct arena *arena, struct wire_writer *writer)
 {
@@ -67,12 +90,7 @@ int kafka_encode_response(const struct kafka_api *api, int16_t version, int32_t 
 	if (flexible_response_header(api, version))
 		wire_put_uvarint(writer, 0);
 	api->encode_response(writer, version, response);
-	if (writer->error)
-		return writer->error;
-	if (writer->bytes - SIZE_BYTES > INT32_MAX)
-		return -ENOMEM;
-	store_be32(size, (uint32_t)(writer->bytes - SIZE_BYTES));
-	return 0;
+	return finish_frame(writer, size);
 }
 
 int kafka_encode_request(const struct kafka_api *api, int16_t version, int32_t correlation_id,
@@ -86,14 +104,11 @@ int kafka_encode_request(const struct kafka_api *api, int16_t version, int32_t c
 	wire_put_i16(writer, api->key);
 	wire_put_i16(writer, version);
 	wire_put_i32(writer, correlation_id);
-	wire_put_string(writer, &id, false);
+	wire_put_string(writer, &id, false, true);
 	if (version >= api->flexible_from)
 		wire_put_uvarint(writer, 0);
 	api->encode_request(writer, version, request);
-	if (writer->error)
-		return writer->error;
-	store_be32(size, (uint32_t)(writer->bytes - SIZE_BYTES));
-	return 0;
+	return finish_frame(writer, size);
 }
 
 int kafka_decode_response(const struct kafka_api *api, int16_t version, const void *frame,

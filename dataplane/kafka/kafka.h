@@ -39,7 +39,7 @@ struct kafka_request_header {
 	int16_t api_key;
 	int16_t api_version;
 	int32_t correlation_id;
-	struct kafka_string client_id;
+	struct kafka_string client_id; /* any bytes, not always UTF-8 */
 };
 
 /* `frame` without its size.  *ret_request is arena memory whose views point into the frame.
@@ -49,7 +49,7 @@ struct kafka_request_header {
 int kafka_decode_request(const void *frame, size_t length, struct arena *arena,
 			 struct kafka_request_header *ret_header, const struct kafka_api **ret_api,
 			 void **ret_request);
-/* A whole frame, size included, in writer->vectors.  -ENOMEM. */
+/* A whole frame, size included, in writer->vectors.  -ENOMEM, -ERR_TOO_LARGE. */
 int kafka_encode_response(const struct kafka_api *api, int16_t version, int32_t correlation_id,
 			  const void *response, struct arena *arena, struct wire_writer *writer);
 /* The clients' directions. */

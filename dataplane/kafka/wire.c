@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/bytes.h"
 #include "base/errors.h"
+#include "dataplane/kafka/utf8.h"
 
 #include <errno.h>
 
@@ -10,7 +11,7 @@ enum {
 	UVARINT_BYTES_MAX = 5,
 	CHUNK_BYTES = 1024,
 	FIRST_VECTORS = 8,
-	/* More than any client needs (issues of 100,000 partitions are refused by memory limits). */
+	/* Ten times the partitions that a busy cluster's client names in one request. */
 	ARRAY_COUNT_MAX = 1 << 20,
 };
 
@@ -32,7 +33,7 @@ bool kafka_string_equal(const struct kafka_string *a, const struct kafka_string 
 struct wire_reader wire_reader_over(const void *data, size_t length, struct arena *arena)
 {
 	const uint8_t *at = data;
-	return (struct wire_reader){.at = at, .end = at + length, .arena = arena};
+	return (struct wire_reader){.at = at, .end = length ? at + length : at, .arena = arena};
 }
 
 void wire_fail(struct wire_reader *r, int error)
@@ -85,6 +86,15 @@ int64_t wire_get_i64(struct wire_reader *r)
 {
 	const uint8_t *at = wire_take(r, 8);
 	return at ? (int64_t)load_be64(at) : 0;
+}
+
+double wire_get_f64(struct wire_reader *r)
+{
+	uint64_t raw = (uint64_t)wire_get_i64(r);
+	double value;
+
+	memcpy(&value, &raw, sizeof(value));
+	return value;
 }
 
 uint32_t wire_get_uvarint(struct wire_reader *r)
@@ -146,6 +156,10 @@ struct kafka_string wire_get_string(struct wire_reader *r, bool compact, bool nu
 	if (length > INT16_MAX)
 		wire_fail(r, -ERR_BAD_REQUEST);
 	const uint8_t *data = get_body(r, &length);
+	if (data && !utf8_valid(data, (size_t)length)) {
+		wire_fail(r, -ERR_BAD_REQUEST);
+		return (struct kafka_string){0};
+	}
 	return (struct kafka_string){.data = (const char *)data, .length = length};
 }
 
@@ -160,6 +174,11 @@ struct kafka_records wire_get_records(struct wire_reader *r, bool compact, bool 
 {
 	struct kafka_bytes bytes = wire_get_bytes(r, compact, nullable);
 	return (struct kafka_records){.data = bytes.data, .length = bytes.length};
+}
+
+bool wire_get_present(struct wire_reader *r, bool nullable)
+{
+	return !nullable || wire_get_i8(r) >= 0;
 }
 
 int32_t wire_get_array(struct wire_reader *r, bool compact, bool nullable, size_t element_bytes_min,
@@ -194,12 +213,10 @@ bool wire_next_tag(struct wire_reader *r, struct wire_tags *tags, uint32_t *ret_
 	uint32_t tag = wire_get_uvarint(r);
 	uint32_t size = wire_get_uvarint(r);
 	const uint8_t *data = wire_take(r, size);
-	if (!data)
-		return false;
-	if ((int64_t)tag <= tags->last) {
+	if ((int64_t)tag <= tags->last)
 		wire_fail(r, -ERR_BAD_REQUEST);
+	if (!wire_ok(r))
 		return false;
-	}
 	tags->left--;
 	tags->last = tag;
 	*ret_tag = tag;
@@ -211,6 +228,8 @@ void wire_end_tag(struct wire_reader *r, const struct wire_reader *field)
 {
 	if (!wire_ok(field))
 		wire_fail(r, field->error);
+	else if (field->at != field->end)
+		wire_fail(r, -ERR_BAD_REQUEST);
 }
 
 void wire_skip_tags(struct wire_reader *r)
@@ -244,8 +263,17 @@ static bool add_vector(struct wire_writer *w, const void *data, size_t length)
 		w->vectors = vectors;
 		w->vector_capacity = capacity;
 	}
-	w->vectors[w->vector_count++] =
-		(struct iovec){.iov_base = (void *)(uintptr_t)data, .iov_len = length};
+	w->vectors[w->vector_count++] = (struct iovec){.iov_base = (void *)(uintptr_t)data,
+						       .iov_len = length};
+	return true;
+}
+
+/* The chunk of the last vector, or what earlier vectors left of it. */
+static bool attach(struct wire_writer *w)
+{
+	if (w->detached && !add_vector(w, w->at, 0))
+		return false;
+	w->detached = false;
 	return true;
 }
 
@@ -258,10 +286,9 @@ static bool add_chunk(struct wire_writer *w, size_t at_least)
 		w->error = -ENOMEM;
 		return false;
 	}
-	if (!add_vector(w, chunk, 0))
-		return false;
 	w->at = chunk;
 	w->end = chunk + size;
+	w->detached = true;
 	return true;
 }
 
@@ -271,6 +298,8 @@ uint8_t *wire_reserve(struct wire_writer *w, size_t count)
 	if (!w->arena || w->error)
 		return NULL;
 	if (count > (size_t)(w->end - w->at) && !add_chunk(w, count))
+		return NULL;
+	if (!attach(w))
 		return NULL;
 	uint8_t *reserved = w->at;
 	w->at += count;
@@ -319,6 +348,14 @@ void wire_put_i64(struct wire_writer *w, int64_t value)
 	put(w, &raw, 8);
 }
 
+void wire_put_f64(struct wire_writer *w, double value)
+{
+	int64_t raw;
+
+	memcpy(&raw, &value, sizeof(raw));
+	wire_put_i64(w, raw);
+}
+
 void wire_put_uvarint(struct wire_writer *w, uint32_t value)
 {
 	uint8_t raw[UVARINT_BYTES_MAX];
@@ -337,27 +374,47 @@ void wire_put_uuid(struct wire_writer *w, const struct uuid *value)
 	put(w, value, sizeof(*value));
 }
 
-void wire_put_array(struct wire_writer *w, int32_t count, bool compact)
+static void put_length(struct wire_writer *w, int32_t length, bool compact, bool nullable)
 {
+	if (length < 0)
+		length = nullable ? -1 : 0;
 	if (compact)
-		wire_put_uvarint(w, (uint32_t)(count + 1));
+		wire_put_uvarint(w, (uint32_t)length + 1);
 	else
-		wire_put_i32(w, count);
+		wire_put_i32(w, length);
 }
 
-void wire_put_string(struct wire_writer *w, const struct kafka_string *value, bool compact)
+void wire_put_array(struct wire_writer *w, int32_t count, bool compact, bool nullable)
 {
+	put_length(w, count, compact, nullable);
+}
+
+bool wire_put_present(struct wire_writer *w, bool present, bool nullable)
+{
+	if (nullable)
+		wire_put_i8(w, present ? 1 : -1);
+	return present || !nullable;
+}
+
+void wire_put_string(struct wire_writer *w, const struct kafka_string *value, bool compact,
+		     bool nullable)
+{
+	if (value->length > INT16_MAX) {
+		w->error = -ERR_TOO_LARGE;
+		return;
+	}
 	if (compact)
-		wire_put_uvarint(w, (uint32_t)(value->length + 1));
+		put_length(w, value->length, true, nullable);
 	else
-		wire_put_i16(w, (int16_t)value->length);
+		wire_put_i16(w, value->length < 0 && !nullable ? 0 : (int16_t)value->length);
 	if (value->length > 0)
 		put(w, value->data, (size_t)value->length);
 }
 
-void wire_put_bytes(struct wire_writer *w, const struct kafka_bytes *value, bool compact)
+void wire_put_bytes(struct wire_writer *w, const struct kafka_bytes *value, bool compact,
+		    bool nullable)
 {
-	wire_put_array(w, value->length, compact);
+	put_length(w, value->length, compact, nullable);
 	if (value->length > 0)
 		put(w, value->data, (size_t)value->length);
 }
@@ -367,16 +424,14 @@ static void put_reference(struct wire_writer *w, const void *data, size_t length
 	w->bytes += length;
 	if (!w->arena || w->error || !length)
 		return;
-	if (!add_vector(w, data, length))
-		return;
-	/* What follows starts a chunk of its own. */
-	w->at = NULL;
-	w->end = NULL;
+	if (add_vector(w, data, length))
+		w->detached = true;
 }
 
-void wire_put_records(struct wire_writer *w, const struct kafka_records *value, bool compact)
+void wire_put_records(struct wire_writer *w, const struct kafka_records *value, bool compact,
+		      bool nullable)
 {
-	wire_put_array(w, value->length, compact);
+	put_length(w, value->length, compact, nullable);
 	if (value->length <= 0)
 		return;
 	if (!value->vector_count) {

@@ -24,7 +24,8 @@ struct kafka_bytes {
 	int32_t length;
 };
 
-/* Record batches.  Decoded: data/length.  To encode: the vectors when vector_count > 0, else data. */
+/* Record batches.  Decoded: data/length.  To encode: the vectors when vector_count > 0, else data.
+ */
 struct kafka_records {
 	const uint8_t *data;
 	const struct iovec *vectors;
@@ -49,7 +50,7 @@ static inline bool wire_ok(const struct wire_reader *r)
 {
 	return r->error == 0;
 }
-/* `count` bytes, or null with the error set. */
+/* `count` bytes, or null with the error set.  0 bytes: a pointer not to be followed. */
 const uint8_t *wire_take(struct wire_reader *r, size_t count);
 void wire_fail(struct wire_reader *r, int error); /* the first one stays */
 
@@ -59,18 +60,23 @@ int16_t wire_get_i16(struct wire_reader *r);
 uint16_t wire_get_u16(struct wire_reader *r);
 int32_t wire_get_i32(struct wire_reader *r);
 int64_t wire_get_i64(struct wire_reader *r);
+double wire_get_f64(struct wire_reader *r);
 uint32_t wire_get_uvarint(struct wire_reader *r);
 struct uuid wire_get_uuid(struct wire_reader *r);
-/* `compact`: flexible versions' form.  Null where `nullable` is false is an error. */
+/* `compact`: flexible versions' form.  Null where `nullable` is false is an error, as is a string
+ * that is not UTF-8 or longer than 32 KiB. */
 struct kafka_string wire_get_string(struct wire_reader *r, bool compact, bool nullable);
 struct kafka_bytes wire_get_bytes(struct wire_reader *r, bool compact, bool nullable);
 struct kafka_records wire_get_records(struct wire_reader *r, bool compact, bool nullable);
+/* Before a struct that may be null: whether it is there. */
+bool wire_get_present(struct wire_reader *r, bool nullable);
 /* The count of an array whose elements take at least `element_bytes_min` on the wire and
  * `element_size` in memory; *ret_elements is zeroed arena memory.  -1: null. */
 int32_t wire_get_array(struct wire_reader *r, bool compact, bool nullable, size_t element_bytes_min,
 		       size_t element_size, void **ret_elements);
 
-/* Tagged fields: for (uint32_t tag; wire_next_tag(r, &tags, &tag, &field);) decode from &field. */
+/* Tagged fields: for (uint32_t tag; wire_next_tag(r, &tags, &tag, &field);) decode from &field,
+ * then wire_end_tag.  Tags that do not rise are an error, as is a size past the end. */
 struct wire_tags {
 	uint32_t left;
 	int64_t last;
@@ -78,7 +84,8 @@ struct wire_tags {
 };
 bool wire_next_tag(struct wire_reader *r, struct wire_tags *tags, uint32_t *ret_tag,
 		   struct wire_reader *ret_field);
-void wire_end_tag(struct wire_reader *r, const struct wire_reader *field); /* passes its error on */
+/* Passes the field's error on; bytes left in a field that was understood are one too. */
+void wire_end_tag(struct wire_reader *r, const struct wire_reader *field);
 void wire_skip_tags(struct wire_reader *r);
 
 /* ---- writer ---- */
@@ -87,23 +94,33 @@ struct wire_writer {
 	struct iovec *vectors;
 	size_t vector_count;
 	size_t vector_capacity;
-	uint8_t *at;
+	uint8_t *at; /* free part of the newest chunk */
 	uint8_t *end;
+	bool detached; /* the last vector does not end at `at` */
 	size_t bytes;
-	int error; /* 0 or -ENOMEM; sticky */
+	int error; /* 0, -ENOMEM, or -ERR_TOO_LARGE: a string above 32 KiB; sticky */
 };
 
 void wire_writer_init(struct wire_writer *w, struct arena *arena);
-uint8_t *wire_reserve(struct wire_writer *w, size_t count); /* to be filled by the caller; null when counting */
+/* `count` bytes side by side, for the caller to fill; null when counting or after an error. */
+uint8_t *wire_reserve(struct wire_writer *w, size_t count);
 void wire_put_bool(struct wire_writer *w, bool value);
 void wire_put_i8(struct wire_writer *w, int8_t value);
 void wire_put_i16(struct wire_writer *w, int16_t value);
 void wire_put_u16(struct wire_writer *w, uint16_t value);
 void wire_put_i32(struct wire_writer *w, int32_t value);
 void wire_put_i64(struct wire_writer *w, int64_t value);
+void wire_put_f64(struct wire_writer *w, double value);
 void wire_put_uvarint(struct wire_writer *w, uint32_t value);
 void wire_put_uuid(struct wire_writer *w, const struct uuid *value);
-void wire_put_string(struct wire_writer *w, const struct kafka_string *value, bool compact);
-void wire_put_bytes(struct wire_writer *w, const struct kafka_bytes *value, bool compact);
-void wire_put_records(struct wire_writer *w, const struct kafka_records *value, bool compact);
-void wire_put_array(struct wire_writer *w, int32_t count, bool compact);
+/* Null where `nullable` is false is written as empty: a peer would not understand it. */
+void wire_put_string(struct wire_writer *w, const struct kafka_string *value, bool compact,
+		     bool nullable);
+void wire_put_bytes(struct wire_writer *w, const struct kafka_bytes *value, bool compact,
+		    bool nullable);
+/* Refers to the bytes, which must live until the vectors were used. */
+void wire_put_records(struct wire_writer *w, const struct kafka_records *value, bool compact,
+		      bool nullable);
+void wire_put_array(struct wire_writer *w, int32_t count, bool compact, bool nullable);
+/* Whether the struct follows; where null is not allowed it always does. */
+bool wire_put_present(struct wire_writer *w, bool present, bool nullable);
