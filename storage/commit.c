@@ -53,26 +53,38 @@ static void end_waiters(struct list *waiters, int64_t below, int rc)
 	}
 }
 
-static int add_mark(struct log *log, struct segment *segment)
+static int reserve_mark(struct log *log)
 {
-	if (log->mark_count == log->mark_capacity) {
-		size_t capacity = log->mark_capacity ? log->mark_capacity * 2 : 16;
-		struct mark *marks = malloc(capacity * sizeof(*marks));
-		if (!marks)
-			return -ENOMEM;
-		for (size_t i = 0; i < log->mark_count; i++)
-			marks[i] = log->marks[(log->mark_first + i) & (log->mark_capacity - 1)];
-		free(log->marks);
-		log->marks = marks;
-		log->mark_capacity = capacity;
-		log->mark_first = 0;
-	}
+	if (log->mark_count < log->mark_capacity)
+		return 0;
+	size_t capacity = log->mark_capacity ? log->mark_capacity * 2 : 16;
+	struct mark *marks = malloc(capacity * sizeof(*marks));
+	if (!marks)
+		return -ENOMEM;
+	for (size_t i = 0; i < log->mark_count; i++)
+		marks[i] = log->marks[(log->mark_first + i) & (log->mark_capacity - 1)];
+	free(log->marks);
+	log->marks = marks;
+	log->mark_capacity = capacity;
+	log->mark_first = 0;
+	return 0;
+}
+
+static void add_mark(struct log *log, struct segment *segment)
+{
+	check(log->mark_count < log->mark_capacity);
 	log->marks[(log->mark_first + log->mark_count++) & (log->mark_capacity - 1)] = (struct mark){
 		.segment = segment,
 		.position = segment->end,
 		.offset = segment->next_offset,
+		.max_ms = segment->max_ms,
 	};
-	return 0;
+}
+
+void commit_want(struct log *log)
+{
+	if (!list_linked(&log->dirty))
+		list_push_back(&log->store->dirty, &log->dirty);
 }
 
 /* ---- failure and repair ---- */
@@ -90,61 +102,83 @@ void log_drop_tail(struct log *log)
 	log->mark_count = 0;
 }
 
-/* `what` null: an orderly end, not a fault. */
-void commit_fail(struct log *log, int rc, const char *what)
+void commit_abandon(struct log *log, int rc)
 {
-	if (log->state == LOG_FAILED)
-		return;
-	if (what) {
-		log_error("storage",
-			  "partition is read-only log=%s operation=%s error=\"%s\" durable=%lld",
-			  log->name, what, error_text(rc), (long long)log->durable_offset);
-		log->store->stats.failures++;
-		log->backoff_ns = log->backoff_ns ? log->backoff_ns * 2 : backoff_first_ns;
-		if (log->backoff_ns > backoff_most_ns)
-			log->backoff_ns = backoff_most_ns;
-		log->retry_ns = clock_monotonic_ns(log->store->clock) + log->backoff_ns;
-		if (log->state != LOG_CLOSING)
-			log->state = LOG_FAILED;
-		rc = -ERR_STORAGE;
-	}
 	list_remove(&log->dirty);
 	/* Nobody is shown, or told of, what may not be on the disk. */
+	log->mark_count = 0;
 	log->next_offset = log->durable_offset;
 	end_waiters(&log->submit_waiters, INT64_MAX, rc);
 	end_waiters(&log->durable_waiters, INT64_MAX, rc);
 	log_wake_watches(log);
 }
 
-/* Forgets what is in memory and reads the log's folder as at a start. */
+void commit_fail(struct log *log, int rc, const char *what)
+{
+	if (!log_writes(log))
+		return;
+	log_error("storage", "partition is read-only log=%s operation=%s error=\"%s\" durable=%lld",
+		  log->name, what, error_text(rc), (long long)log->durable_offset);
+	log->store->stats.failures++;
+	log->backoff_ns = log->backoff_ns ? log->backoff_ns * 2 : backoff_first_ns;
+	if (log->backoff_ns > backoff_most_ns)
+		log->backoff_ns = backoff_most_ns;
+	log->retry_ns = clock_monotonic_ns(log->store->clock) + log->backoff_ns;
+	log->state = log->state == LOG_CLOSING ? LOG_ABANDONED : LOG_FAILED;
+	commit_abandon(log, -ERR_STORAGE);
+}
+
+/* What readers of the old life still hold goes with the last of them. */
+static void retire_segments(struct list *segments)
+{
+	struct list *node;
+
+	while ((node = list_pop_front(segments))) {
+		struct segment *segment = container_of(node, struct segment, link);
+		segment->dead = true;
+		if (!segment->readers)
+			segment_free(segment);
+	}
+}
+
+/* Reads the log's folder as at a start; what is in memory stays until that has succeeded. */
+static int verify(struct log *log, char *why, size_t why_bytes)
+{
+	struct list before;
+	struct segment *active = log->active;
+	int64_t start = log->start_offset;
+	int64_t durable = log->durable_offset;
+
+	list_init(&before);
+	list_move_all(&before, &log->segments);
+	log->active = NULL;
+	int rc = log_recover(log, durable, why, why_bytes);
+	if (rc == 0) {
+		retire_segments(&before);
+		return 0;
+	}
+	retire_segments(&log->segments);
+	list_move_all(&log->segments, &before);
+	log->active = active;
+	log->start_offset = start;
+	log->durable_offset = durable;
+	log->next_offset = durable;
+	return rc;
+}
+
 bool commit_try_repair(struct log *log)
 {
 	char why[160] = "";
 
-	if (log->io_count || clock_monotonic_ns(log->store->clock) < log->retry_ns)
+	if (log->state != LOG_FAILED || log->io_count > log->reads_out ||
+	    clock_monotonic_ns(log->store->clock) < log->retry_ns)
 		return false;
-	list_foreach(node, &log->segments) {
-		if (container_of(node, struct segment, link)->readers)
-			return false;
-	}
-	int64_t durable = log->durable_offset;
 	log_drop_tail(log);
-	buffer_release(log->store->region, log->ahead);
-	log->ahead = NULL;
-	log->ahead_segment = NULL;
-	log->ahead_offset = -1;
-	while (!list_empty(&log->segments))
-		segment_free(container_of(log->segments.next, struct segment, link));
-	log->active = NULL;
-	log->epoch_count = 0;
-	int rc = log_recover(log, why, sizeof(why));
-	if (rc == 0 && log->next_offset < durable)
-		rc = -ERR_CORRUPT;
+	log_drop_ahead(log);
+	int rc = verify(log, why, sizeof(why));
 	if (rc < 0) {
 		log_error("storage", "verification failed log=%s error=\"%s\" %s", log->name,
 			  error_text(rc), why);
-		log->durable_offset = durable;
-		log->next_offset = durable;
 		log->backoff_ns = backoff_most_ns;
 		log->retry_ns = clock_monotonic_ns(log->store->clock) + log->backoff_ns;
 		return false;
@@ -152,6 +186,7 @@ bool commit_try_repair(struct log *log)
 	log->state = LOG_WRITABLE;
 	log_info("storage", "partition is writable again log=%s next=%lld", log->name,
 		 (long long)log->next_offset);
+	log_wake_watches(log);
 	return true;
 }
 
@@ -165,8 +200,12 @@ static void take_durable_marks(struct log *log)
 
 	while (log->mark_count) {
 		const struct mark *mark = &log->marks[log->mark_first];
-		if (mark->position > mark->segment->flushed)
+		struct segment *segment = mark->segment;
+		if (mark->position > segment->flushed)
 			break;
+		segment->durable_end = mark->position;
+		segment->durable_next_offset = mark->offset;
+		segment->durable_max_ms = mark->max_ms;
 		durable = mark->offset;
 		log->mark_first = (log->mark_first + 1) & (log->mark_capacity - 1);
 		log->mark_count--;
@@ -188,15 +227,14 @@ static void flushed(struct io *io, int result)
 
 	segment->flushing = 0;
 	store->flushes_out--;
-	log->io_count--;
-	if (result < 0 && log->state == LOG_WRITABLE) {
+	if (result < 0) {
 		commit_fail(log, result, "flush");
-	} else if (result == 0 && log->state == LOG_WRITABLE) {
+	} else {
 		segment->flushed = reached;
 		take_durable_marks(log);
-	} else if (result == 0) {
-		segment->flushed = reached;
 	}
+	/* Counted until here, so that no callback above can end the log under us. */
+	log->io_count--;
 	log_finish_close(log);
 }
 
@@ -217,12 +255,12 @@ static void start_flush(struct store *store)
 	store->flush_wanted = false;
 	list_foreach(node, &store->logs) {
 		struct log *log = container_of(node, struct log, link);
-		if (log->state != LOG_WRITABLE || !log->mark_count)
+		if (!log_writes(log) || !log->mark_count)
 			continue;
 		list_foreach(segment_node, &log->segments) {
 			struct segment *segment =
 				container_of(segment_node, struct segment, link);
-			if (segment->written > segment->flushed)
+			if (segment->written > segment->flushed && !segment->flushing)
 				flush_segment(store, segment);
 		}
 	}
@@ -249,21 +287,19 @@ static void written(struct io *io, int result)
 	size_t wanted = round_up(buffer->writing_end, BLOCK_BYTES) - from;
 
 	buffer->writing = false;
-	log->io_count--;
 	if (result >= 0 && (size_t)result != wanted)
 		result = -EIO; /* into allocated space a write is never short */
-	if (log->state != LOG_FAILED) {
-		if (result < 0) {
-			commit_fail(log, result, "write");
-		} else {
-			buffer->written = buffer->writing_end;
-			advance_written(log);
-			log->store->flush_wanted = true;
-			if (buffer->used > buffer->written && !list_linked(&log->dirty))
-				list_push_back(&log->store->dirty, &log->dirty);
-		}
+	if (result < 0) {
+		commit_fail(log, result, "write");
+	} else if (log_writes(log)) {
+		buffer->written = buffer->writing_end;
+		advance_written(log);
+		log->store->flush_wanted = true;
+		if (buffer->used > buffer->written)
+			commit_want(log);
 	}
 	buffer_release(log->store->region, buffer);
+	log->io_count--;
 	log_finish_close(log);
 }
 
@@ -273,18 +309,18 @@ static void allocated(struct io *io, int result)
 	struct log *log = segment->log;
 
 	segment->allocating = false;
-	log->io_count--;
 	if (result == -EOPNOTSUPP) {
 		/* The file system cannot: writes extend the file. */
 		result = 0;
 	}
 	if (result == 0) {
 		segment->allocated_end = segment->allocate.offset + segment->allocate.length;
-		if (log->state == LOG_WRITABLE && log->write_head && !list_linked(&log->dirty))
-			list_push_back(&log->store->dirty, &log->dirty);
-	} else if (log->state == LOG_WRITABLE && segment->end > segment->allocated_end) {
+		if (log_writes(log) && log->mark_count)
+			commit_want(log);
+	} else if (segment->end > segment->allocated_end) {
 		commit_fail(log, result, "allocate");
 	}
+	log->io_count--;
 	log_finish_close(log);
 }
 
@@ -323,7 +359,9 @@ static bool write_buffer(struct log *log, struct buffer *buffer)
 
 	if (buffer->written == buffer->used)
 		return true;
-	if (buffer->writing || buffer->position + to > buffer->segment->allocated_end)
+	if (buffer->writing)
+		return buffer->writing_end == buffer->used;
+	if (buffer->position + to > buffer->segment->allocated_end)
 		return false;
 	/* Nothing of the buffer's earlier life goes to the disk. */
 	memset(buffer->data + buffer->used, 0, to - buffer->used);
@@ -339,12 +377,11 @@ static bool write_buffer(struct log *log, struct buffer *buffer)
 	return true;
 }
 
-void commit_log_dirty(struct log *log)
+static void write_log(struct log *log)
 {
 	bool all = true;
 
-	list_remove(&log->dirty);
-	if (log->state != LOG_WRITABLE || !log->active)
+	if (!log_writes(log) || !log->active)
 		return;
 	allocate_ahead(log);
 	for (struct list *node = log->write_head ? &log->write_head->link : &log->buffers;
@@ -357,21 +394,28 @@ void commit_log_dirty(struct log *log)
 void store_submit(struct store *store)
 {
 	struct list now;
+	struct list *node;
 
 	list_init(&now);
-	while (!list_empty(&store->dirty))
-		list_push_back(&now, list_pop_front(&store->dirty));
-	struct list *node;
+	list_move_all(&now, &store->dirty);
 	while ((node = list_pop_front(&now)))
-		commit_log_dirty(container_of(node, struct log, dirty));
+		write_log(container_of(node, struct log, dirty));
 	start_flush(store);
 	store->stats.buffer_bytes = buffer_region_used(store->region);
 }
 
 /* ---- append ---- */
 
-/* Frees the oldest tail buffers that are durable and that nobody appends to. */
-void buffers_evict(struct store *store)
+/* The buffer that appends go to. */
+static struct buffer *last_buffer(const struct log *log)
+{
+	return list_empty(&log->buffers) ? NULL
+					 : container_of(log->buffers.prev, struct buffer, link);
+}
+
+/* Frees the oldest tail buffers that are durable; not the last one of `keep`, which is about to be
+ * appended to. */
+static void evict(struct store *store, const struct log *keep)
 {
 	enum { AT_ONCE = 16 };
 	unsigned freed = 0;
@@ -379,11 +423,14 @@ void buffers_evict(struct store *store)
 	list_foreach_safe(node, after, buffer_ages(store->region)) {
 		struct buffer *buffer = container_of(node, struct buffer, age);
 		struct log *log = buffer->log;
+		bool last = last_buffer(log) == buffer;
 		if (buffer->writing || buffer->written != buffer->used ||
-		    buffer->position + buffer->used > buffer->segment->flushed)
+		    buffer->position + buffer->used > buffer->segment->flushed ||
+		    (last && log == keep))
 			continue;
 		if (log->write_head == buffer)
-			log->write_head = NULL;
+			log->write_head =
+				last ? NULL : container_of(buffer->link.next, struct buffer, link);
 		list_remove(&buffer->link);
 		list_remove(&buffer->age);
 		buffer_release(store->region, buffer);
@@ -398,7 +445,7 @@ static struct buffer *add_buffer(struct log *log, bool large)
 	struct buffer *buffer = buffer_take(store->region, store->io, large);
 
 	if (!buffer) {
-		buffers_evict(store);
+		evict(store, log);
 		buffer = buffer_take(store->region, store->io, large);
 	}
 	if (!buffer)
@@ -434,27 +481,27 @@ static int reload_tail(struct log *log)
 	return 0;
 }
 
-static struct buffer *last_buffer(const struct log *log)
-{
-	return list_empty(&log->buffers) ? NULL
-					 : container_of(log->buffers.prev, struct buffer, link);
-}
-
 /* A segment that takes the batch: the active one or a new one. */
 static int prepare_segment(struct log *log, size_t size)
 {
 	struct segment *active = log->active;
 
-	if (active && active->end > SEGMENT_HEADER_BYTES) {
+	if (active && active->end == SEGMENT_HEADER_BYTES)
+		return 0;
+	if (active) {
 		int64_t age_ms = clock_wall_ms(log->store->clock) - active->created_ms;
 		bool full = active->end + size > SEGMENT_HEADER_BYTES + log->config.segment_bytes;
 		if (!full && age_ms <= log->config.segment_ms)
 			return 0;
+		/* Only the last segment may ever be found torn: recovery relies on it. */
+		if (active->flushed < active->end)
+			return -ENOBUFS;
 		segment_seal(active);
-	} else if (active) {
-		return 0;
 	}
-	return segment_create(log, log->next_offset);
+	int rc = segment_create(log, log->next_offset);
+	if (rc == -ENOBUFS)
+		rc = -EIO; /* here it means something else */
+	return rc;
 }
 
 /* Room for `size` bytes behind the tail; all or nothing. */
@@ -532,18 +579,50 @@ static void copy_in(struct log *log, const void *data, size_t size, bool begins,
 	}
 }
 
-/* The header as stored: our offset and epoch, and our time where the topic wants it. */
+/* The header as stored: our offset and epoch, our time where the topic wants it, and the largest
+ * timestamp as the records have it. */
 static void make_header(const struct log *log, const uint8_t *data, const struct batch *batch,
 			int64_t append_time_ms, uint8_t header[static BATCH_HEADER_BYTES])
 {
+	struct batch said;
+
 	memcpy(header, data, BATCH_HEADER_BYTES);
 	batch_set_base(header, log->next_offset, log->identity.leader_epoch);
-	if (append_time_ms < 0)
+	batch_parse(&said, header, BATCH_HEADER_BYTES);
+	if (append_time_ms >= 0)
+		batch_set_append_time(header, append_time_ms);
+	else if (said.max_timestamp != batch->max_timestamp)
+		batch_set_max_timestamp(header, batch->max_timestamp);
+	else
 		return;
-	batch_set_append_time(header, BATCH_HEADER_BYTES, append_time_ms);
 	uint32_t crc = crc32c(0, header + BATCH_CRC_START, BATCH_HEADER_BYTES - BATCH_CRC_START);
 	crc = crc32c(crc, data + BATCH_HEADER_BYTES, batch->size - BATCH_HEADER_BYTES);
 	store_be32(header + 17, crc);
+}
+
+/* All that can be refused is refused here. */
+static int prepare(struct log *log, size_t size)
+{
+	if (size > log->config.segment_bytes)
+		return -ERR_BATCH_OVER_SEGMENT;
+	if (size > buffer_batch_bytes_max(log->store->region))
+		return -ERR_TOO_LARGE;
+	int rc = prepare_segment(log, size);
+	if (rc < 0 && rc != -ENOBUFS) {
+		commit_fail(log, rc, "segment");
+		return -ERR_STORAGE;
+	}
+	if (rc == 0)
+		rc = reserve_mark(log);
+	if (rc == 0)
+		rc = segment_reserve(log->active);
+	if (rc == 0)
+		rc = prepare_buffers(log, size);
+	if (rc < 0 && rc != -ENOBUFS && rc != -ENOMEM) {
+		commit_fail(log, rc, "tail");
+		return -ERR_STORAGE;
+	}
+	return rc;
 }
 
 int log_append(struct log *log, const void *data, const struct batch *batch, int64_t append_time_ms,
@@ -553,29 +632,23 @@ int log_append(struct log *log, const void *data, const struct batch *batch, int
 	struct batch stored = *batch;
 	int rc;
 
-	if (log->state == LOG_CLOSING)
+	if (log_closing(log))
 		return -ERR_CLOSING;
 	if (log->state == LOG_FAILED && !commit_try_repair(log))
 		return -ERR_STORAGE;
-	if (batch->size > log->config.segment_bytes)
-		return -ERR_BATCH_OVER_SEGMENT;
-	rc = prepare_segment(log, batch->size);
-	if (rc < 0) {
-		commit_fail(log, rc, "segment");
-		return -ERR_STORAGE;
-	}
-	rc = prepare_buffers(log, batch->size);
+	rc = prepare(log, batch->size);
 	if (rc < 0)
-		return rc == -ENOBUFS ? rc : -ERR_STORAGE;
+		return rc;
 	make_header(log, data, batch, append_time_ms, header);
 	if (append_time_ms >= 0)
 		stored.max_timestamp = append_time_ms;
 	struct segment *segment = log->active;
 	int64_t base_offset = log->next_offset;
-	rc = segment_add_batch(segment, &stored, base_offset, segment->end);
-	if (rc == 0)
-		rc = add_mark(log, segment);
-	check(rc == 0);
+	check(segment->next_offset == base_offset);
+	stored.base_offset = base_offset;
+	stored.leader_epoch = log->identity.leader_epoch;
+	segment_add_batch(segment, &stored, segment->end);
+	add_mark(log, segment);
 	copy_in(log, header, BATCH_HEADER_BYTES, true, base_offset);
 	copy_in(log, (const uint8_t *)data + BATCH_HEADER_BYTES, batch->size - BATCH_HEADER_BYTES,
 		false, base_offset);
@@ -585,8 +658,7 @@ int log_append(struct log *log, const void *data, const struct batch *batch, int
 	append->ack = ack;
 	list_push_back(ack == ACK_DURABLE ? &log->durable_waiters : &log->submit_waiters,
 		       &append->waiting);
-	if (!list_linked(&log->dirty))
-		list_push_back(&log->store->dirty, &log->dirty);
+	commit_want(log);
 	log->store->stats.appends++;
 	log->store->stats.append_bytes += batch->size;
 	if (log->config.read_unflushed)
