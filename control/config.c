@@ -133,7 +133,7 @@ static int set_line(struct config *config, char *line, unsigned *lines_of, unsig
 {
 	char *key;
 	char *value;
-	unsigned index;
+	unsigned index = 0;
 
 	line = trim(line);
 	if (!*line || *line == '#')
@@ -272,7 +272,7 @@ static int set_pair(struct config *config, const char *pair, char *why, size_t w
 	char *copy = strdup(pair);
 	char *key;
 	char *value;
-	unsigned index;
+	unsigned index = 0;
 	int rc = -ERR_CONFIG;
 
 	if (!copy)

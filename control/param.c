@@ -166,6 +166,68 @@ int param_parse(const struct param *param, const char *text, int64_t *ret, char 
 	return rc;
 }
 
+/* The choice at `index`, not terminated. */
+static const char *choice_at(const char *choices, int64_t index, size_t *ret_length)
+{
+	const char *at = choices;
+
+	for (; index; index--)
+		at = strchr(at, '|') + 1;
+	*ret_length = strcspn(at, "|");
+	return at;
+}
+
+static void canonical_list(const struct param *param, int64_t mask, char *text, size_t text_bytes)
+{
+	size_t at = 0;
+
+	for (int64_t i = 0; mask >> i; i++) {
+		size_t length;
+		const char *choice = choice_at(param->choices, i, &length);
+		if (mask >> i & 1)
+			at += (size_t)snprintf(text + at, text_bytes - at, "%s%.*s", at ? "," : "",
+					       (int)length, choice);
+	}
+}
+
+int param_canonical(const struct param *param, const char *text,
+		    char canonical[static PARAM_CANONICAL_BYTES], char *why, size_t why_bytes)
+{
+	int64_t value = 0;
+	size_t length;
+	const char *choice;
+	int rc = param_parse(param, text, &value, why, why_bytes);
+
+	if (rc < 0)
+		return rc;
+	switch (param->kind) {
+	case PARAM_TEXT:
+		if (strlen(text) >= PARAM_CANONICAL_BYTES) {
+			snprintf(why, why_bytes, "%s is longer than %d bytes", param->key,
+				 PARAM_CANONICAL_BYTES - 1);
+			return -ERR_CONFIG;
+		}
+		snprintf(canonical, PARAM_CANONICAL_BYTES, "%s", text);
+		break;
+	case PARAM_COUNT:
+	case PARAM_BYTES:
+	case PARAM_MS:
+		snprintf(canonical, PARAM_CANONICAL_BYTES, "%" PRId64, value);
+		break;
+	case PARAM_BOOL:
+		snprintf(canonical, PARAM_CANONICAL_BYTES, "%s", value ? "true" : "false");
+		break;
+	case PARAM_CHOICE:
+		choice = choice_at(param->choices, value, &length);
+		snprintf(canonical, PARAM_CANONICAL_BYTES, "%.*s", (int)length, choice);
+		break;
+	case PARAM_LIST:
+		canonical_list(param, value, canonical, PARAM_CANONICAL_BYTES);
+		break;
+	}
+	return 0;
+}
+
 void param_describe(const struct param *param, char *text, size_t text_bytes)
 {
 	static const char *const units[] = {

@@ -29,6 +29,11 @@ struct param {
  * the reason in `why`. */
 int param_parse(const struct param *param, const char *text, int64_t *ret, char *why,
 		size_t why_bytes);
+/* The one text for a value: plain numbers in bytes or milliseconds, choices as the table spells
+ * them.  Errors as param_parse; -ERR_CONFIG too for a text longer than the buffer. */
+enum { PARAM_CANONICAL_BYTES = 256 };
+int param_canonical(const struct param *param, const char *text,
+		    char canonical[static PARAM_CANONICAL_BYTES], char *why, size_t why_bytes);
 /* What a valid value looks like: "bytes, 1024 to 2147483647", "uring|sync|auto", ... */
 void param_describe(const struct param *param, char *text, size_t text_bytes);
 

@@ -26,6 +26,7 @@ struct control_request {
 	const void *request; /* struct kafka_<api>_request */
 	void *response;      /* struct kafka_<api>_response */
 	struct arena *arena;
+	int rc; /* negative: there was no memory for the response; the request fails */
 };
 
 /* Control plane -> shard, with message.handle = shard_publish_handle: make `topics` current.  The shard opens what it owns and is new, applies

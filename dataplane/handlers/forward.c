@@ -18,7 +18,10 @@ static void control_answered(struct message *message, void *receiver)
 	struct forwarded *forwarded = container_of(control, struct forwarded, control);
 
 	(void)receiver;
-	forwarded->answered(forwarded->request);
+	if (control->rc < 0)
+		request_fail(forwarded->request, "request needs too much memory");
+	else
+		forwarded->answered(forwarded->request);
 }
 
 int forward_to_control(struct request *request, const struct kafka_api *api, int16_t version,

@@ -1,0 +1,283 @@
+/* Bringing the broker up, running the control plane's loop, and taking the broker down.
+ *
+ *     main thread = control plane, number `shard_count` of the mesh
+ *       start: EAL, mesh, backend, catalog, listeners, shards; the first publish opens every log,
+ *              and when it is back the broker is ready
+ *       loop:  messages from shards (requests.c, publish.c); sleeps in io_turn
+ *       stop:  shard_stop to every shard; when all have answered, joined and freed */
+#include "control/control_internal.h"
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/errors.h"
+#include "base/log.h"
+#include "control/data_folder.h"
+#include "dataplane/dpdk/eal.h"
+#include "dataplane/message.h"
+#include "hw/cpus.h"
+#include "storage/io.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	SHARDS_MAX = 126, /* DPDK's lcores less the main one */
+	SLEEP_NS_MAX = 1000000000,
+	OWN_CORE_FROM = 4, /* with this many processors the control plane gets one to itself */
+};
+
+/* ---- start ---- */
+
+static unsigned count_shards(const struct config *config, const struct cpus *cpus)
+{
+	if (config->shards)
+		return (unsigned)config->shards;
+	int count = cpus->count >= OWN_CORE_FROM ? cpus->count - 1 : cpus->count;
+	return count > SHARDS_MAX ? SHARDS_MAX : (unsigned)count;
+}
+
+static int open_io(struct control *control)
+{
+	const struct io_options options = {.depth = 64};
+	int rc = -ENOSYS;
+
+	if (control->config->io != CONFIG_IO_SYNC)
+		rc = io_uring_new(&control->io, &options);
+	if (rc < 0)
+		rc = io_sync_new(&control->io, &options);
+	return rc;
+}
+
+static int open_mesh(struct control *control, char *why, size_t why_bytes)
+{
+	unsigned threads = control->shard_count + 1;
+	int rc = eal_start(threads, why, why_bytes);
+
+	if (rc < 0)
+		return rc;
+	snprintf(why, why_bytes, "rings between shards");
+	rc = mesh_new(&control->mesh, threads);
+	if (rc < 0)
+		return rc;
+	snprintf(why, why_bytes, "I/O back end of the control plane");
+	rc = open_io(control);
+	if (rc == 0)
+		mesh_attach(control->mesh, mesh_control(control->mesh), control->io, control);
+	return rc;
+}
+
+/* Where clients are told to connect. */
+static int set_advertised(struct control *control, const struct listen_address *listen,
+			  uint16_t port, char *why, size_t why_bytes)
+{
+	const char *text = control->config->advertised_listen;
+
+	if (text[0]) {
+		if (listen_address_parse(&control->advertised, text) == 0 &&
+		    control->advertised.host[0] && control->advertised.port)
+			return 0;
+		snprintf(why, why_bytes, "advertised.listen = \"%.80s\": expected HOST:PORT", text);
+		return -ERR_CONFIG;
+	}
+	control->advertised = *listen;
+	control->advertised.port = port;
+	bool any = !listen->host[0] || strcmp(listen->host, "0.0.0.0") == 0 ||
+		   strcmp(listen->host, "::") == 0;
+	if (any && gethostname(control->advertised.host, sizeof(control->advertised.host)) < 0)
+		return -errno;
+	if (any)
+		log_warn("control",
+			 "clients are told to connect to this host's name host=%s; set "
+			 "advertised.listen where they cannot resolve it",
+			 control->advertised.host);
+	return 0;
+}
+
+static struct shard_options options_of(const struct control *control,
+				       const struct data_folder *folder, unsigned index)
+{
+	const struct config *config = control->config;
+	unsigned count = control->shard_count;
+
+	return (struct shard_options){
+		.index = index,
+		.shard_count = count,
+		.cpu = -1,
+		.sync_io = config->io == CONFIG_IO_SYNC,
+		.busy_poll = config->poll == CONFIG_POLL_BUSY,
+		.topics_directory = folder->topics,
+		.buffer_bytes_max = (size_t)config->log_buffer_bytes / count,
+		.request_bytes_max = (size_t)config->socket_request_max_bytes,
+		.inflight_bytes_max = (size_t)config->queued_max_request_bytes / count,
+		.connections_max = (unsigned)((config->max_connections + count - 1) / count),
+		.pipeline_max = (unsigned)config->max_requests_per_connection,
+		.idle_ms_max = (uint32_t)config->connections_max_idle_ms,
+		.decompressed_bytes_max = (size_t)config->decompressed_max_bytes,
+		.clock = clock_system(),
+		.control_request = requests_handle,
+	};
+}
+
+static int start_shards(struct control *control, const struct data_folder *folder,
+			const struct cpus *cpus, int *listeners)
+{
+	bool pin = control->config->pin_threads && control->shard_count <= (unsigned)cpus->count;
+
+	for (unsigned i = 0; i < control->shard_count; i++) {
+		struct shard_options options = options_of(control, folder, i);
+		if (pin)
+			options.cpu = cpus->numbers[i];
+		options.listener = listeners[i];
+		int rc = shard_start(&control->shards[i], control->mesh, &options);
+		if (rc < 0)
+			return rc;
+		listeners[i] = -1;
+		control->shards_started++;
+	}
+	return 0;
+}
+
+static int listen_and_start(struct control *control, const struct data_folder *folder,
+			    const struct cpus *cpus, char *why, size_t why_bytes)
+{
+	struct listen_address address;
+	int listeners[SHARDS_MAX];
+	uint16_t port = 0;
+
+	if (listen_address_parse(&address, control->config->listen) < 0) {
+		snprintf(why, why_bytes, "listen = \"%.80s\": expected HOST:PORT",
+			 control->config->listen);
+		return -ERR_CONFIG;
+	}
+	int rc = listeners_open(&address, control->shard_count, listeners, &port, why, why_bytes);
+	if (rc < 0)
+		return rc;
+	rc = set_advertised(control, &address, port, why, why_bytes);
+	if (rc == 0) {
+		snprintf(why, why_bytes, "shard threads");
+		rc = start_shards(control, folder, cpus, listeners);
+	}
+	for (unsigned i = 0; i < control->shard_count; i++) {
+		if (listeners[i] >= 0)
+			close(listeners[i]);
+	}
+	return rc;
+}
+
+static int allocate(struct control *control)
+{
+	control->shards = calloc(control->shard_count, sizeof(struct shard *));
+	control->publishes = calloc(control->shard_count, sizeof(struct shard_publish));
+	control->stops = calloc(control->shard_count, sizeof(struct shard_stop));
+	return control->shards && control->publishes && control->stops ? 0 : -ENOMEM;
+}
+
+static int open_catalog(struct control *control, const struct data_folder *folder, char *why,
+			size_t why_bytes)
+{
+	int rc = catalog_open(&control->catalog, folder->fd, why, why_bytes);
+
+	if (rc < 0)
+		return rc;
+	snprintf(why, why_bytes, "catalog");
+	return catalog_begin_run(control->catalog, &control->epoch);
+}
+
+int control_start(struct control **ret, const struct config *config,
+		  const struct data_folder *folder, char *why, size_t why_bytes)
+{
+	struct control *control = calloc(1, sizeof(*control));
+	struct cpus cpus;
+	int rc = cpus_allowed(&cpus);
+
+	if (!control)
+		return -ENOMEM;
+	*ret = control; /* half-built: control_free takes it in any case */
+	control->config = config;
+	control->shard_count = count_shards(config, &cpus);
+	list_init(&control->waiting_coming);
+	list_init(&control->waiting_next);
+	snprintf(why, why_bytes, "start");
+	if (rc == 0)
+		rc = allocate(control);
+	if (rc == 0)
+		rc = open_catalog(control, folder, why, why_bytes);
+	if (rc == 0)
+		rc = open_mesh(control, why, why_bytes);
+	if (rc == 0)
+		rc = listen_and_start(control, folder, &cpus, why, why_bytes);
+	return rc;
+}
+
+/* ---- run ---- */
+
+static void shard_stopped(struct message *message, void *receiver)
+{
+	struct control *control = receiver;
+
+	(void)message;
+	control->shards_stopped++;
+}
+
+static void begin_stop(struct control *control)
+{
+	control->stopping = true;
+	log_info("control", "stopping drain_ms=%lld",
+		 (long long)control->config->shutdown_drain_ms);
+	for (unsigned i = 0; i < control->shard_count; i++) {
+		control->stops[i] = (struct shard_stop){
+			.message.handle = shard_stop_handle,
+			.stopped = shard_stopped,
+			.drain_ms = (uint32_t)control->config->shutdown_drain_ms,
+		};
+		mesh_send(control->mesh, mesh_control(control->mesh), i,
+			  &control->stops[i].message);
+	}
+}
+
+int control_run(struct control *control)
+{
+	unsigned self = mesh_control(control->mesh);
+
+	control->published_number = catalog_next_number(control->catalog);
+	publish_changes(control);
+	while (control->shards_stopped < control->shard_count) {
+		mesh_flush(control->mesh, self);
+		int rc = io_turn(control->io, SLEEP_NS_MAX);
+		if (rc < 0)
+			return rc;
+		mesh_receive(control->mesh, self);
+		if (!control->stopping && atomic_load(&control->stop_wanted))
+			begin_stop(control);
+	}
+	for (unsigned i = 0; i < control->shards_started; i++) {
+		shard_join(control->shards[i]);
+		control->shards[i] = NULL;
+	}
+	log_info("control", "stopped");
+	return 0;
+}
+
+void control_stop(struct control *control)
+{
+	atomic_store(&control->stop_wanted, true);
+	io_wake(control->io);
+}
+
+void control_free(struct control *control)
+{
+	if (!control)
+		return;
+	publish_free(control);
+	catalog_close(control->catalog);
+	mesh_free(control->mesh);
+	io_free(control->io);
+	free(control->shards);
+	free(control->publishes);
+	free(control->stops);
+	free(control);
+}

@@ -1,0 +1,106 @@
+/* control/control_internal.h: what the files of the control plane share. */
+#pragma once
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/list.h"
+#include "control/catalog.h"
+#include "control/config.h"
+#include "control/control.h"
+#include "control/listener.h"
+#include "dataplane/kafka/wire.h"
+#include "dataplane/shard.h"
+
+struct topics;
+
+struct producer_ids {
+	int64_t next;
+	int64_t end; /* of the block taken from the catalog */
+};
+
+struct control {
+	const struct config *config;
+	struct catalog *catalog;
+	struct io_backend *io;
+	struct mesh *mesh;
+	struct listen_address advertised;
+	int32_t epoch; /* of this run */
+	struct producer_ids producer_ids;
+
+	struct shard **shards;
+	struct shard_publish *publishes; /* one a shard */
+	struct shard_stop *stops;	 /* one a shard */
+	unsigned shard_count;
+	unsigned shards_started;
+
+	/* Publishing (publish.c): one picture is current, at most one is on its way. */
+	const struct topics *current;
+	const struct topics *coming;
+	uint64_t version;
+	unsigned publishes_out;
+	uint32_t published_number; /* topics numbered below were in `current` */
+	bool changed;		    /* since `coming` was drawn */
+	bool ready;
+	struct list waiting_coming; /* requests answered when `coming` is current ... */
+	struct list waiting_next;   /* ... or the one after it */
+
+	atomic_bool stop_wanted;
+	bool stopping;
+	unsigned shards_stopped;
+};
+
+/* ---- publish.c ---- */
+/* The catalog has changed: publishes it, now or when the publish under way is over. */
+void publish_changes(struct control *control);
+/* Answers `request` when what has changed by now is published everywhere. */
+void publish_then_answer(struct control *control, struct control_request *request);
+void publish_free(struct control *control);
+
+/* ---- picture.c ---- */
+/* The catalog as the shards see it; one block of memory.  Null: out of memory. */
+const struct topics *picture_new(const struct control *control);
+void picture_free(const struct topics *picture); /* null is fine */
+
+/* ---- requests.c ---- */
+void requests_handle(struct message *message, void *control); /* shard_options.control_request */
+void requests_answer(struct control *control, struct control_request *request);
+
+enum { WHY_BYTES = 320 };
+/* Fills `why`, returns rc. */
+int requests_refuse(char why[static WHY_BYTES], int rc, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* A copy in the arena; the null string when there is no room. */
+struct kafka_string requests_text(struct arena *arena, const char *text);
+
+/* What a handler leaves: an answer that can go out, or one that waits for the publish. */
+enum outcome { OUTCOME_ANSWER, OUTCOME_PUBLISH };
+
+/* ---- admin_topics.c ---- */
+enum outcome admin_create_topics(struct control *control, struct control_request *request);
+enum outcome admin_delete_topics(struct control *control, struct control_request *request);
+enum outcome admin_create_partitions(struct control *control, struct control_request *request);
+/* Some new topic could not be opened on its shard: takes back what `request` created. */
+void admin_create_topics_undo(struct control *control, struct control_request *request, int rc,
+			      const char *why);
+
+/* ---- admin_configs.c ---- */
+enum config_source { /* Kafka's ConfigSource */
+	SOURCE_TOPIC = 1,
+	SOURCE_BROKER_FILE = 4,
+	SOURCE_DEFAULT = 5,
+};
+struct config_value {
+	const char *text; /* canonical, in the arena */
+	enum config_source source;
+};
+/* What holds for a topic with these overrides.  -ENOMEM. */
+int admin_topic_setting(const struct control *control, struct arena *arena,
+			const struct topic_overrides *overrides, enum topic_config_index index,
+			struct config_value *ret);
+enum outcome admin_describe_configs(struct control *control, struct control_request *request);
+enum outcome admin_alter_configs(struct control *control, struct control_request *request);
+enum outcome admin_incremental_alter_configs(struct control *control,
+					     struct control_request *request);
+
+/* ---- producer_ids.c ---- */
+enum outcome producer_ids_init(struct control *control, struct control_request *request);

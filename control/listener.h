@@ -1,0 +1,18 @@
+/* control/listener.h: addresses and listening sockets. */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+struct listen_address {
+	char host[256];
+	uint16_t port;
+};
+
+/* "HOST:PORT", "[IPV6]:PORT", ":PORT" (all addresses).  -ERR_CONFIG. */
+int listen_address_parse(struct listen_address *ret, const char *text);
+
+/* `count` sockets on one address, bound, listening, SO_REUSEPORT among themselves only: an address
+ * that somebody else listens on is refused.  Port 0 takes a free one, the same for all; *ret_port
+ * says which.  `fds` are the caller's.  -EADDRINUSE, -errno; `why` gets the sentence. */
+int listeners_open(const struct listen_address *address, unsigned count, int fds[],
+		   uint16_t *ret_port, char *why, size_t why_bytes);

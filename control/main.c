@@ -1,0 +1,121 @@
+/* sluiced: the broker's process. */
+#include "base/errors.h"
+#include "base/log.h"
+#include "control/config.h"
+#include "control/control.h"
+#include "control/data_folder.h"
+#include "dataplane/dpdk/eal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { EXIT_USAGE = 2 };
+
+/* For the signal handler only. */
+static struct control *_Atomic running;
+
+static void on_signal(int number)
+{
+	static atomic_bool asked;
+
+	(void)number;
+	/* Asked twice: do not wait for clients. What was acknowledged is on the disk. */
+	if (atomic_exchange(&asked, true))
+		_exit(EXIT_FAILURE);
+	control_stop(atomic_load(&running));
+}
+
+static void catch_signals(struct control *control)
+{
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+
+	atomic_store(&running, control);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+}
+
+/* A connection and a segment take a descriptor each. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void ignored_variable(const char *variable)
+{
+	log_warn("config", "environment variable is no setting, ignored: %s", variable);
+}
+
+static void log_settings(const struct config *config)
+{
+	for (int i = 0; i < CONFIG_COUNT; i++) {
+		if (config->given[i])
+			log_info("config", "%s = %s", config_params[i].key, config->texts[i]);
+	}
+}
+
+static int serve(const struct config *config)
+{
+	struct data_folder folder;
+	struct control *control = NULL;
+	char why[512] = "";
+	int rc = data_folder_open(&folder, config->data, why, sizeof(why));
+
+	if (rc < 0) {
+		log_error("sluiced", "%s", why);
+		return EXIT_FAILURE;
+	}
+	rc = control_start(&control, config, &folder, why, sizeof(why));
+	if (rc < 0) {
+		log_error("sluiced", "cannot start: %s: %s", why, error_text(rc));
+		/* Shards that run already have nothing to lose yet. */
+		return EXIT_FAILURE;
+	}
+	catch_signals(control);
+	rc = control_run(control);
+	if (rc < 0)
+		log_error("sluiced", "control plane failed: %s", error_text(rc));
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGINT, SIG_DFL);
+	control_free(control);
+	data_folder_close(&folder);
+	eal_stop();
+	return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	struct config config = {0};
+	enum config_action action = CONFIG_RUN;
+	char why[1024] = "";
+	int rc = config_load(&config, argc, argv, environ, &action, ignored_variable, why,
+			     sizeof(why));
+
+	if (rc < 0) {
+		fprintf(stderr, "sluiced: %s\n", why);
+		return EXIT_USAGE;
+	}
+	if (action == CONFIG_HELP) {
+		config_print_help();
+	} else if (action == CONFIG_VERSION) {
+		puts("sluiced " SLUICE_VERSION);
+	} else {
+		signal(SIGPIPE, SIG_IGN);
+		raise_file_limit();
+		log_settings(&config);
+		rc = serve(&config);
+	}
+	config_fini(&config);
+	return rc;
+}

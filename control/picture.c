@@ -1,0 +1,65 @@
+#include "control/control_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int compare_ids(const void *a, const void *b)
+{
+	const struct topic *const *x = a;
+	const struct topic *const *y = b;
+	return memcmp(&(*x)->id, &(*y)->id, sizeof((*x)->id));
+}
+
+static void draw_topic(const struct control *control, const struct catalog_topic *from,
+		       struct topic *to)
+{
+	memcpy(to->name, from->name, sizeof(to->name));
+	to->id = from->id;
+	to->number = from->number;
+	to->partition_count = from->partition_count;
+	to->config = topic_config_resolve(control->config, &from->overrides);
+}
+
+static void draw_broker(const struct control *control, struct topics *topics)
+{
+	const struct config *config = control->config;
+
+	topics->version = control->version;
+	topics->node_id = (int32_t)config->node_id;
+	topics->leader_epoch = control->epoch;
+	uuid_text(catalog_cluster_id(control->catalog), topics->cluster_id);
+	snprintf(topics->host, sizeof(topics->host), "%s", control->advertised.host);
+	topics->port = control->advertised.port;
+	topics->auto_create = config->auto_create_topics;
+	topics->default_partitions = (int32_t)config->num_partitions;
+}
+
+/* | struct topics | by_name | by_id | struct topic ... | */
+const struct topics *picture_new(const struct control *control)
+{
+	size_t count = catalog_topic_count(control->catalog);
+	size_t pointers = count * sizeof(struct topic *);
+	struct topics *topics =
+		calloc(1, sizeof(*topics) + 2 * pointers + count * sizeof(struct topic));
+
+	if (!topics)
+		return NULL;
+	draw_broker(control, topics);
+	topics->count = count;
+	topics->by_name = (const struct topic **)(void *)(topics + 1);
+	topics->by_id = topics->by_name + count;
+	struct topic *rows = (struct topic *)(void *)(topics->by_id + count);
+	for (size_t i = 0; i < count; i++) {
+		draw_topic(control, catalog_topic_at(control->catalog, i), &rows[i]);
+		topics->by_name[i] = topics->by_id[i] = &rows[i];
+	}
+	if (count)
+		qsort(topics->by_id, count, sizeof(struct topic *), compare_ids);
+	return topics;
+}
+
+void picture_free(const struct topics *picture)
+{
+	free((void *)(uintptr_t)picture);
+}

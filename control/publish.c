@@ -1,0 +1,127 @@
+/* From a changed catalog to every shard knowing it.
+ *
+ *     catalog changes ──> publish_changes ──> picture ──> every shard (shard_publish)
+ *                          │ one under way: `changed`,        │ opens, closes, sends it back
+ *                          └ published when it is over        v
+ *                         all back: it is current, the former is freed, requests are answered
+ *
+ * So a client that has been told "created" finds the topic on every shard. */
+#include "control/control_internal.h"
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/errors.h"
+#include "base/log.h"
+#include "dataplane/message.h"
+#include "dataplane/topics.h"
+#include "kafka_messages.h"
+
+#include <stdlib.h>
+
+struct waiting {
+	struct list link;
+	struct control_request *request;
+};
+
+static void start(struct control *control);
+
+/* First failure of a new topic among the shards; 0: none. */
+static int failure(const struct control *control, const char **ret_why)
+{
+	for (unsigned i = 0; i < control->shard_count; i++) {
+		if (control->publishes[i].rc < 0) {
+			*ret_why = control->publishes[i].why;
+			return control->publishes[i].rc;
+		}
+	}
+	return 0;
+}
+
+static void answer_waiting(struct control *control)
+{
+	const char *why = "";
+	int rc = failure(control, &why);
+	struct list *node;
+
+	while ((node = list_pop_front(&control->waiting_coming))) {
+		struct control_request *request =
+			container_of(node, struct waiting, link)->request;
+		if (rc < 0 && request->api->key == KAFKA_CREATE_TOPICS)
+			admin_create_topics_undo(control, request, rc, why);
+		requests_answer(control, request);
+	}
+}
+
+static void published(struct message *message, void *receiver)
+{
+	struct control *control = receiver;
+
+	(void)message;
+	if (--control->publishes_out)
+		return;
+	picture_free(control->current);
+	control->current = control->coming;
+	control->coming = NULL;
+	answer_waiting(control);
+	if (!control->ready) {
+		control->ready = true;
+		log_info("control", "ready listen=%s:%u shards=%u io=%s topics=%zu partitions=%lld",
+			 control->advertised.host, control->advertised.port, control->shard_count,
+			 shard_backend_name(control->shards[0]),
+			 catalog_topic_count(control->catalog),
+			 (long long)catalog_partition_count(control->catalog));
+	}
+	if (control->changed)
+		start(control);
+}
+
+static void start(struct control *control)
+{
+	control->version++;
+	control->coming = picture_new(control);
+	check(control->coming); /* a catalog change that nobody could see */
+	control->changed = false;
+	while (!list_empty(&control->waiting_next))
+		list_push_back(&control->waiting_coming, list_pop_front(&control->waiting_next));
+	for (unsigned i = 0; i < control->shard_count; i++) {
+		struct shard_publish *publish = &control->publishes[i];
+		*publish = (struct shard_publish){
+			.message.handle = shard_publish_handle,
+			.published = published,
+			.topics = control->coming,
+			.new_from = control->published_number,
+		};
+		control->publishes_out++;
+		mesh_send(control->mesh, mesh_control(control->mesh), i, &publish->message);
+	}
+	control->published_number = catalog_next_number(control->catalog);
+}
+
+void publish_changes(struct control *control)
+{
+	control->changed = true;
+	if (!control->publishes_out)
+		start(control);
+}
+
+void publish_then_answer(struct control *control, struct control_request *request)
+{
+	struct waiting *waiting = arena_calloc(request->arena, 1, sizeof(*waiting));
+
+	if (!waiting) {
+		/* Done and durable; only the wait is lost. */
+		publish_changes(control);
+		requests_answer(control, request);
+		return;
+	}
+	waiting->request = request;
+	list_push_back(&control->waiting_next, &waiting->link);
+	publish_changes(control);
+}
+
+void publish_free(struct control *control)
+{
+	picture_free(control->current);
+	picture_free(control->coming);
+}

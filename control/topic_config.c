@@ -1,0 +1,132 @@
+#include "control/topic_config.h"
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/errors.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { POLICY_DELETE = 1 << 0, POLICY_COMPACT = 1 << 1 }; /* places in the choices */
+
+const struct param topic_params[TOPIC_CONFIG_COUNT] = {
+#define TOPIC_PARAM(kind_, name, key_, broker, def, min_, max_, choices_, help_)                   \
+	[TOPIC_CONFIG_##name] = {.key = (key_),                                                    \
+				 .kind = PARAM_##kind_,                                            \
+				 .min = (min_),                                                    \
+				 .max = (max_),                                                    \
+				 .default_text = (def),                                            \
+				 .choices = (choices_),                                            \
+				 .help = (help_)},
+#include "control/topic_config.def"
+#undef TOPIC_PARAM
+};
+
+static const int broker_settings[TOPIC_CONFIG_COUNT] = {
+#define TOPIC_PARAM(kind, name, key, broker, def, min, max, choices, help)                         \
+	[TOPIC_CONFIG_##name] = (broker),
+#include "control/topic_config.def"
+#undef TOPIC_PARAM
+};
+
+void topic_overrides_fini(struct topic_overrides *overrides)
+{
+	for (size_t i = 0; i < TOPIC_CONFIG_COUNT; i++)
+		free(overrides->texts[i]);
+	*overrides = (struct topic_overrides){0};
+}
+
+int topic_overrides_copy(struct topic_overrides *ret, const struct topic_overrides *from)
+{
+	struct topic_overrides copy = {0};
+
+	for (size_t i = 0; i < TOPIC_CONFIG_COUNT; i++) {
+		if (!from->texts[i])
+			continue;
+		copy.texts[i] = strdup(from->texts[i]);
+		if (!copy.texts[i]) {
+			topic_overrides_fini(&copy);
+			return -ENOMEM;
+		}
+	}
+	*ret = copy;
+	return 0;
+}
+
+int topic_overrides_set(struct topic_overrides *overrides, const char *key, const char *text,
+			char *why, size_t why_bytes)
+{
+	int index = params_find(topic_params, TOPIC_CONFIG_COUNT, key);
+	char *copy = NULL;
+
+	if (index < 0) {
+		snprintf(why, why_bytes, "no topic setting is called \"%.80s\"; did you mean \"%s\"?",
+			 key, params_nearest(topic_params, TOPIC_CONFIG_COUNT, key));
+		return -ERR_CONFIG;
+	}
+	if (text) {
+		char canonical[PARAM_CANONICAL_BYTES];
+		int rc = param_canonical(&topic_params[index], text, canonical, why, why_bytes);
+		if (rc < 0)
+			return rc;
+		copy = strdup(canonical);
+		if (!copy)
+			return -ENOMEM;
+	}
+	free(overrides->texts[index]);
+	overrides->texts[index] = copy;
+	return 0;
+}
+
+int topic_config_broker_index(enum topic_config_index index)
+{
+	return broker_settings[index];
+}
+
+const char *topic_config_default(const struct config *config, enum topic_config_index index)
+{
+	int broker = broker_settings[index];
+	return broker == NO_BROKER_SETTING ? topic_params[index].default_text
+					   : config->texts[broker];
+}
+
+static int64_t value_of(const struct config *config, const struct topic_overrides *overrides,
+			enum topic_config_index index)
+{
+	const char *text = overrides->texts[index];
+	char why[256];
+	int64_t value = 0;
+
+	if (!text)
+		text = topic_config_default(config, index);
+	int rc = param_parse(&topic_params[index], text, &value, why, sizeof(why));
+	check(rc == 0); /* overrides and settings were parsed before they were kept */
+	return value;
+}
+
+struct topic_config topic_config_resolve(const struct config *config,
+					 const struct topic_overrides *overrides)
+{
+#define VALUE(name) value_of(config, overrides, TOPIC_CONFIG_##name)
+	int64_t policy = VALUE(cleanup_policy);
+
+	return (struct topic_config){
+		.log =
+			{
+				.retention_ms = VALUE(retention_ms),
+				.retention_bytes = VALUE(retention_bytes),
+				.segment_bytes = (uint64_t)VALUE(segment_bytes),
+				.segment_ms = VALUE(segment_ms),
+				.delete_enabled = policy & POLICY_DELETE,
+				.read_unflushed = VALUE(read_unflushed),
+			},
+		.max_message_bytes = (uint32_t)VALUE(max_message_bytes),
+		.timestamp_before_max_ms = VALUE(message_timestamp_before_max_ms),
+		.timestamp_after_max_ms = VALUE(message_timestamp_after_max_ms),
+		.log_append_time = VALUE(message_timestamp_type) == 1,
+		.compacted = policy & POLICY_COMPACT,
+	};
+#undef VALUE
+}
