@@ -182,8 +182,9 @@ def check_headers(root, build, paths):
 
     def alone(path):
         words = nearest(flags, path) or widest
-        run = subprocess.run(words + ["-Wno-unused", "-fsyntax-only", "-x", "c", "-I", str(root), "-"],
-                             input=f'#include "{path}"\n', cwd=build, capture_output=True, text=True)
+        command = words + ["-Wno-unused", "-fsyntax-only", "-x", "c", "-I", str(root), "-"]
+        run = subprocess.run(command, input=f'#include "{path}"\n', cwd=build,
+                             capture_output=True, text=True)
         error = next((line for line in run.stderr.splitlines() if "error:" in line), "")
         return path, run.returncode, error.split("error:")[-1].strip()
 

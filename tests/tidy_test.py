@@ -75,7 +75,7 @@ class Tidy(unittest.TestCase):
                           "base/clock.c:1: ", "has no place in base/")
 
     def test_banned_call_is_found_on_its_line(self):
-        self.assert_finds({"base/clock.c": "/* a\n * b */\nvoid f(char *a)\n{\n\tstrcpy(a, a);\n}\n"},
+        self.assert_finds({"base/clock.c": "/* a\n * b */\nvoid f(char *a)\n{\n\tstrcpy(a, a);\n"},
                           "base/clock.c:5: strcpy", "use snprintf or memcpy")
 
     def test_banned_name_in_comment_string_or_longer_name_is_fine(self):
@@ -106,7 +106,8 @@ class Tidy(unittest.TestCase):
         self.assert_finds({"base/README.md": "a\nb"}, "base/README.md:2: no newline", "add")
 
     def test_long_line_of_a_table_is_found(self):
-        self.assert_finds({"base/errors.def": "x" * 101 + "\n"}, "base/errors.def:1: longer", "break")
+        self.assert_finds({"base/errors.def": "x" * 101 + "\n"},
+                          "base/errors.def:1: longer", "break")
 
     def test_header_needs_pragma_once(self):
         self.assert_finds({"base/clock.h": "int x;\n"}, "base/clock.h:1: ", "pragma once")
