@@ -579,8 +579,10 @@ static void start(struct fetch *fetch, const struct kafka_fetch_request *message
 		fetch->deadline.expired = deadline_passed;
 		timers_arm(&shard->timers, &fetch->deadline,
 			   shard->now_ns + (uint64_t)message->max_wait_ms * NS_PER_MS);
-		if (shard->phase >= SHARD_DRAINING ||
-		    (fetch->bytes_wanted && fetch->bytes >= fetch->bytes_wanted))
+		/* Our own part may have come home, with an error or with enough, before the others
+		 * were out and could be cancelled. */
+		if (shard->phase >= SHARD_DRAINING || fetch->failed ||
+		    fetch->bytes >= fetch->bytes_wanted)
 			cancel_parts(fetch);
 	}
 	answer_when_home(fetch);
