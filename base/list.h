@@ -63,6 +63,15 @@ static inline struct list *list_pop_front(struct list *head)
 	return node;
 }
 
+/* Everything of `from` behind what is in `to`. */
+static inline void list_move_all(struct list *to, struct list *from)
+{
+	struct list *node;
+
+	while ((node = list_pop_front(from)))
+		list_push_back(to, node);
+}
+
 #define list_foreach(node, head)                                                                   \
 	for (struct list *node = (head)->next; node != (head); node = node->next)
 /* The body may remove `node`. */

@@ -73,14 +73,18 @@ void batch_set_base(void *data, int64_t base_offset, int32_t leader_epoch)
 	store_be32(at + AT_LEADER_EPOCH, (uint32_t)leader_epoch);
 }
 
-void batch_set_append_time(void *data, size_t size, int64_t now_ms)
+void batch_set_append_time(void *header, int64_t now_ms)
 {
-	uint8_t *at = data;
+	uint8_t *at = header;
 
 	store_be16(at + AT_ATTRIBUTES,
 		   (uint16_t)(load_be16(at + AT_ATTRIBUTES) | BATCH_LOG_APPEND_TIME));
-	store_be64(at + AT_MAX_TIMESTAMP, (uint64_t)now_ms);
-	store_be32(at + AT_CRC, crc32c(0, at + BATCH_CRC_START, size - BATCH_CRC_START));
+	batch_set_max_timestamp(header, now_ms);
+}
+
+void batch_set_max_timestamp(void *header, int64_t max_ms)
+{
+	store_be64((uint8_t *)header + AT_MAX_TIMESTAMP, (uint64_t)max_ms);
 }
 
 /* ---- validation ---- */

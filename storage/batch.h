@@ -44,8 +44,10 @@ int batch_parse(struct batch *ret, const void *data, size_t length);
 bool batch_crc_valid(const struct batch *batch, const void *data);
 /* Broker-side edits outside the CRC: base offset and leader epoch. */
 void batch_set_base(void *data, int64_t base_offset, int32_t leader_epoch);
-/* LogAppendTime: sets the attribute bit and maxTimestamp, recomputes the CRC. */
-void batch_set_append_time(void *data, size_t size, int64_t now_ms);
+/* Edits of the header that the CRC covers: the caller computes it anew.  LogAppendTime sets the
+ * attribute bit too. */
+void batch_set_append_time(void *header, int64_t now_ms);
+void batch_set_max_timestamp(void *header, int64_t max_ms);
 
 struct batch_rules {
 	size_t batch_bytes_max;       /* max.message.bytes */

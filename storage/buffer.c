@@ -160,6 +160,11 @@ void buffer_release(struct store_region *region, struct buffer *buffer)
 			&buffer->link);
 }
 
+size_t buffer_batch_bytes_max(const struct store_region *region)
+{
+	return region->classes[1].slabs_max * SLAB_BYTES / 2;
+}
+
 struct list *buffer_ages(struct store_region *region)
 {
 	return &region->ages;

@@ -45,5 +45,7 @@ struct buffer *buffer_take(struct store_region *region, struct io_backend *io, b
 struct buffer *buffer_heap(size_t bytes); /* one reference; null: out of memory */
 void buffer_acquire(struct buffer *buffer);
 void buffer_release(struct store_region *region, struct buffer *buffer); /* null is fine */
+/* A larger batch may never find room behind what others have in flight. */
+size_t buffer_batch_bytes_max(const struct store_region *region);
 struct list *buffer_ages(struct store_region *region);
 size_t buffer_region_used(const struct store_region *region);

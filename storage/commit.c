@@ -146,19 +146,27 @@ static int verify(struct log *log, char *why, size_t why_bytes)
 {
 	struct list before;
 	struct segment *active = log->active;
+	struct epoch_start *epochs = log->epochs;
+	size_t epoch_count = log->epoch_count;
 	int64_t start = log->start_offset;
 	int64_t durable = log->durable_offset;
 
 	list_init(&before);
 	list_move_all(&before, &log->segments);
 	log->active = NULL;
+	log->epochs = NULL;
+	log->epoch_count = 0;
 	int rc = log_recover(log, durable, why, why_bytes);
 	if (rc == 0) {
 		retire_segments(&before);
+		free(epochs);
 		return 0;
 	}
 	retire_segments(&log->segments);
 	list_move_all(&log->segments, &before);
+	free(log->epochs);
+	log->epochs = epochs;
+	log->epoch_count = epoch_count;
 	log->active = active;
 	log->start_offset = start;
 	log->durable_offset = durable;

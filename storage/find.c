@@ -150,8 +150,10 @@ static int64_t largest_timestamp(const struct log *log)
 
 	list_foreach(node, &log->segments) {
 		const struct segment *segment = container_of(node, struct segment, link);
-		if (segment->next_offset > log->start_offset && segment->max_ms > largest)
-			largest = segment->max_ms;
+		int64_t max_ms = log->config.read_unflushed ? segment->max_ms
+							    : segment->durable_max_ms;
+		if (segment->next_offset > log->start_offset && max_ms > largest)
+			largest = max_ms;
 	}
 	return largest;
 }

@@ -17,6 +17,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { CHECKPOINT_BYTES = 64 << 20 };
+static const uint64_t ahead_kept_ns = 10 * NS_PER_SECOND;
+
 /* ---- store ---- */
 
 int store_new(struct store **ret, const struct store_options *options, struct store_region *region,
@@ -69,23 +72,27 @@ static int open_folder(struct log *log)
 	uuid_hex(&log->identity.topic_id, topic);
 	snprintf(path, sizeof(path), "%s/%d", topic, log->identity.partition);
 	snprintf(log->name, sizeof(log->name), "%s", path);
-	int made = 0;
-	if (mkdirat(log->store->dir_fd, topic, 0755) == 0)
-		made = 1;
-	else if (errno != EEXIST)
+	if (mkdirat(log->store->dir_fd, topic, 0755) < 0 && errno != EEXIST)
 		return -errno;
 	if (mkdirat(log->store->dir_fd, path, 0755) < 0 && errno != EEXIST)
 		return -errno;
 	log->dir_fd = openat(log->store->dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (log->dir_fd < 0)
 		return -errno;
-	/* The names must be there after a power cut, or what is stored below them is lost. */
-	if (made && fsync(log->store->dir_fd) < 0)
-		return -errno;
+	return 0;
+}
+
+/* The folder's name must be there after a power cut, or what is stored below it is lost.  Once
+ * there is a segment that has been done. */
+static int sync_folder_name(const struct log *log)
+{
+	char topic[UUID_HEX_BYTES];
+
+	uuid_hex(&log->identity.topic_id, topic);
 	int topic_fd = openat(log->store->dir_fd, topic, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (topic_fd < 0)
 		return -errno;
-	int rc = fsync(topic_fd) < 0 ? -errno : 0;
+	int rc = fsync(topic_fd) < 0 || fsync(log->store->dir_fd) < 0 ? -errno : 0;
 	close(topic_fd);
 	return rc;
 }
@@ -111,6 +118,8 @@ int log_open(struct log **ret, struct store *store, const struct log_identity *i
 	struct log *log = calloc(1, sizeof(*log));
 	int rc;
 
+	if (why_bytes)
+		why[0] = '\0';
 	if (!log)
 		return -ENOMEM;
 	log->store = store;
@@ -127,7 +136,9 @@ int log_open(struct log **ret, struct store *store, const struct log_identity *i
 	list_init(&log->link);
 	rc = open_folder(log);
 	if (rc == 0)
-		rc = log_recover(log, why, why_bytes);
+		rc = log_recover(log, 0, why, why_bytes);
+	if (rc == 0 && !log->active)
+		rc = sync_folder_name(log);
 	if (rc < 0) {
 		log_free(log);
 		return rc;
@@ -147,52 +158,65 @@ void log_set_config(struct log *log, const struct log_config *config)
 static void remove_files(struct log *log)
 {
 	char topic[UUID_HEX_BYTES];
+	int fd = openat(log->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
 
-	list_foreach(node, &log->segments)
-		segment_unlink(container_of(node, struct segment, link));
-	unlinkat(log->dir_fd, "partition.meta", 0);
+	/* Whatever is there: an index.new of a crash would keep the folder. */
+	while (dir && (entry = readdir(dir)))
+		unlinkat(log->dir_fd, entry->d_name, 0);
+	if (dir)
+		closedir(dir);
+	else if (fd >= 0)
+		close(fd);
 	unlinkat(log->store->dir_fd, log->name, AT_REMOVEDIR);
 	uuid_hex(&log->identity.topic_id, topic);
 	/* Goes with the last partition. */
 	unlinkat(log->store->dir_fd, topic, AT_REMOVEDIR);
 }
 
-/* Runs again after each operation in flight has ended. */
+/* Runs again after each operation in flight has ended.  The log is gone when it returns, or goes
+ * on: callers touch it no more. */
 void log_finish_close(struct log *log)
 {
-	if (log->state != LOG_CLOSING || log->io_count)
+	if (!log_closing(log) || log->io_count)
 		return;
-	struct store *store = log->store;
+	if (log->state == LOG_CLOSING && log->mark_count) {
+		log->store->flush_wanted = true;
+		commit_want(log);
+		return;
+	}
 	void (*closed)(void *context) = log->closed;
 	void *context = log->closed_context;
 
 	struct segment *active = log->active;
-	if (log->remove) {
+	if (log->remove)
 		remove_files(log);
-	} else if (active && active->written == active->end && fdatasync(active->fd) == 0) {
-		segment_seal(active);
-		log_write_meta(log);
-	}
+	else if (log->state == LOG_CLOSING && active && active->checkpoint_end != active->end)
+		segment_checkpoint(active);
+	check(list_empty(&log->submit_waiters));
+	log_wake_watches(log);
+	check(list_empty(&log->durable_waiters));
 	log_drop_tail(log);
-	buffer_release(store->region, log->ahead);
+	log_drop_ahead(log);
 	log_free(log);
 	closed(context);
 }
 
 void log_close(struct log *log, bool remove, void (*closed)(void *context), void *context)
 {
-	check(log->state != LOG_CLOSING);
-	/* What was appended is written and flushed by the operations under way, if any; who waits
-	 * for more than that is told that it is not known. */
-	bool failed = log->state == LOG_FAILED;
-	if (!failed && !remove)
-		commit_log_dirty(log);
-	log->state = LOG_CLOSING;
+	check(!log_closing(log));
+	log->state = remove || log->state == LOG_FAILED ? LOG_ABANDONED : LOG_CLOSING;
 	log->remove = remove;
 	log->closed = closed;
 	log->closed_context = context;
-	commit_fail(log, -ERR_CLOSING, NULL);
-	log_wake_watches(log);
+	/* A callback below must not find the log gone. */
+	log->io_count++;
+	if (log->state == LOG_ABANDONED)
+		commit_abandon(log, -ERR_CLOSING);
+	else
+		log_wake_watches(log);
+	log->io_count--;
 	log_finish_close(log);
 }
 
@@ -227,6 +251,18 @@ uint64_t log_bytes(const struct log *log)
 	return bytes;
 }
 
+int log_note_epoch(struct log *log, int32_t epoch, int64_t offset)
+{
+	if (log->epoch_count && log->epochs[log->epoch_count - 1].epoch >= epoch)
+		return 0;
+	struct epoch_start *epochs = realloc(log->epochs, (log->epoch_count + 1) * sizeof(*epochs));
+	if (!epochs)
+		return -ENOMEM;
+	log->epochs = epochs;
+	epochs[log->epoch_count++] = (struct epoch_start){.epoch = epoch, .offset = offset};
+	return 0;
+}
+
 void log_epoch_end(const struct log *log, int32_t epoch, int32_t *ret_epoch, int64_t *ret_end)
 {
 	*ret_epoch = -1;
@@ -250,11 +286,15 @@ void log_unwatch(struct log_watch *watch)
 	list_remove(&watch->link);
 }
 
+/* Who watches anew from inside `changed` is woken by the next change. */
 void log_wake_watches(struct log *log)
 {
+	struct list now;
 	struct list *node;
 
-	while ((node = list_pop_front(&log->watches))) {
+	list_init(&now);
+	list_move_all(&now, &log->watches);
+	while ((node = list_pop_front(&now))) {
 		struct log_watch *watch = container_of(node, struct log_watch, link);
 		watch->changed(watch);
 	}
@@ -262,22 +302,31 @@ void log_wake_watches(struct log *log)
 
 /* ---- retention and trimming ---- */
 
+void log_drop_ahead(struct log *log)
+{
+	buffer_release(log->store->region, log->ahead);
+	log->ahead = NULL;
+	log->ahead_segment = NULL;
+	log->ahead_offset = -1;
+}
+
 static void drop_buffers_of(struct log *log, const struct segment *segment)
 {
 	list_foreach_safe(node, after, &log->buffers) {
 		struct buffer *buffer = container_of(node, struct buffer, link);
 		if (buffer->segment != segment)
 			continue;
+		/* Wholly written, so nothing before or in it is left to do. */
+		if (log->write_head == buffer)
+			log->write_head = after == &log->buffers
+						  ? NULL
+						  : container_of(after, struct buffer, link);
 		list_remove(&buffer->link);
 		list_remove(&buffer->age);
 		buffer_release(log->store->region, buffer);
 	}
-	if (log->ahead_segment == segment) {
-		buffer_release(log->store->region, log->ahead);
-		log->ahead = NULL;
-		log->ahead_segment = NULL;
-		log->ahead_offset = -1;
-	}
+	if (log->ahead_segment == segment)
+		log_drop_ahead(log);
 }
 
 static void delete_first_segment(struct log *log)
@@ -296,22 +345,29 @@ static void delete_first_segment(struct log *log)
 		log->start_offset = first->base_offset;
 }
 
+/* Nothing of it is waited for: not by the disk, not by an allocation that names it. */
 static bool deletable(const struct log *log, const struct segment *segment)
 {
-	return segment != log->active && segment->flushed == segment->end;
+	return segment != log->active && segment->flushed == segment->end &&
+	       !segment->flushing && !segment->allocating;
+}
+
+static bool outlived(const struct log *log, const struct segment *segment)
+{
+	/* Records may come without a time. */
+	int64_t newest_ms = segment->max_ms > 0 ? segment->max_ms : segment->created_ms;
+	int64_t now_ms = clock_wall_ms(log->store->clock);
+
+	return log->config.delete_enabled && log->config.retention_ms >= 0 &&
+	       now_ms - newest_ms > log->config.retention_ms;
 }
 
 static bool expired(const struct log *log, const struct segment *segment, uint64_t bytes)
 {
-	int64_t newest_ms = segment->max_ms > 0 ? segment->max_ms : segment->created_ms;
-	int64_t now_ms = clock_wall_ms(log->store->clock);
-
-	if (segment->next_offset <= log->start_offset)
+	if (segment->next_offset <= log->start_offset || outlived(log, segment))
 		return true;
 	if (!log->config.delete_enabled)
 		return false;
-	if (log->config.retention_ms >= 0 && now_ms - newest_ms > log->config.retention_ms)
-		return true;
 	return log->config.retention_bytes >= 0 &&
 	       bytes - (segment->end - SEGMENT_HEADER_BYTES) >=
 		       (uint64_t)log->config.retention_bytes;
@@ -324,13 +380,14 @@ static void retain(struct log *log)
 	if (log->state != LOG_WRITABLE || !log->active)
 		return;
 	/* As Kafka: the active segment too ends when everything in it has expired. */
-	if (log->config.retention_ms >= 0 && log->config.delete_enabled &&
-	    log->active->end > SEGMENT_HEADER_BYTES &&
-	    log->active->flushed == log->active->end &&
-	    clock_wall_ms(log->store->clock) - log->active->max_ms > log->config.retention_ms) {
+	if (log->active->end > SEGMENT_HEADER_BYTES && log->active->flushed == log->active->end &&
+	    outlived(log, log->active)) {
 		segment_seal(log->active);
-		if (segment_create(log, log->next_offset) < 0)
+		int rc = segment_create(log, log->next_offset);
+		if (rc < 0) {
+			commit_fail(log, rc, "segment");
 			return;
+		}
 	}
 	while (!list_empty(&log->segments)) {
 		const struct segment *first =
@@ -342,15 +399,34 @@ static void retain(struct log *log)
 	}
 }
 
+/* So that a start has little to read, and damage before it is told from a torn tail. */
+static void checkpoint(struct log *log)
+{
+	struct segment *active = log->active;
+
+	if (active && log->state == LOG_WRITABLE &&
+	    active->durable_end > active->checkpoint_end + CHECKPOINT_BYTES)
+		segment_checkpoint(active);
+}
+
 void store_housekeep(struct store *store)
 {
-	list_foreach(node, &store->logs)
-		retain(container_of(node, struct log, link));
+	uint64_t now_ns = clock_monotonic_ns(store->clock);
+
+	list_foreach_safe(node, after, &store->logs) {
+		struct log *log = container_of(node, struct log, link);
+		if (log->ahead && now_ns - log->ahead_ns > ahead_kept_ns)
+			log_drop_ahead(log);
+		commit_try_repair(log);
+		checkpoint(log);
+		retain(log);
+	}
 }
 
 void log_trim(struct log *log, struct log_trim *trim)
 {
-	int64_t limit = log_high_watermark(log);
+	/* Not beyond what is durable, or a power cut could leave a log that ends before its start. */
+	int64_t limit = log->durable_offset;
 	int64_t to = trim->offset == -1 ? limit : trim->offset;
 	int rc = 0;
 

@@ -61,14 +61,16 @@ struct log_config { /* Kafka's topic configs of the same names */
 };
 
 /* Opens or creates <directory>/<topic id hex>/<partition>/, recovering it: verifies batches after
- * the last checkpoint, cuts a torn tail, rebuilds indexes.  Blocks (io_wait): before the shard
- * serves, or for a new partition, where nothing is read.  -ERR_CORRUPT: damage before the tail (moved to
- * quarantine, *why says it), -ERR_FORMAT, -errno. */
+ * the last checkpoint, cuts a torn tail, rebuilds indexes.  Blocks: before the shard serves, or for
+ * a new partition, where nothing is read.  -ERR_CORRUPT: damage before the tail; the folder is left
+ * as it is and `why` says where, -ERR_FORMAT, -errno. */
 int log_open(struct log **ret, struct store *store, const struct log_identity *identity,
 	     const struct log_config *config, char *why, size_t why_bytes);
 void log_set_config(struct log *log, const struct log_config *config);
-/* Fails waiters with -ERR_CLOSING, writes checkpoint (clean shutdown marker) and indexes;
- * then `closed(context)` runs and the log is gone.  `remove`: deletes the files too. */
+/* No more appends.  What was appended is written and flushed, its waiters are answered as ever
+ * (store_submit must go on being called), the index is written; then `closed(context)` runs, maybe
+ * from inside this call, and the log is gone.  `remove`: waiters get -ERR_CLOSING, the files go.
+ * A log that has failed is closed as it is. */
 void log_close(struct log *log, bool remove, void (*closed)(void *context), void *context);
 
 /* ---- append ---- */
@@ -82,14 +84,15 @@ struct log_append {
 	int64_t end_offset;  /* the log's */
 	enum log_ack ack;
 	int64_t base_offset;
-	/* Runs once, later, after log_append returned 0: 0 or -ERR_STORAGE/-ERR_CLOSING. */
+	/* Runs once, later, after log_append returned 0: 0, -ERR_STORAGE or -ERR_CLOSING. */
 	void (*done)(struct log_append *append, int rc);
 };
 
 /* Appends one validated batch: assigns offsets, copies `data` once; `data` is free on return.
- * 0: accepted, base_offset is set, `done` will run.  -ERR_STORAGE, -ERR_CLOSING, -ERR_BATCH_OVER_SEGMENT,
- * -ENOBUFS (buffers full until writes drain: the caller waits and tries again): nothing happened
- * and `done` will not run.  `append_time_ms` >= 0 stamps the batch with LogAppendTime. */
+ * 0: accepted, base_offset is set, `done` will run.  -ERR_STORAGE, -ERR_CLOSING, -ENOMEM,
+ * -ERR_BATCH_OVER_SEGMENT, -ERR_TOO_LARGE (for the buffers), -ENOBUFS (buffers full until writes
+ * drain, or a full segment is being flushed: the caller waits and tries again): nothing happened and
+ * `done` will not run.  `append_time_ms` >= 0 stamps the batch with LogAppendTime. */
 int log_append(struct log *log, const void *data, const struct batch *batch, int64_t append_time_ms,
 	       enum log_ack ack, struct log_append *append);
 
@@ -125,7 +128,7 @@ struct log_read {
 void log_read(struct log *log, struct log_read *read);
 void log_read_release(struct store *store, struct log_read *read); /* after done; twice is fine */
 
-/* One-shot: `changed` runs when the high watermark rises or the log closes or fails. */
+/* One-shot: `changed` runs when the high watermark rises or the log closes, fails or recovers. */
 struct log_watch {
 	struct list link;
 	void (*changed)(struct log_watch *watch);
@@ -147,8 +150,9 @@ void log_find(struct log *log, struct log_find *find);
 
 /* ---- delete records ---- */
 struct log_trim {
-	int64_t offset; /* in: the new log start; -1: the high watermark */
-	void (*done)(struct log_trim *trim, int rc); /* durable; -ERR_OFFSET_RANGE above the high watermark */
+	int64_t offset; /* in: the new log start; -1: the end of what is durable */
+	/* The new start is durable; -ERR_OFFSET_RANGE: above what is durable, -ERR_STORAGE. */
+	void (*done)(struct log_trim *trim, int rc);
 	int64_t start_offset; /* out */
 	struct list link;
 };

@@ -21,8 +21,12 @@ struct file_read {
 	struct segment *segment;
 	struct buffer *buffer;
 	uint64_t position; /* a batch begins here */
-	bool widened;
+	uint64_t written;  /* of the segment when the read was submitted */
+	unsigned tries;
 };
+
+/* From the index entry, at the batch in question, and that one whole. */
+enum { TRIES_MAX = 4 };
 
 static void finish(struct log_read *read, int rc)
 {
@@ -184,8 +188,16 @@ static void end_file_read(struct file_read *f, int rc)
 	finish(read, rc);
 }
 
+/* Is it one that this segment can hold?  Reads do not verify checksums, readers do. */
+static bool plausible(const struct segment *segment, const struct batch *batch)
+{
+	return batch->base_offset >= segment->base_offset &&
+	       batch->base_offset < segment->next_offset && batch->last_offset_delta >= 0 &&
+	       batch->last_offset_delta < segment->next_offset - batch->base_offset;
+}
+
 /* Takes whole batches of the buffer from f->position on.  Returns the size of a first batch that
- * does not fit in the buffer, 0 when done. */
+ * does not fit in the buffer, 0 when done, SIZE_MAX when what is there is no batch. */
 static size_t take_batches(struct file_read *f, const struct buffer *buffer, uint64_t *ret_begin,
 			   uint64_t *ret_end, int64_t *ret_next_offset)
 {
@@ -196,42 +208,42 @@ static size_t take_batches(struct file_read *f, const struct buffer *buffer, uin
 	struct batch batch;
 
 	*ret_begin = *ret_end = 0;
-	while (position < f->segment->end) {
-		size_t left = (size_t)(buffer->position + buffer->used - position);
-		int rc = batch_parse(&batch, buffer->data + (position - buffer->position), left);
-		bool wanted = left >= BATCH_HEADER_BYTES &&
-			      batch.base_offset + batch.last_offset_delta >= f->read->offset;
-		if (left < BATCH_HEADER_BYTES || rc == -EMSGSIZE) {
+	for (;; position += batch.size) {
+		uint64_t filled = buffer->position + buffer->used;
+		size_t left = position < filled ? (size_t)(filled - position) : 0;
+		int rc = -EMSGSIZE;
+		if (left >= BATCH_HEADER_BYTES)
+			rc = batch_parse(&batch, buffer->data + (position - buffer->position), left);
+		if (left >= BATCH_HEADER_BYTES &&
+		    ((rc < 0 && rc != -EMSGSIZE) || !plausible(f->segment, &batch)))
+			return begin ? 0 : SIZE_MAX;
+		if (rc == -EMSGSIZE) {
 			f->position = begin ? f->position : position;
-			return begin ? 0 : (left < BATCH_HEADER_BYTES ? READ_CHUNK_BYTES : batch.size);
+			return begin ? 0 : left < BATCH_HEADER_BYTES ? READ_CHUNK_BYTES : batch.size;
 		}
-		if (rc < 0)
-			return SIZE_MAX;
-		if (batch.base_offset + batch.last_offset_delta >= limit)
+		int64_t last_offset = batch.base_offset + batch.last_offset_delta;
+		if (last_offset >= limit)
 			return 0;
-		if (wanted) {
-			if (!begin)
-				begin = position;
-			if (!fits(f->read, position - begin, batch.size))
-				return 0;
-			*ret_begin = begin;
-			*ret_end = position + batch.size;
-			*ret_next_offset = batch.base_offset + batch.last_offset_delta + 1;
-		}
-		position += batch.size;
+		if (last_offset < f->read->offset)
+			continue;
+		if (!begin)
+			begin = position;
+		if (!fits(f->read, position - begin, batch.size))
+			return 0;
+		*ret_begin = begin;
+		*ret_end = position + batch.size;
+		*ret_next_offset = last_offset + 1;
 	}
-	return 0;
 }
 
 static void remember(struct file_read *f, uint64_t end, int64_t next_offset)
 {
 	struct log *log = f->log;
 
-	if (log->ahead != f->buffer) {
-		buffer_release(log->store->region, log->ahead);
-		log->ahead = f->buffer;
-		buffer_acquire(f->buffer);
-	}
+	buffer_acquire(f->buffer);
+	log_drop_ahead(log);
+	log->ahead = f->buffer;
+	log->ahead_ns = clock_monotonic_ns(log->store->clock);
 	log->ahead_segment = f->segment;
 	log->ahead_offset = next_offset;
 	log->ahead_position = end;
@@ -252,15 +264,12 @@ static void use_buffer(struct file_read *f)
 		return;
 	}
 	if (missing) {
-		/* The batch goes on behind the buffer; once more with it at the front. */
-		bool at_end = f->buffer->position + f->buffer->used >= f->segment->allocated_end;
-		bool again = f->widened && missing > f->buffer->capacity;
-		if (at_end || again) {
+		/* The batch goes on behind the buffer; once more with it at the front.  One at a
+		 * durable offset has been written whole, so this ends. */
+		if (f->tries == TRIES_MAX || f->position >= f->segment->written)
 			end_file_read(f, -ERR_CORRUPT);
-			return;
-		}
-		f->widened = missing > READ_CHUNK_BYTES;
-		start_file_read(f, missing);
+		else
+			start_file_read(f, missing);
 		return;
 	}
 	if (end > begin) {
@@ -277,23 +286,28 @@ static void file_read_done(struct io *io, int result)
 	struct log *log = f->log;
 	struct segment *segment = f->segment;
 
-	log->io_count--;
 	segment->readers--;
 	if (segment->dead) {
-		/* Retention overtook the reader. */
+		/* Retention overtook the reader, or a repair did, which read all anew. */
+		bool deleted = f->read->offset < log->start_offset;
 		if (!segment->readers)
 			segment_free(segment);
-		end_file_read(f, -ERR_OFFSET_RANGE);
-	} else if (log->state == LOG_CLOSING) {
+		end_file_read(f, deleted ? -ERR_OFFSET_RANGE : -ERR_STORAGE);
+	} else if (log_closing(log)) {
 		end_file_read(f, -ERR_CLOSING);
 	} else if (result < 0) {
 		end_file_read(f, -ERR_STORAGE);
 	} else {
-		f->buffer->used = (size_t)result;
+		/* What was not yet written may have been read as zeros. */
+		uint64_t most = f->written - f->buffer->position;
+		f->buffer->used = (uint64_t)result < most ? (size_t)result : (size_t)most;
 		log->store->stats.reads++;
 		log->store->stats.read_bytes += (uint64_t)result;
 		use_buffer(f);
 	}
+	/* Counted until here, so that no callback above can end the log under us. */
+	log->io_count--;
+	log->reads_out--;
 	log_finish_close(log);
 }
 
@@ -304,8 +318,10 @@ static void start_file_read(struct file_read *f, size_t length)
 
 	if (bytes < READ_CHUNK_BYTES)
 		bytes = READ_CHUNK_BYTES;
-	if (position + bytes > round_up(f->segment->end, BLOCK_BYTES))
-		bytes = (size_t)(round_up(f->segment->end, BLOCK_BYTES) - position);
+	f->tries++;
+	f->written = f->segment->written;
+	if (position + bytes > round_up(f->written, BLOCK_BYTES))
+		bytes = (size_t)(round_up(f->written, BLOCK_BYTES) - position);
 	buffer_release(f->log->store->region, f->buffer);
 	f->buffer = buffer_heap(bytes);
 	if (!f->buffer) {
@@ -315,6 +331,7 @@ static void start_file_read(struct file_read *f, size_t length)
 	f->buffer->position = position;
 	f->segment->readers++;
 	f->log->io_count++;
+	f->log->reads_out++;
 	f->io.done = file_read_done;
 	io_read(f->log->store->io, &f->io, f->segment->fd, f->buffer->data, bytes, position);
 }
@@ -329,8 +346,8 @@ static void read_file(struct log *log, struct log_read *read)
 {
 	struct segment *segment = log_segment_at(log, read->offset);
 
-	if (!segment || segment->end == SEGMENT_HEADER_BYTES) {
-		finish(read, segment ? 0 : -ERR_OFFSET_RANGE);
+	if (!segment || segment->written == SEGMENT_HEADER_BYTES) {
+		finish(read, segment ? 0 : -ERR_STORAGE);
 		return;
 	}
 	struct file_read *f = calloc(1, sizeof(*f));
@@ -362,7 +379,7 @@ void log_read(struct log *log, struct log_read *read)
 {
 	read->vector_count = 0;
 	read->bytes = 0;
-	if (log->state == LOG_CLOSING) {
+	if (log_closing(log)) {
 		finish(read, -ERR_CLOSING);
 		return;
 	}

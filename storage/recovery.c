@@ -1,11 +1,13 @@
 /* What a log's folder says: its segments in order, the tail cut at the last whole batch, and
- * partition.meta (log start, leader epochs).
+ * partition.meta (log start).
  *
- * A damaged segment is never skipped in silence: the log refuses to open and says which file. */
+ * A damaged segment is never skipped in silence: the log refuses to open and says which file and
+ * where.  Until all has been found good nothing in the folder is changed. */
 #include "storage/store_internal.h"
 
 #include "base/bytes.h"
 #include "base/errors.h"
+#include "base/log.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,90 +18,71 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-enum { META_BYTES_MAX = 1 << 20 };
-
-/* ---- partition.meta: text, its last line the XXH3 of what stands above ---- */
+/* ---- partition.meta: text, its last line the XXH3 of what stands above ----
+ *
+ * It is written when records are deleted up to an offset; without it the log begins with its first
+ * segment. */
 
 int log_write_meta(struct log *log)
 {
-	size_t capacity = 128 + log->epoch_count * 48;
-	char *text = malloc(capacity);
+	char text[128];
 	int rc = 0;
-
-	if (!text)
-		return -ENOMEM;
-	int length = snprintf(text, capacity, "sluice-partition 1\nstart %" PRId64 "\n",
+	int length = snprintf(text, sizeof(text), "sluice-partition 1\nstart %" PRId64 "\n",
 			      log->start_offset);
-	for (size_t i = 0; i < log->epoch_count; i++)
-		length += snprintf(text + length, capacity - (size_t)length,
-				   "epoch %" PRId32 " %" PRId64 "\n", log->epochs[i].epoch,
-				   log->epochs[i].offset);
 	uint64_t sum = XXH3_64bits(text, (size_t)length);
-	length += snprintf(text + length, capacity - (size_t)length, "sum %016" PRIx64 "\n", sum);
+
+	length += snprintf(text + length, sizeof(text) - (size_t)length, "sum %016" PRIx64 "\n", sum);
 	int fd = openat(log->dir_fd, "partition.meta.new",
 			O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0)
-		rc = -errno;
-	else if (write(fd, text, (size_t)length) != length)
-		rc = -EIO;
+		return -errno;
+	ssize_t written = write(fd, text, (size_t)length);
+	if (written != length)
+		rc = written < 0 ? -errno : -ENOSPC;
 	else if (fsync(fd) < 0 ||
 		 renameat(log->dir_fd, "partition.meta.new", log->dir_fd, "partition.meta") < 0 ||
 		 fsync(log->dir_fd) < 0)
 		rc = -errno;
-	if (fd >= 0)
-		close(fd);
-	free(text);
+	close(fd);
 	return rc;
 }
 
-static int add_epoch(struct log *log, int32_t epoch, int64_t offset)
+static int parse_meta(struct log *log, const char *text, size_t length)
 {
-	struct epoch_start *epochs = realloc(log->epochs, (log->epoch_count + 1) * sizeof(*epochs));
-
-	if (!epochs)
-		return -ENOMEM;
-	log->epochs = epochs;
-	epochs[log->epoch_count++] = (struct epoch_start){.epoch = epoch, .offset = offset};
-	return 0;
-}
-
-static int parse_meta(struct log *log, char *text)
-{
-	char *sum_line = strstr(text, "sum ");
+	char expected[128];
+	int64_t start;
 	uint64_t sum;
 
-	if (!sum_line || sscanf(sum_line, "sum %" SCNx64, &sum) != 1 ||
-	    sum != XXH3_64bits(text, (size_t)(sum_line - text)))
-		return -ERR_CORRUPT;
-	if (strncmp(text, "sluice-partition 1\n", 19) != 0)
+	/* The sum covers the first line too, so a newer format is told by that line alone. */
+	if (strncmp(text, "sluice-partition ", 17) == 0 &&
+	    strncmp(text, "sluice-partition 1\n", 19) != 0)
 		return -ERR_FORMAT;
-	for (char *line = text; line < sum_line; line = strchr(line, '\n') + 1) {
-		int64_t offset;
-		int32_t epoch;
-		if (sscanf(line, "start %" SCNd64, &offset) == 1)
-			log->start_offset = offset;
-		else if (sscanf(line, "epoch %" SCNd32 " %" SCNd64, &epoch, &offset) == 2 &&
-			 add_epoch(log, epoch, offset) < 0)
-			return -ENOMEM;
-	}
+	if (sscanf(text, "sluice-partition 1\nstart %" SCNd64 "\nsum %" SCNx64 "\n", &start, &sum) != 2)
+		return -ERR_CORRUPT;
+	int head = snprintf(expected, sizeof(expected), "sluice-partition 1\nstart %" PRId64 "\n",
+			    start);
+	int whole = head + snprintf(expected + head, sizeof(expected) - (size_t)head,
+				    "sum %016" PRIx64 "\n", XXH3_64bits(expected, (size_t)head));
+	if (start < 0 || (size_t)whole != length || memcmp(text, expected, length) != 0)
+		return -ERR_CORRUPT;
+	log->start_offset = start;
 	return 0;
 }
 
 static int read_meta(struct log *log)
 {
-	int fd = openat(log->dir_fd, "partition.meta", O_RDONLY | O_CLOEXEC);
+	char text[256];
+	int fd = openat(log->dir_fd, "partition.meta", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
-	char *text = calloc(1, META_BYTES_MAX);
-	int rc = -ENOMEM;
-	if (text) {
-		ssize_t got = read(fd, text, META_BYTES_MAX - 1);
-		rc = got < 0 ? -errno : parse_meta(log, text);
-	}
-	free(text);
+	ssize_t got = read(fd, text, sizeof(text) - 1);
+	int rc = got < 0 ? -errno : 0;
 	close(fd);
-	return rc;
+	if (rc < 0)
+		return rc;
+	text[got] = '\0';
+	return parse_meta(log, text, (size_t)got);
 }
 
 /* ---- segments ---- */
@@ -109,6 +92,15 @@ static int compare_offsets(const void *a, const void *b)
 	const int64_t *x = a;
 	const int64_t *y = b;
 	return (*x > *y) - (*x < *y);
+}
+
+static bool is_segment(const char *name, int64_t *ret_offset)
+{
+	if (strspn(name, "0123456789") != 20 || strcmp(name + 20, ".log") != 0)
+		return false;
+	errno = 0;
+	*ret_offset = strtoll(name, NULL, 10);
+	return errno == 0;
 }
 
 /* Base offsets of the folder's segments, ascending; *ret is the caller's to free. */
@@ -126,11 +118,8 @@ static int list_segments(const struct log *log, int64_t **ret, size_t *ret_count
 		return -errno;
 	}
 	while ((entry = readdir(dir))) {
-		char *end;
-		if (strlen(entry->d_name) != 24 || strcmp(entry->d_name + 20, ".log") != 0)
-			continue;
-		long long offset = strtoll(entry->d_name, &end, 10);
-		if (end != entry->d_name + 20 || offset < 0)
+		int64_t offset;
+		if (!is_segment(entry->d_name, &offset))
 			continue;
 		int64_t *more = realloc(offsets, (count + 1) * sizeof(*offsets));
 		if (!more) {
@@ -149,24 +138,7 @@ static int list_segments(const struct log *log, int64_t **ret, size_t *ret_count
 	return 0;
 }
 
-static int check_sequence(const struct log *log, char *why, size_t why_bytes)
-{
-	const struct segment *before = NULL;
-
-	list_foreach(node, &log->segments) {
-		const struct segment *segment = container_of(node, struct segment, link);
-		if (before && before->next_offset != segment->base_offset) {
-			snprintf(why, why_bytes,
-				 "segment %020" PRId64 ".log ends at offset %" PRId64
-				 ", the next begins at %" PRId64,
-				 before->base_offset, before->next_offset, segment->base_offset);
-			return -ERR_CORRUPT;
-		}
-		before = segment;
-	}
-	return 0;
-}
-
+/* Each segment must end where the next begins: it was flushed whole before that one was made. */
 static int load_segments(struct log *log, char *why, size_t why_bytes)
 {
 	int64_t *offsets = NULL;
@@ -174,21 +146,81 @@ static int load_segments(struct log *log, char *why, size_t why_bytes)
 	int rc = list_segments(log, &offsets, &count);
 
 	for (size_t i = 0; rc == 0 && i < count; i++) {
-		bool last = i + 1 == count;
-		rc = segment_load(log, offsets[i], last, why, why_bytes);
-		/* Created but its header never reached the disk: nothing in it was answered for. */
-		if (rc == -ERR_CORRUPT && last && count > 1) {
-			char name[32];
-			snprintf(name, sizeof(name), "%020" PRId64 ".log", offsets[i]);
-			renameat(log->dir_fd, name, log->dir_fd, "torn-segment");
-			rc = 0;
+		int64_t next = i + 1 < count ? offsets[i + 1] : -1;
+		rc = segment_load(log, offsets[i], next, why, why_bytes);
+		if (rc == 0 && next >= 0 && log->active->next_offset != next) {
+			snprintf(why, why_bytes,
+				 "segment %020" PRId64 ".log ends at offset %" PRId64
+				 ", byte %" PRIu64 ", but the next begins at offset %" PRId64,
+				 offsets[i], log->active->next_offset, log->active->end, next);
+			rc = -ERR_CORRUPT;
 		}
 	}
 	free(offsets);
-	return rc == 0 ? check_sequence(log, why, why_bytes) : rc;
+	return rc;
 }
 
-int log_recover(struct log *log, char *why, size_t why_bytes)
+static int collect_epochs(struct log *log)
+{
+	int rc = 0;
+
+	log->epoch_count = 0;
+	list_foreach(node, &log->segments) {
+		const struct segment *segment = container_of(node, struct segment, link);
+		for (size_t i = 0; rc == 0 && i < segment->epoch_count; i++)
+			rc = log_note_epoch(log, segment->epochs[i].epoch,
+					    segment->epochs[i].offset);
+	}
+	return rc == 0 ? log_note_epoch(log, log->identity.leader_epoch, log->next_offset) : rc;
+}
+
+static int check_bounds(const struct log *log, int64_t must_reach, char *why, size_t why_bytes)
+{
+	int32_t epoch = log->epoch_count ? log->epochs[log->epoch_count - 1].epoch : -1;
+
+	if (log->next_offset < must_reach) {
+		snprintf(why, why_bytes,
+			 "the log ends at offset %" PRId64 " but was durable up to %" PRId64,
+			 log->next_offset, must_reach);
+		return -ERR_CORRUPT;
+	}
+	if (epoch > log->identity.leader_epoch) {
+		snprintf(why, why_bytes,
+			 "holds records of leader epoch %" PRId32 ", this run's is %" PRId32, epoch,
+			 log->identity.leader_epoch);
+		return -ERR_CORRUPT;
+	}
+	return 0;
+}
+
+static void report_tail(const struct log *log)
+{
+	const struct segment *active = log->active;
+
+	if (active->torn)
+		log_warn("storage", "torn tail cut log=%s segment=%020" PRId64 " byte=%" PRIu64
+			 " next=%" PRId64, log->name, active->base_offset, active->end,
+			 active->next_offset);
+}
+
+/* Everything is in order: now the files may change. */
+static int finish_recovery(struct log *log)
+{
+	if (log->active) {
+		int rc = segment_cut(log->active);
+		if (rc < 0)
+			return rc;
+		report_tail(log);
+	}
+	list_foreach(node, &log->segments) {
+		struct segment *segment = container_of(node, struct segment, link);
+		if (segment->checkpoint_end != segment->end)
+			segment_checkpoint(segment);
+	}
+	return 0;
+}
+
+int log_recover(struct log *log, int64_t must_reach, char *why, size_t why_bytes)
 {
 	int rc = read_meta(log);
 
@@ -199,22 +231,24 @@ int log_recover(struct log *log, char *why, size_t why_bytes)
 	rc = load_segments(log, why, why_bytes);
 	if (rc < 0)
 		return rc;
-	int64_t first = 0;
-	log->next_offset = 0;
+	int64_t first = log->start_offset;
+	log->next_offset = log->start_offset;
 	if (!list_empty(&log->segments)) {
 		first = container_of(log->segments.next, struct segment, link)->base_offset;
 		log->next_offset = log->active->next_offset;
-		/* What was found may be in the device's cache only. */
-		if (fdatasync(log->active->fd) < 0)
-			return -errno;
 	}
+	/* Records are deleted up to durable ones only, so the log reaches its start. */
+	if (must_reach < log->start_offset)
+		must_reach = log->start_offset;
+	rc = collect_epochs(log);
+	if (rc == 0)
+		rc = check_bounds(log, must_reach, why, why_bytes);
+	if (rc == 0)
+		rc = finish_recovery(log);
+	if (rc < 0)
+		return rc;
 	if (log->start_offset < first)
 		log->start_offset = first;
-	if (log->start_offset > log->next_offset)
-		log->next_offset = log->start_offset;
 	log->durable_offset = log->next_offset;
-	/* Epochs that began where nothing was appended never were. */
-	while (log->epoch_count && log->epochs[log->epoch_count - 1].offset >= log->next_offset)
-		log->epoch_count--;
-	return add_epoch(log, log->identity.leader_epoch, log->next_offset);
+	return 0;
 }

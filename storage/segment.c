@@ -3,9 +3,12 @@
  *     NNNNNNNNNNNNNNNNNNNN.log   4096-byte header, then batches back to back
  *     NNNNNNNNNNNNNNNNNNNN.idx   what is derived of it: end, next offset, sparse index, checksum
  *
- * Byte by byte in README.md.  An index is written when the segment is sealed or the broker stops
- * cleanly, and believed only when its checksum, segment id and bounds fit; else the segment is read
- * through and every batch verified. */
+ * Byte by byte in README.md.  An index speaks of whole batches that were durable when it was
+ * written: of all of them when the segment was sealed or the broker stopped cleanly, of a first
+ * part when it is a checkpoint of the segment that is being appended to.  It is believed when its
+ * checksum and the segment's id fit and the last batches it tells of are where it says; what lies
+ * behind them is read and verified.  Without an index that is the whole segment.  A segment that
+ * holds less than its index vouches for is damaged. */
 #include "storage/store_internal.h"
 
 #include "base/bytes.h"
@@ -41,10 +44,19 @@ struct index_header {
 	int64_t next_offset;
 	uint64_t end;
 	int64_t max_ms;
-	uint64_t checksum; /* XXH3 of the header before it and of the entries */
+	uint32_t epoch_count;
+	uint32_t reserved;
+	uint64_t checksum; /* XXH3 of the header before it, of the entries and of the epochs */
 };
-_Static_assert(sizeof(struct index_header) == 56, "index header layout");
+_Static_assert(sizeof(struct index_header) == 64, "index header layout");
 _Static_assert(sizeof(struct index_entry) == 24, "index entry layout");
+
+struct index_epoch {
+	int64_t offset;
+	int32_t epoch;
+	int32_t reserved;
+};
+_Static_assert(sizeof(struct index_epoch) == 16, "index epoch layout");
 
 static const char segment_magic[8] = "SLUICEsg";
 static const char index_magic[8] = "SLUICEix";
@@ -67,6 +79,9 @@ static struct segment *segment_new(struct log *log, int64_t base_offset)
 	segment->next_offset = base_offset;
 	segment->end = SEGMENT_HEADER_BYTES;
 	segment->max_ms = INT64_MIN;
+	segment->durable_end = SEGMENT_HEADER_BYTES;
+	segment->durable_next_offset = base_offset;
+	segment->durable_max_ms = INT64_MIN;
 	list_init(&segment->link);
 	return segment;
 }
@@ -80,6 +95,7 @@ void segment_free(struct segment *segment)
 	if (segment->fd >= 0)
 		close(segment->fd);
 	free(segment->index);
+	free(segment->epochs);
 	free(segment);
 }
 
@@ -97,7 +113,7 @@ static int open_file(const struct log *log, const char *name, int flags)
 {
 	int fd = -1;
 
-	flags |= O_CLOEXEC;
+	flags |= O_CLOEXEC | O_NOFOLLOW;
 	if (log->store->options.direct_io)
 		fd = openat(log->dir_fd, name, flags | O_DIRECT, 0644);
 	/* tmpfs and some others refuse O_DIRECT. */
@@ -108,10 +124,14 @@ static int open_file(const struct log *log, const char *name, int flags)
 
 /* ---- a new segment ---- */
 
+/* Gives the segment its identity, durably. */
 static int write_header(struct segment *segment)
 {
 	const struct log *log = segment->log;
 	uint8_t *block = aligned_alloc(BLOCK_BYTES, SEGMENT_HEADER_BYTES);
+
+	check(getrandom(&segment->id, sizeof(segment->id), 0) == sizeof(segment->id));
+	segment->created_ms = clock_wall_ms(log->store->clock);
 	struct segment_header header = {
 		.version = FORMAT_VERSION,
 		.partition = log->identity.partition,
@@ -130,6 +150,8 @@ static int write_header(struct segment *segment)
 	ssize_t written = pwrite(segment->fd, block, SEGMENT_HEADER_BYTES, 0);
 	int rc = written == SEGMENT_HEADER_BYTES ? 0 : written < 0 ? -errno : -EIO;
 	free(block);
+	if (rc == 0 && fdatasync(segment->fd) < 0)
+		rc = -errno;
 	return rc;
 }
 
@@ -142,8 +164,6 @@ int segment_create(struct log *log, int64_t base_offset)
 	if (!segment)
 		return rc;
 	file_name(name, base_offset, "log");
-	check(getrandom(&segment->id, sizeof(segment->id), 0) == sizeof(segment->id));
-	segment->created_ms = clock_wall_ms(log->store->clock);
 	rc = open_file(log, name, O_RDWR | O_CREAT | O_EXCL);
 	if (rc < 0)
 		goto fail;
@@ -151,7 +171,7 @@ int segment_create(struct log *log, int64_t base_offset)
 	segment->allocated_end = SEGMENT_HEADER_BYTES;
 	segment->written = segment->flushed = segment->end;
 	rc = write_header(segment);
-	if (rc == 0 && (fdatasync(segment->fd) < 0 || fsync(log->dir_fd) < 0))
+	if (rc == 0 && fsync(log->dir_fd) < 0)
 		rc = -errno;
 	if (rc < 0) {
 		unlinkat(log->dir_fd, name, 0);
@@ -167,31 +187,45 @@ fail:
 
 /* ---- index ---- */
 
-int segment_add_batch(struct segment *segment, const struct batch *batch, int64_t base_offset,
-		      uint64_t position)
+int segment_reserve(struct segment *segment)
+{
+	if (segment->index_count == segment->index_capacity) {
+		size_t capacity = segment->index_capacity ? segment->index_capacity * 2 : 16;
+		struct index_entry *index = realloc(segment->index, capacity * sizeof(*index));
+		if (!index)
+			return -ENOMEM;
+		segment->index = index;
+		segment->index_capacity = capacity;
+	}
+	/* One more than there are: the epoch of the next batch may be new. */
+	struct epoch_start *epochs =
+		realloc(segment->epochs, (segment->epoch_count + 1) * sizeof(*epochs));
+	if (!epochs)
+		return -ENOMEM;
+	segment->epochs = epochs;
+	return 0;
+}
+
+void segment_add_batch(struct segment *segment, const struct batch *batch, uint64_t position)
 {
 	if (position >= segment->indexed_to) {
-		if (segment->index_count == segment->index_capacity) {
-			size_t capacity = segment->index_capacity ? segment->index_capacity * 2 : 16;
-			struct index_entry *index =
-				realloc(segment->index, capacity * sizeof(*index));
-			if (!index)
-				return -ENOMEM;
-			segment->index = index;
-			segment->index_capacity = capacity;
-		}
 		segment->index[segment->index_count++] = (struct index_entry){
-			.offset = base_offset,
+			.offset = batch->base_offset,
 			.position = position,
 			.max_before_ms = segment->max_ms,
 		};
 		segment->indexed_to = position + INDEX_INTERVAL_BYTES;
 	}
+	if (!segment->epoch_count ||
+	    segment->epochs[segment->epoch_count - 1].epoch != batch->leader_epoch)
+		segment->epochs[segment->epoch_count++] = (struct epoch_start){
+			.epoch = batch->leader_epoch,
+			.offset = batch->base_offset,
+		};
 	if (batch->max_timestamp > segment->max_ms)
 		segment->max_ms = batch->max_timestamp;
-	segment->next_offset = base_offset + batch->last_offset_delta + 1;
+	segment->next_offset = batch->base_offset + batch->last_offset_delta + 1;
 	segment->end = position + batch->size;
-	return 0;
 }
 
 const struct index_entry *segment_seek(const struct segment *segment, int64_t offset)
@@ -219,78 +253,164 @@ struct segment *log_segment_at(const struct log *log, int64_t offset)
 	return NULL;
 }
 
-static uint64_t index_checksum(const struct index_header *header, const struct index_entry *entries)
+/* An index file in memory: the header, then the entries, then the epochs. */
+static size_t index_file_bytes(const struct index_header *header)
 {
-	XXH64_hash_t seed = XXH3_64bits(header, offsetof(struct index_header, checksum));
-	return XXH3_64bits_withSeed(entries, header->entry_count * sizeof(*entries), seed);
+	return sizeof(*header) + header->entry_count * sizeof(struct index_entry) +
+	       header->epoch_count * sizeof(struct index_epoch);
 }
 
-int segment_seal(struct segment *segment)
+static uint64_t index_checksum(const void *file, size_t bytes)
+{
+	const struct index_header *header = file;
+	XXH64_hash_t seed = XXH3_64bits(header, offsetof(struct index_header, checksum));
+	return XXH3_64bits_withSeed(header + 1, bytes - sizeof(*header), seed);
+}
+
+static struct index_header *build_index(const struct segment *segment)
 {
 	struct index_header header = {
 		.version = FORMAT_VERSION,
-		.entry_count = (uint32_t)segment->index_count,
 		.segment_id = segment->id,
-		.next_offset = segment->next_offset,
-		.end = segment->end,
-		.max_ms = segment->max_ms,
+		.next_offset = segment->durable_next_offset,
+		.end = segment->durable_end,
+		.max_ms = segment->durable_max_ms,
 	};
-	char name[32];
-	size_t bytes = segment->index_count * sizeof(struct index_entry);
 
 	memcpy(header.magic, index_magic, sizeof(header.magic));
-	header.checksum = index_checksum(&header, segment->index);
+	while (header.entry_count < segment->index_count &&
+	       segment->index[header.entry_count].position < segment->durable_end)
+		header.entry_count++;
+	while (header.epoch_count < segment->epoch_count &&
+	       segment->epochs[header.epoch_count].offset < segment->durable_next_offset)
+		header.epoch_count++;
+	struct index_header *file = malloc(index_file_bytes(&header));
+	if (!file)
+		return NULL;
+	*file = header;
+	struct index_entry *entries = (struct index_entry *)(file + 1);
+	memcpy(entries, segment->index, header.entry_count * sizeof(*entries));
+	struct index_epoch *epochs = (struct index_epoch *)(entries + header.entry_count);
+	for (size_t i = 0; i < header.epoch_count; i++)
+		epochs[i] = (struct index_epoch){
+			.offset = segment->epochs[i].offset,
+			.epoch = segment->epochs[i].epoch,
+		};
+	file->checksum = index_checksum(file, index_file_bytes(file));
+	return file;
+}
+
+/* Written beside and renamed, so that there is always one that is whole.  Not flushed: what is not
+ * there after a power cut is made anew. */
+static int write_index(const struct segment *segment, const struct index_header *file)
+{
+	static const char new_name[] = "index.new";
+	int dir_fd = segment->log->dir_fd;
+	size_t bytes = index_file_bytes(file);
+	char name[32];
+	int rc = 0;
+
 	file_name(name, segment->base_offset, "idx");
-	int fd = openat(segment->log->dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	int fd = openat(dir_fd, new_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return -errno;
-	int rc = 0;
-	if (write(fd, &header, sizeof(header)) != sizeof(header) ||
-	    (bytes && write(fd, segment->index, bytes) != (ssize_t)bytes))
-		rc = -EIO;
+	ssize_t written = write(fd, file, bytes);
+	if (written != (ssize_t)bytes)
+		rc = written < 0 ? -errno : -ENOSPC;
 	close(fd);
+	if (rc == 0 && renameat(dir_fd, new_name, dir_fd, name) < 0)
+		rc = -errno;
+	if (rc < 0)
+		unlinkat(dir_fd, new_name, 0);
 	return rc;
 }
 
-static bool load_index(struct segment *segment, uint64_t file_bytes)
+int segment_checkpoint(struct segment *segment)
 {
+	struct index_header *file = build_index(segment);
+
+	if (!file)
+		return -ENOMEM;
+	int rc = write_index(segment, file);
+	if (rc == 0)
+		segment->checkpoint_end = segment->durable_end;
+	free(file);
+	return rc;
+}
+
+void segment_seal(struct segment *segment)
+{
+	uint64_t end = round_up(segment->end, BLOCK_BYTES);
+
+	check(segment->flushed == segment->end);
+	/* Neither has to succeed: the index is made anew, and room that stays is only room. */
+	segment_checkpoint(segment);
+	if (segment->allocated_end > end && !segment->allocating &&
+	    ftruncate(segment->fd, (off_t)end) == 0)
+		segment->allocated_end = end;
+}
+
+/* Entries rise and lie within what the index speaks of: searches and reads rely on it. */
+static bool index_sane(const struct index_header *file)
+{
+	const struct index_entry *entries = (const struct index_entry *)(file + 1);
+	uint64_t least = SEGMENT_HEADER_BYTES;
+
+	for (size_t i = 0; i < file->entry_count; i++) {
+		if (entries[i].position < least || entries[i].position >= file->end)
+			return false;
+		least = entries[i].position + 1;
+	}
+	return file->end >= SEGMENT_HEADER_BYTES;
+}
+
+/* The index file, whole and of this segment, or null; to be freed. */
+static struct index_header *read_index(const struct segment *segment)
+{
+	struct index_header *file = NULL;
 	struct index_header header;
+	struct stat info;
 	char name[32];
-	bool good = false;
 
 	file_name(name, segment->base_offset, "idx");
-	int fd = openat(segment->log->dir_fd, name, O_RDONLY | O_CLOEXEC);
+	int fd = openat(segment->log->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
-		return false;
-	struct index_entry *entries = NULL;
-	struct stat info;
+		return NULL;
 	if (fstat(fd, &info) < 0 || read(fd, &header, sizeof(header)) != sizeof(header) ||
 	    memcmp(header.magic, index_magic, sizeof(header.magic)) != 0 ||
 	    header.version != FORMAT_VERSION || header.segment_id != segment->id ||
-	    header.end > file_bytes ||
-	    (uint64_t)info.st_size != sizeof(header) + header.entry_count * sizeof(*entries))
+	    (uint64_t)info.st_size != index_file_bytes(&header))
 		goto out;
-	size_t bytes = header.entry_count * sizeof(*entries);
-	entries = malloc(bytes ? bytes : 1);
-	if (!entries || read(fd, entries, bytes) != (ssize_t)bytes ||
-	    index_checksum(&header, entries) != header.checksum)
-		goto out;
-	segment->index = entries;
-	segment->index_count = segment->index_capacity = header.entry_count;
-	segment->next_offset = header.next_offset;
-	segment->end = header.end;
-	segment->max_ms = header.max_ms;
-	entries = NULL;
-	good = true;
+	size_t bytes = index_file_bytes(&header);
+	file = malloc(bytes);
+	if (file && (pread(fd, file, bytes, 0) != (ssize_t)bytes ||
+		     index_checksum(file, bytes) != file->checksum || !index_sane(file))) {
+		free(file);
+		file = NULL;
+	}
 out:
-	free(entries);
 	close(fd);
-	return good;
+	return file;
 }
 
 /* ---- loading ---- */
 
-static int read_header(struct segment *segment)
+/* Created, but its header never reached the disk, so nothing can have been put behind it. */
+static bool never_used(const struct segment *segment, uint8_t block[static SEGMENT_HEADER_BYTES])
+{
+	for (uint64_t at = 0; at < SEGMENT_HEADER_BYTES + BLOCK_BYTES; at += BLOCK_BYTES) {
+		ssize_t got = pread(segment->fd, block, BLOCK_BYTES, (off_t)at);
+		if (got < 0)
+			return false;
+		for (ssize_t i = 0; i < got; i++) {
+			if (block[i])
+				return false;
+		}
+	}
+	return true;
+}
+
+static int read_header(struct segment *segment, bool last)
 {
 	const struct log *log = segment->log;
 	struct segment_header header;
@@ -299,10 +419,14 @@ static int read_header(struct segment *segment)
 	if (!block)
 		return -ENOMEM;
 	ssize_t got = pread(segment->fd, block, SEGMENT_HEADER_BYTES, 0);
+	int error = got < 0 ? -errno : 0;
 	memcpy(&header, block, sizeof(header));
+	bool unused = last && error == 0 && never_used(segment, block);
 	free(block);
-	if (got < 0)
-		return -errno;
+	if (error < 0)
+		return error;
+	if (unused)
+		return write_header(segment);
 	if (got != SEGMENT_HEADER_BYTES ||
 	    memcmp(header.magic, segment_magic, sizeof(header.magic)) != 0 ||
 	    header.checksum != XXH3_64bits(&header, offsetof(struct segment_header, checksum)))
@@ -321,15 +445,19 @@ static int read_header(struct segment *segment)
 /* A window over the file that slides forward. */
 struct window {
 	int fd;
+	uint64_t file_bytes;
 	uint8_t *data;
 	size_t capacity;
 	uint64_t position; /* of data[0], block aligned */
 	size_t length;
+	int error; /* of the machine: not to be taken for the end */
 };
 
 /* `count` bytes at `position`, or null at the end of the file. */
 static const uint8_t *window_at(struct window *w, uint64_t position, size_t count)
 {
+	if (count > w->file_bytes || position > w->file_bytes - count)
+		return NULL;
 	if (position >= w->position && position + count <= w->position + w->length)
 		return w->data + (position - w->position);
 	size_t needed = round_up(count + BLOCK_BYTES, BLOCK_BYTES);
@@ -341,68 +469,149 @@ static const uint8_t *window_at(struct window *w, uint64_t position, size_t coun
 		w->capacity = w->data ? needed : 0;
 	}
 	w->length = 0;
-	if (!w->data)
-		return NULL;
 	w->position = round_down(position, BLOCK_BYTES);
-	ssize_t got = pread(w->fd, w->data, w->capacity, (off_t)w->position);
-	if (got < 0)
-		return NULL;
-	w->length = (size_t)got;
-	if (position + count > w->position + w->length)
-		return NULL;
-	return w->data + (position - w->position);
+	while (w->data && w->position + w->length < position + count) {
+		ssize_t got = pread(w->fd, w->data + w->length, w->capacity - w->length,
+				    (off_t)(w->position + w->length));
+		if (got <= 0) {
+			w->error = got < 0 ? -errno : 0;
+			return NULL;
+		}
+		w->length += (size_t)got;
+	}
+	if (!w->data)
+		w->error = -ENOMEM;
+	return w->data ? w->data + (position - w->position) : NULL;
 }
 
-static void note_epoch(struct log *log, const struct batch *batch, int64_t offset)
+/* The batch at `position` when it is whole, valid and has the offset that comes next. */
+static bool batch_at(struct window *w, uint64_t position, int64_t offset, struct batch *ret)
 {
-	if (log->epoch_count && log->epochs[log->epoch_count - 1].epoch >= batch->leader_epoch)
-		return;
-	struct epoch_start *epochs =
-		realloc(log->epochs, (log->epoch_count + 1) * sizeof(*epochs));
-	if (!epochs)
-		return;
-	log->epochs = epochs;
-	epochs[log->epoch_count++] =
-		(struct epoch_start){.epoch = batch->leader_epoch, .offset = offset};
-}
-
-/* The next whole, valid batch at segment->end; false: there is none. */
-static bool next_batch(struct segment *segment, struct window *w, int32_t *last_epoch)
-{
-	struct batch batch;
-	const uint8_t *data = window_at(w, segment->end, BATCH_HEADER_BYTES);
-	int rc = data ? batch_parse(&batch, data, BATCH_HEADER_BYTES) : -ERR_CORRUPT;
+	const uint8_t *data = window_at(w, position, BATCH_HEADER_BYTES);
+	int rc = data ? batch_parse(ret, data, BATCH_HEADER_BYTES) : -ERR_CORRUPT;
 
 	if (rc != -EMSGSIZE && rc != 0)
 		return false;
-	/* Stale bytes of an earlier life of these blocks: wrong offset or older epoch. */
-	if (batch.base_offset != segment->next_offset || batch.leader_epoch < *last_epoch ||
-	    batch.last_offset_delta < 0 || batch.size > (1u << 30))
+	if (ret->base_offset != offset || ret->last_offset_delta < 0 ||
+	    offset > INT64_MAX - INT32_MAX - 1)
 		return false;
-	data = window_at(w, segment->end, batch.size);
-	if (!data || !batch_crc_valid(&batch, data))
-		return false;
-	*last_epoch = batch.leader_epoch;
-	note_epoch(segment->log, &batch, batch.base_offset);
-	return segment_add_batch(segment, &batch, batch.base_offset, segment->end) == 0;
+	data = window_at(w, position, ret->size);
+	return data && batch_crc_valid(ret, data);
 }
 
-static void scan(struct segment *segment)
+static int32_t last_epoch(const struct segment *segment)
 {
-	struct window w = {.fd = segment->fd};
-	int32_t last_epoch = INT32_MIN;
-
-	segment->index_count = 0;
-	segment->indexed_to = 0;
-	segment->next_offset = segment->base_offset;
-	segment->end = SEGMENT_HEADER_BYTES;
-	segment->max_ms = INT64_MIN;
-	while (next_batch(segment, &w, &last_epoch))
-		;
-	free(w.data);
+	return segment->epoch_count ? segment->epochs[segment->epoch_count - 1].epoch : INT32_MIN;
 }
 
-int segment_load(struct log *log, int64_t base_offset, bool last, char *why, size_t why_bytes)
+/* Adds the batches behind segment->end. */
+static int scan(struct segment *segment, struct window *w)
+{
+	struct batch batch;
+
+	while (batch_at(w, segment->end, segment->next_offset, &batch)) {
+		/* What a run before the last one left behind has a lower epoch. */
+		if (batch.leader_epoch < last_epoch(segment))
+			break;
+		int rc = segment_reserve(segment);
+		if (rc < 0)
+			return rc;
+		segment_add_batch(segment, &batch, segment->end);
+	}
+	return w->error;
+}
+
+/* Are the last batches where the index says, and do they end there? */
+static bool index_fits(const struct segment *segment, struct window *w,
+		       const struct index_header *file)
+{
+	const struct index_entry *entries = (const struct index_entry *)(file + 1);
+	uint64_t position = SEGMENT_HEADER_BYTES;
+	int64_t offset = segment->base_offset;
+	struct batch batch;
+
+	if (file->entry_count) {
+		position = entries[file->entry_count - 1].position;
+		offset = entries[file->entry_count - 1].offset;
+	}
+	while (position < file->end && batch_at(w, position, offset, &batch)) {
+		position += batch.size;
+		offset += batch.last_offset_delta + 1;
+	}
+	return position == file->end && offset == file->next_offset;
+}
+
+static int take_index(struct segment *segment, const struct index_header *file)
+{
+	const struct index_entry *entries = (const struct index_entry *)(file + 1);
+	const struct index_epoch *epochs =
+		(const struct index_epoch *)(entries + file->entry_count);
+
+	/* One of each at least: malloc(0) may be null. */
+	segment->index = malloc((file->entry_count + 1) * sizeof(*segment->index));
+	segment->epochs = malloc((file->epoch_count + 1) * sizeof(*segment->epochs));
+	if (!segment->index || !segment->epochs)
+		return -ENOMEM;
+	segment->index_capacity = file->entry_count + 1;
+	memcpy(segment->index, entries, file->entry_count * sizeof(*entries));
+	segment->index_count = file->entry_count;
+	for (size_t i = 0; i < file->epoch_count; i++)
+		segment->epochs[i] = (struct epoch_start){epochs[i].epoch, epochs[i].offset};
+	segment->epoch_count = file->epoch_count;
+	segment->next_offset = file->next_offset;
+	segment->end = file->end;
+	segment->max_ms = file->max_ms;
+	segment->checkpoint_end = file->end;
+	if (file->entry_count)
+		segment->indexed_to = entries[file->entry_count - 1].position + INDEX_INTERVAL_BYTES;
+	return 0;
+}
+
+/* Did a write that was broken off leave something?  A look at what follows is enough to tell. */
+static bool remains_behind(struct window *w, uint64_t end)
+{
+	size_t count = BLOCK_BYTES;
+
+	if (end >= w->file_bytes)
+		return false;
+	if (count > w->file_bytes - end)
+		count = (size_t)(w->file_bytes - end);
+	const uint8_t *data = window_at(w, end, count);
+	for (size_t i = 0; data && i < count; i++) {
+		if (data[i])
+			return true;
+	}
+	return false;
+}
+
+/* What batches there are, from the index as far as it goes and reaches. */
+static int find_batches(struct segment *segment, int64_t next_base, char *why, size_t why_bytes)
+{
+	struct window w = {.fd = segment->fd, .file_bytes = segment->allocated_end};
+	struct index_header *file = read_index(segment);
+	uint64_t vouched_end = file ? file->end : 0;
+	int rc = 0;
+
+	if (file && index_fits(segment, &w, file))
+		rc = take_index(segment, file);
+	free(file);
+	if (rc == 0 && segment->next_offset != next_base)
+		rc = scan(segment, &w);
+	segment->torn = rc == 0 && next_base < 0 && remains_behind(&w, segment->end);
+	free(w.data);
+	if (rc == 0 && segment->end < vouched_end) {
+		snprintf(why, why_bytes,
+			 "segment %020lld.log is damaged at byte %llu, offset %lld: it was durable "
+			 "up to byte %llu",
+			 (long long)segment->base_offset, (unsigned long long)segment->end,
+			 (long long)segment->next_offset, (unsigned long long)vouched_end);
+		rc = -ERR_CORRUPT;
+	}
+	return rc;
+}
+
+int segment_load(struct log *log, int64_t base_offset, int64_t next_base, char *why,
+		 size_t why_bytes)
 {
 	struct segment *segment = segment_new(log, base_offset);
 	struct stat info;
@@ -416,28 +625,59 @@ int segment_load(struct log *log, int64_t base_offset, bool last, char *why, siz
 	if (rc < 0)
 		goto fail;
 	segment->fd = rc;
-	rc = fstat(segment->fd, &info) < 0 ? -errno : read_header(segment);
-	if (rc < 0) {
-		snprintf(why, why_bytes, "segment %s: %s", name, error_text(rc));
+	/* Pages that could not be written must not be read back as if they had been. */
+	posix_fadvise(segment->fd, 0, 0, POSIX_FADV_DONTNEED);
+	rc = read_header(segment, next_base < 0);
+	if (rc == 0 && fstat(segment->fd, &info) < 0)
+		rc = -errno;
+	if (rc < 0)
 		goto fail;
-	}
 	segment->allocated_end = (uint64_t)info.st_size;
-	if (!load_index(segment, segment->allocated_end)) {
-		scan(segment);
-		if (!last)
-			segment_seal(segment);
-	}
-	if (last) {
-		/* From here on the file may grow beyond its index. */
-		file_name(name, base_offset, "idx");
-		unlinkat(log->dir_fd, name, 0);
-		segment->indexed_to = segment->end;
-	}
+	rc = find_batches(segment, next_base, why, why_bytes);
+	if (rc < 0)
+		goto fail;
 	segment->written = segment->flushed = segment->end;
+	segment->durable_end = segment->end;
+	segment->durable_next_offset = segment->next_offset;
+	segment->durable_max_ms = segment->max_ms;
 	list_push_back(&log->segments, &segment->link);
 	log->active = segment;
 	return 0;
 fail:
+	if (!why[0])
+		snprintf(why, why_bytes, "segment %s: %s", name, error_text(rc));
 	segment_free(segment);
+	return rc;
+}
+
+/* Behind the last batch may lie what a broken-off write left: part of a batch, or whole ones that
+ * had overtaken it.  A later batch of the same size as the lost one would make them valid again. */
+int segment_cut(struct segment *segment)
+{
+	uint64_t block_end = round_up(segment->end, BLOCK_BYTES);
+	size_t used = segment->end % BLOCK_BYTES;
+	int rc = 0;
+
+	if (ftruncate(segment->fd, (off_t)block_end) < 0)
+		return -errno;
+	segment->allocated_end = block_end;
+	if (used) {
+		uint8_t *block = aligned_alloc(BLOCK_BYTES, BLOCK_BYTES);
+		off_t at = (off_t)(block_end - BLOCK_BYTES);
+		if (!block)
+			return -ENOMEM;
+		ssize_t got = pread(segment->fd, block, BLOCK_BYTES, at);
+		if (got != BLOCK_BYTES) {
+			rc = got < 0 ? -errno : -EIO;
+		} else {
+			memset(block + used, 0, BLOCK_BYTES - used);
+			got = pwrite(segment->fd, block, BLOCK_BYTES, at);
+			rc = got == BLOCK_BYTES ? 0 : got < 0 ? -errno : -EIO;
+		}
+		free(block);
+	}
+	/* What was found may be in the device's cache only, and the file's size is to be kept. */
+	if (rc == 0 && fsync(segment->fd) < 0)
+		rc = -errno;
 	return rc;
 }

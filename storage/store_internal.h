@@ -19,6 +19,11 @@ struct index_entry {
 	int64_t max_before_ms; /* largest timestamp of the batches before it in the segment */
 };
 
+struct epoch_start {
+	int32_t epoch;
+	int64_t offset;
+};
+
 struct segment {
 	struct log *log;
 	struct list link; /* log.segments, by base offset */
@@ -30,6 +35,11 @@ struct segment {
 	uint64_t written;       /* everything below has been written ... */
 	uint64_t flushed;       /* ... and flushed */
 	uint64_t flushing;      /* what the flush under way will have flushed */
+	/* The last whole batch that is durable: what an index file may speak of. */
+	uint64_t durable_end;
+	int64_t durable_next_offset;
+	int64_t durable_max_ms;
+	uint64_t checkpoint_end; /* the index file on disk reaches this far; 0: none */
 	uint64_t allocated_end; /* file size; writes end below */
 	int64_t max_ms;         /* largest timestamp; INT64_MIN: none */
 	int64_t created_ms;
@@ -37,11 +47,14 @@ struct segment {
 	size_t index_count;
 	size_t index_capacity;
 	uint64_t indexed_to; /* position that the next entry must reach */
+	struct epoch_start *epochs; /* of its batches: the first of each epoch */
+	size_t epoch_count;
 	struct io allocate;
 	bool allocating;
 	struct io flush;
 	unsigned readers; /* reads in flight */
 	bool dead;        /* out of the log; freed with its last reader */
+	bool torn;        /* something lay behind its last batch */
 };
 
 /* A whole batch ends here: what becomes durable when the segment is flushed this far. */
@@ -49,14 +62,15 @@ struct mark {
 	struct segment *segment;
 	uint64_t position;
 	int64_t offset;
+	int64_t max_ms; /* of the segment so far */
 };
 
-struct epoch_start {
-	int32_t epoch;
-	int64_t offset;
+enum log_state {
+	LOG_WRITABLE,
+	LOG_FAILED,    /* read-only until verified */
+	LOG_CLOSING,   /* no appends; what was appended still goes to the disk */
+	LOG_ABANDONED, /* closing, and nothing more is written */
 };
-
-enum log_state { LOG_WRITABLE, LOG_FAILED, LOG_CLOSING };
 
 struct log {
 	struct store *store;
@@ -90,8 +104,10 @@ struct log {
 	struct segment *ahead_segment;
 	int64_t ahead_offset;
 	uint64_t ahead_position;
+	uint64_t ahead_ns; /* when */
 
-	unsigned io_count; /* writes, flushes, allocations and reads in flight */
+	unsigned io_count;  /* writes, flushes, allocations and reads in flight, ... */
+	unsigned reads_out; /* ... of them reads */
 	uint64_t retry_ns; /* failed: not before */
 	uint64_t backoff_ns;
 	bool remove;
@@ -107,34 +123,52 @@ struct store {
 	int dir_fd;
 	struct list logs;
 	struct list dirty;
-	struct list flushing; /* unused link heads stay empty */
 	unsigned flushes_out;
 	bool flush_wanted;
-	int flush_error;
 	struct decompressor *decompressor;
 	struct store_stats stats;
 };
 
+static inline bool log_writes(const struct log *log)
+{
+	return log->state == LOG_WRITABLE || log->state == LOG_CLOSING;
+}
+
+static inline bool log_closing(const struct log *log)
+{
+	return log->state == LOG_CLOSING || log->state == LOG_ABANDONED;
+}
+
 /* segment.c */
 int segment_create(struct log *log, int64_t base_offset);
-int segment_load(struct log *log, int64_t base_offset, bool last, char *why, size_t why_bytes);
-int segment_add_batch(struct segment *segment, const struct batch *batch, int64_t base_offset,
-		      uint64_t position);
-int segment_seal(struct segment *segment); /* writes the index file */
+/* `next_base`: where the segment behind it begins, -1 for the last. */
+int segment_load(struct log *log, int64_t base_offset, int64_t next_base, char *why,
+		 size_t why_bytes);
+/* Makes segment_add_batch unable to fail. */
+int segment_reserve(struct segment *segment);
+void segment_add_batch(struct segment *segment, const struct batch *batch, uint64_t position);
+int segment_checkpoint(struct segment *segment); /* writes the index file, up to durable_end */
+void segment_seal(struct segment *segment);      /* that, and gives back what is behind the end */
+int segment_cut(struct segment *segment); /* nothing but zeros behind the last batch, durably */
 void segment_free(struct segment *segment);
 void segment_unlink(struct segment *segment);
 const struct index_entry *segment_seek(const struct segment *segment, int64_t offset);
 struct segment *log_segment_at(const struct log *log, int64_t offset);
 
 /* recovery.c */
-int log_recover(struct log *log, char *why, size_t why_bytes);
+/* `must_reach`: a log that ends below it has lost something. */
+int log_recover(struct log *log, int64_t must_reach, char *why, size_t why_bytes);
 int log_write_meta(struct log *log);
 
+/* log.c */
+int log_note_epoch(struct log *log, int32_t epoch, int64_t offset);
+void log_drop_ahead(struct log *log);
+
 /* commit.c */
-void commit_log_dirty(struct log *log);
+void commit_want(struct log *log); /* store_submit looks at the log */
 void commit_fail(struct log *log, int rc, const char *what);
+void commit_abandon(struct log *log, int rc); /* tells all waiters */
 bool commit_try_repair(struct log *log); /* a failed log, when its time has come */
 void log_drop_tail(struct log *log);
 void log_finish_close(struct log *log);
 void log_wake_watches(struct log *log);
-void buffers_evict(struct store *store);
