@@ -93,8 +93,8 @@ static bool wanted(const struct describe *d, const char *key)
 	return false;
 }
 
-static struct kafka_describe_configs_response_describe_configs_resource_result *
-add_row(const struct describe *d, const struct param *param, const struct config_value *value)
+static struct kafka_describe_configs_response_describe_configs_resource_result *add_row(
+	const struct describe *d, const struct param *param, const struct config_value *value)
 {
 	struct kafka_describe_configs_response_describe_configs_resource_result *row =
 		&d->result->configs[d->result->configs_count++];
@@ -104,12 +104,14 @@ add_row(const struct describe *d, const struct param *param, const struct config
 	row->value = kafka_string_of(value->text);
 	row->config_source = (int8_t)value->source;
 	row->config_type = (int8_t)type_of(param);
-	row->documentation = kafka_string_of(d->message->include_documentation ? param->help : NULL);
+	row->documentation = kafka_string_of(d->message->include_documentation ? param->help
+									       : NULL);
 	return row;
 }
 
-static void add_synonym(struct kafka_describe_configs_response_describe_configs_resource_result *row,
-			const char *name, const char *value, enum config_source source)
+static void add_synonym(
+	struct kafka_describe_configs_response_describe_configs_resource_result *row,
+	const char *name, const char *value, enum config_source source)
 {
 	struct kafka_describe_configs_response_describe_configs_synonym *synonym =
 		&row->synonyms[row->synonyms_count++];
@@ -121,9 +123,10 @@ static void add_synonym(struct kafka_describe_configs_response_describe_configs_
 }
 
 /* Where the value comes from and would come from, most specific first. */
-static int add_synonyms(const struct describe *d,
-			struct kafka_describe_configs_response_describe_configs_resource_result *row,
-			enum topic_config_index index, const struct config_value *value)
+static int add_synonyms(
+	const struct describe *d,
+	struct kafka_describe_configs_response_describe_configs_resource_result *row,
+	enum topic_config_index index, const struct config_value *value)
 {
 	int broker = topic_config_broker_index(index);
 	const char *fallback;
@@ -131,9 +134,9 @@ static int add_synonyms(const struct describe *d,
 	if (!d->message->include_synonyms)
 		return 0;
 	row->synonyms = arena_calloc(d->arena, 2, sizeof(*row->synonyms));
-	if (!row->synonyms || canonical_in(d->arena, &topic_params[index],
-					   topic_config_default(d->control->config, index),
-					   &fallback) < 0)
+	if (!row->synonyms ||
+	    canonical_in(d->arena, &topic_params[index],
+			 topic_config_default(d->control->config, index), &fallback) < 0)
 		return -ENOMEM;
 	if (value->source == SOURCE_TOPIC)
 		add_synonym(row, topic_params[index].key, value->text, SOURCE_TOPIC);
@@ -147,13 +150,13 @@ static int add_synonyms(const struct describe *d,
 static int describe_topic(const struct describe *d)
 {
 	const struct kafka_string *name = &d->resource->resource_name;
-	const struct catalog_topic *topic =
-		catalog_find(d->control->catalog, name->data, (size_t)name->length);
+	const struct catalog_topic *topic = catalog_find(d->control->catalog, name->data,
+							 (size_t)name->length);
 
 	if (!topic)
 		return -ERR_UNKNOWN_PARTITION;
-	d->result->configs =
-		arena_calloc(d->arena, TOPIC_CONFIG_COUNT, sizeof(*d->result->configs));
+	d->result->configs = arena_calloc(d->arena, TOPIC_CONFIG_COUNT,
+					  sizeof(*d->result->configs));
 	if (!d->result->configs)
 		return -ENOMEM;
 	for (int i = 0; i < TOPIC_CONFIG_COUNT; i++) {
@@ -161,7 +164,8 @@ static int describe_topic(const struct describe *d)
 		struct config_value value;
 		if (!wanted(d, topic_params[i].key))
 			continue;
-		int rc = admin_topic_setting(d->control, d->arena, &topic->overrides, index, &value);
+		int rc = admin_topic_setting(d->control, d->arena, &topic->overrides, index,
+					     &value);
 		if (rc < 0)
 			return rc;
 		rc = add_synonyms(d, add_row(d, &topic_params[i], &value), index, &value);
@@ -349,10 +353,12 @@ static int check_resource(const struct control *control, int8_t type,
 			  char why[static WHY_BYTES])
 {
 	if (type == RESOURCE_BROKER)
-		return requests_refuse(why, -ERR_BAD_REQUEST,
-				       "the broker's settings are changed in its configuration file");
+		return requests_refuse(
+			why, -ERR_BAD_REQUEST,
+			"the broker's settings are changed in its configuration file");
 	if (type != RESOURCE_TOPIC)
-		return requests_refuse(why, -ERR_BAD_REQUEST, "resource type %d is not known", type);
+		return requests_refuse(why, -ERR_BAD_REQUEST, "resource type %d is not known",
+				       type);
 	*ret = catalog_find(control->catalog, name->data, (size_t)name->length);
 	return *ret ? 0 : -ERR_UNKNOWN_PARTITION;
 }
@@ -376,10 +382,10 @@ static struct kafka_string reason(struct arena *arena, int rc, const char *why)
 		       : requests_text(arena, why[0] ? why : error_text(rc));
 }
 
-static int
-incremental_one(struct control *control, struct control_request *request,
-		const struct kafka_incremental_alter_configs_request_alter_configs_resource *resource,
-		bool validate_only, bool *changed, char why[static WHY_BYTES])
+static int incremental_one(
+	struct control *control, struct control_request *request,
+	const struct kafka_incremental_alter_configs_request_alter_configs_resource *resource,
+	bool validate_only, bool *changed, char why[static WHY_BYTES])
 {
 	struct topic_overrides overrides = {0};
 	const struct catalog_topic *topic = NULL;
@@ -415,8 +421,8 @@ enum outcome admin_incremental_alter_configs(struct control *control,
 	}
 	response->responses_count = message->resources_count;
 	for (int32_t i = 0; i < message->resources_count; i++) {
-		struct kafka_incremental_alter_configs_response_alter_configs_resource_response *row =
-			&response->responses[i];
+		struct kafka_incremental_alter_configs_response_alter_configs_resource_response
+			*row = &response->responses[i];
 		char why[WHY_BYTES] = "";
 		int rc = incremental_one(control, request, &message->resources[i],
 					 message->validate_only, &changed, why);

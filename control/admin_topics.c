@@ -1,5 +1,6 @@
 /* CreateTopics, DeleteTopics, CreatePartitions.  Each topic of a request stands alone: what fails
- * says so in its row, the others go on.  Rules and codes are Kafka's (ReplicationControlManager). */
+ * says so in its row, the others go on.  Rules and codes are Kafka's (ReplicationControlManager).
+ */
 #include "control/control_internal.h"
 
 #include "base/arena.h"
@@ -20,24 +21,26 @@ static int check_partition_count(const struct control *control, int64_t count, i
 	int64_t limit = control->config->max_partitions;
 
 	if (count < 1 || count > INT32_MAX)
-		return requests_refuse(why, -ERR_PARTITION_COUNT, "number of partitions must be 1 or more");
+		return requests_refuse(why, -ERR_PARTITION_COUNT,
+				       "number of partitions must be 1 or more");
 	if (catalog_partition_count(control->catalog) + added > limit)
-		return requests_refuse(why, -ERR_LIMIT,
-			      "max.partitions = %lld would be exceeded: there are %lld",
-			      (long long)limit,
-			      (long long)catalog_partition_count(control->catalog));
+		return requests_refuse(
+			why, -ERR_LIMIT, "max.partitions = %lld would be exceeded: there are %lld",
+			(long long)limit, (long long)catalog_partition_count(control->catalog));
 	return 0;
 }
 
 /* Partitions 0, 1, ... each on this broker alone. */
-static int check_assignments(const struct control *control, const struct kafka_create_topics_request_creatable_topic *row,
+static int check_assignments(const struct control *control,
+			     const struct kafka_create_topics_request_creatable_topic *row,
 			     char why[static WHY_BYTES])
 {
 	int32_t self = (int32_t)control->config->node_id;
 
 	if (row->num_partitions != -1 || row->replication_factor != -1)
-		return requests_refuse(why, -ERR_BAD_REQUEST,
-			      "with assignments, partitions and replication factor must be -1");
+		return requests_refuse(
+			why, -ERR_BAD_REQUEST,
+			"with assignments, partitions and replication factor must be -1");
 	for (int32_t i = 0; i < row->assignments_count; i++) {
 		bool found = false;
 		if (row->assignments[i].broker_ids_count != 1 ||
@@ -47,12 +50,13 @@ static int check_assignments(const struct control *control, const struct kafka_c
 			found = row->assignments[j].partition_index == i;
 		if (!found)
 			return requests_refuse(why, -ERR_ASSIGNMENT,
-				      "partitions must be numbered from 0 without gaps");
+					       "partitions must be numbered from 0 without gaps");
 	}
 	return 0;
 }
 
-static int count_of(const struct control *control, const struct kafka_create_topics_request_creatable_topic *row, int32_t *ret,
+static int count_of(const struct control *control,
+		    const struct kafka_create_topics_request_creatable_topic *row, int32_t *ret,
 		    char why[static WHY_BYTES])
 {
 	int64_t count = row->num_partitions;
@@ -62,9 +66,10 @@ static int count_of(const struct control *control, const struct kafka_create_top
 		rc = check_assignments(control, row, why);
 		count = row->assignments_count;
 	} else if (row->replication_factor != -1 && row->replication_factor != 1) {
-		rc = requests_refuse(why, -ERR_REPLICATION,
-			    "replication factor %d: there is one broker, and so one replica",
-			    row->replication_factor);
+		rc = requests_refuse(
+			why, -ERR_REPLICATION,
+			"replication factor %d: there is one broker, and so one replica",
+			row->replication_factor);
 	} else if (count == -1) {
 		count = control->config->num_partitions;
 	}
@@ -75,15 +80,16 @@ static int count_of(const struct control *control, const struct kafka_create_top
 	return rc;
 }
 
-static int overrides_of(struct control_request *request, const struct kafka_create_topics_request_creatable_topic *row,
+static int overrides_of(struct control_request *request,
+			const struct kafka_create_topics_request_creatable_topic *row,
 			struct topic_overrides *ret, char why[static WHY_BYTES])
 {
 	for (int32_t i = 0; i < row->configs_count; i++) {
 		const struct kafka_string *name = &row->configs[i].name;
 		const struct kafka_string *value = &row->configs[i].value;
 		if (value->length < 0)
-			return requests_refuse(why, -ERR_CONFIG, "\"%.*s\" has no value", name->length,
-				      name->data);
+			return requests_refuse(why, -ERR_CONFIG, "\"%.*s\" has no value",
+					       name->length, name->data);
 		char *key = arena_strndup(request->arena, name->data, (size_t)name->length);
 		char *text = arena_strndup(request->arena, value->data, (size_t)value->length);
 		if (!key || !text)
@@ -95,27 +101,30 @@ static int overrides_of(struct control_request *request, const struct kafka_crea
 	return 0;
 }
 
-static int check_name(const struct control *control, const struct kafka_create_topics_request_creatable_topic *row,
+static int check_name(const struct control *control,
+		      const struct kafka_create_topics_request_creatable_topic *row,
 		      char why[static WHY_BYTES])
 {
 	size_t length = (size_t)row->name.length;
 
 	if (!topic_name_legal(row->name.data, length))
-		return requests_refuse(why, -ERR_TOPIC_NAME,
-			      "a topic name has 1 to %d of a-z A-Z 0-9 . _ - and is not \".\" or "
-			      "\"..\"",
-			      TOPIC_NAME_MAX);
+		return requests_refuse(
+			why, -ERR_TOPIC_NAME,
+			"a topic name has 1 to %d of a-z A-Z 0-9 . _ - and is not \".\" or "
+			"\"..\"",
+			TOPIC_NAME_MAX);
 	if (catalog_find(control->catalog, row->name.data, length))
 		return requests_refuse(why, -ERR_TOPIC_EXISTS, "topic \"%.*s\" exists already",
-			      row->name.length, row->name.data);
+				       row->name.length, row->name.data);
 	return 0;
 }
 
 static int describe_settings(const struct control *control, struct control_request *request,
-			     const struct topic_overrides *overrides, struct kafka_create_topics_response_creatable_topic_result *result)
+			     const struct topic_overrides *overrides,
+			     struct kafka_create_topics_response_creatable_topic_result *result)
 {
-	result->configs =
-		arena_calloc(request->arena, TOPIC_CONFIG_COUNT, sizeof(*result->configs));
+	result->configs = arena_calloc(request->arena, TOPIC_CONFIG_COUNT,
+				       sizeof(*result->configs));
 	if (!result->configs)
 		return -ENOMEM;
 	result->configs_count = TOPIC_CONFIG_COUNT;
@@ -136,8 +145,9 @@ static int describe_settings(const struct control *control, struct control_reque
 }
 
 static int create_one(struct control *control, struct control_request *request,
-		      const struct kafka_create_topics_request_creatable_topic *row, struct kafka_create_topics_response_creatable_topic_result *result, bool *changed,
-		      char why[static WHY_BYTES])
+		      const struct kafka_create_topics_request_creatable_topic *row,
+		      struct kafka_create_topics_response_creatable_topic_result *result,
+		      bool *changed, char why[static WHY_BYTES])
 {
 	const struct kafka_create_topics_request *message = request->request;
 	struct topic_overrides overrides = {0};
@@ -169,8 +179,9 @@ static int create_one(struct control *control, struct control_request *request,
 	return 0;
 }
 
-static void refuse_create(struct control_request *request, struct kafka_create_topics_response_creatable_topic_result *result, int rc,
-			  const char *why)
+static void refuse_create(struct control_request *request,
+			  struct kafka_create_topics_response_creatable_topic_result *result,
+			  int rc, const char *why)
 {
 	result->error_code = kafka_code_of(rc);
 	result->error_message = requests_text(request->arena, why[0] ? why : error_text(rc));
@@ -195,7 +206,8 @@ enum outcome admin_create_topics(struct control *control, struct control_request
 	}
 	response->topics_count = message->topics_count;
 	for (int32_t i = 0; i < message->topics_count; i++) {
-		struct kafka_create_topics_response_creatable_topic_result *result = &response->topics[i];
+		struct kafka_create_topics_response_creatable_topic_result *result =
+			&response->topics[i];
 		char why[WHY_BYTES] = "";
 		kafka_create_topics_response_creatable_topic_result_init(result);
 		result->name = message->topics[i].name;
@@ -212,11 +224,12 @@ void admin_create_topics_undo(struct control *control, struct control_request *r
 	struct kafka_create_topics_response *response = request->response;
 
 	for (int32_t i = 0; i < response->topics_count; i++) {
-		struct kafka_create_topics_response_creatable_topic_result *result = &response->topics[i];
+		struct kafka_create_topics_response_creatable_topic_result *result =
+			&response->topics[i];
 		if (result->error_code || uuid_zero(&result->topic_id))
 			continue;
-		const struct catalog_topic *topic =
-			catalog_find_id(control->catalog, &result->topic_id);
+		const struct catalog_topic *topic = catalog_find_id(control->catalog,
+								    &result->topic_id);
 		if (topic) {
 			log_error("catalog", "topic taken back name=%s error=\"%s\"", topic->name,
 				  why);
@@ -230,7 +243,9 @@ void admin_create_topics_undo(struct control *control, struct control_request *r
 /* ---- DeleteTopics ---- */
 
 static int delete_one(struct control *control, const struct kafka_string *name,
-		      const struct uuid *id, struct kafka_delete_topics_response_deletable_topic_result *result, bool *changed)
+		      const struct uuid *id,
+		      struct kafka_delete_topics_response_deletable_topic_result *result,
+		      bool *changed)
 {
 	const struct catalog_topic *topic;
 
@@ -273,17 +288,18 @@ enum outcome admin_delete_topics(struct control *control, struct control_request
 	int32_t count = by_state ? message->topics_count : message->topic_names_count;
 	bool changed = false;
 
-	response->responses =
-		arena_calloc(request->arena, (size_t)count, sizeof(*response->responses));
+	response->responses = arena_calloc(request->arena, (size_t)count,
+					   sizeof(*response->responses));
 	if (!response->responses) {
 		request->rc = -ENOMEM;
 		return OUTCOME_ANSWER;
 	}
 	response->responses_count = count;
 	for (int32_t i = 0; i < count; i++) {
-		struct kafka_delete_topics_response_deletable_topic_result *result = &response->responses[i];
-		const struct kafka_string *name =
-			by_state ? &message->topics[i].name : &message->topic_names[i];
+		struct kafka_delete_topics_response_deletable_topic_result *result =
+			&response->responses[i];
+		const struct kafka_string *name = by_state ? &message->topics[i].name
+							   : &message->topic_names[i];
 		const struct uuid *id = by_state ? &message->topics[i].topic_id : &no_id;
 		kafka_delete_topics_response_deletable_topic_result_init(result);
 		if (name->length < 0)
@@ -298,16 +314,18 @@ enum outcome admin_delete_topics(struct control *control, struct control_request
 
 /* ---- CreatePartitions ---- */
 
-static int check_new_replicas(const struct control *control, const struct kafka_create_partitions_request_create_partitions_topic *row, int32_t added,
-			      char why[static WHY_BYTES])
+static int check_new_replicas(
+	const struct control *control,
+	const struct kafka_create_partitions_request_create_partitions_topic *row, int32_t added,
+	char why[static WHY_BYTES])
 {
 	int32_t self = (int32_t)control->config->node_id;
 
 	if (row->assignments_count < 0)
 		return 0;
 	if (row->assignments_count != added)
-		return requests_refuse(why, -ERR_ASSIGNMENT, "%d new partitions but %d assignments", added,
-			      row->assignments_count);
+		return requests_refuse(why, -ERR_ASSIGNMENT, "%d new partitions but %d assignments",
+				       added, row->assignments_count);
 	for (int32_t i = 0; i < row->assignments_count; i++) {
 		if (row->assignments[i].broker_ids_count != 1 ||
 		    row->assignments[i].broker_ids[0] != self)
@@ -316,18 +334,19 @@ static int check_new_replicas(const struct control *control, const struct kafka_
 	return 0;
 }
 
-static int grow_one(struct control *control, const struct kafka_create_partitions_request_create_partitions_topic *row, bool validate_only, bool *changed,
-		    char why[static WHY_BYTES])
+static int grow_one(struct control *control,
+		    const struct kafka_create_partitions_request_create_partitions_topic *row,
+		    bool validate_only, bool *changed, char why[static WHY_BYTES])
 {
-	const struct catalog_topic *topic =
-		catalog_find(control->catalog, row->name.data, (size_t)row->name.length);
+	const struct catalog_topic *topic = catalog_find(control->catalog, row->name.data,
+							 (size_t)row->name.length);
 
 	if (!topic)
 		return -ERR_UNKNOWN_PARTITION;
 	if (row->count <= topic->partition_count)
 		return requests_refuse(why, -ERR_PARTITION_COUNT,
-			      "topic has %d partitions; the number can only grow",
-			      topic->partition_count);
+				       "topic has %d partitions; the number can only grow",
+				       topic->partition_count);
 	int32_t added = row->count - topic->partition_count;
 	int rc = check_partition_count(control, row->count, added, why);
 	if (rc == 0)
@@ -366,8 +385,8 @@ enum outcome admin_create_partitions(struct control *control, struct control_req
 				  why);
 		result->error_code = kafka_code_of(rc);
 		if (rc < 0)
-			result->error_message =
-				requests_text(request->arena, why[0] ? why : error_text(rc));
+			result->error_message = requests_text(request->arena,
+							      why[0] ? why : error_text(rc));
 	}
 	return changed ? OUTCOME_PUBLISH : OUTCOME_ANSWER;
 }

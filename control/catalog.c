@@ -43,7 +43,8 @@ static int compare_name(const char *name, size_t length, const struct catalog_to
 }
 
 /* Where `name` is or would be. */
-static size_t place_of(const struct catalog *catalog, const char *name, size_t length, bool *ret_found)
+static size_t place_of(const struct catalog *catalog, const char *name, size_t length,
+		       bool *ret_found)
 {
 	size_t low = 0;
 	size_t high = catalog->topic_count;
@@ -127,8 +128,8 @@ static int add_topic(struct catalog *catalog, struct catalog_topic *topic)
 
 	if (catalog->topic_count == catalog->topic_capacity) {
 		size_t capacity = catalog->topic_capacity ? catalog->topic_capacity * 2 : 16;
-		struct catalog_topic **topics =
-			realloc(catalog->topics, capacity * sizeof(struct catalog_topic *));
+		struct catalog_topic **topics = realloc(catalog->topics,
+							capacity * sizeof(struct catalog_topic *));
 		if (!topics)
 			return -ENOMEM;
 		catalog->topics = topics;
@@ -304,9 +305,9 @@ static int apply(struct catalog *catalog, const json_t *record)
 		const char *op;
 		int (*apply)(struct catalog *catalog, const json_t *record);
 	} ops[] = {
-		{"cluster", apply_cluster},	 {"run", apply_run},
+		{"cluster", apply_cluster},           {"run", apply_run},
 		{"producer-ids", apply_producer_ids}, {"create-topic", apply_create},
-		{"delete-topic", apply_delete},	 {"grow-topic", apply_grow},
+		{"delete-topic", apply_delete},       {"grow-topic", apply_grow},
 		{"configure-topic", apply_configure},
 	};
 
@@ -415,7 +416,8 @@ static int change(struct catalog *catalog, json_t *record)
 
 	if (rc == 0) {
 		rc = apply(catalog, record);
-		/* Written but impossible, or without memory: what is kept must not differ from it. */
+		/* Written but impossible, or without memory: what is kept must not differ from it.
+		 */
 		check(rc == 0);
 		rewrite_outgrown(catalog);
 	}

@@ -40,15 +40,14 @@ const struct catalog_topic *catalog_find(const struct catalog *catalog, const ch
 					 size_t length); /* null: none */
 const struct catalog_topic *catalog_find_id(const struct catalog *catalog, const struct uuid *id);
 int64_t catalog_partition_count(const struct catalog *catalog); /* of all topics */
-uint32_t catalog_next_number(const struct catalog *catalog);	 /* of the topic created next */
+uint32_t catalog_next_number(const struct catalog *catalog);    /* of the topic created next */
 
 /* Changes.  0, -ENOMEM, -errno of the write, -ERR_STORAGE after an earlier failure. */
 /* A new run of the broker; *ret_epoch is 1 for the first and rises by one. */
 int catalog_begin_run(struct catalog *catalog, int32_t *ret_epoch);
 /* `name` is legal and free; the overrides are copied. */
 int catalog_create_topic(struct catalog *catalog, const char *name, int32_t partition_count,
-			 const struct topic_overrides *overrides,
-			 const struct catalog_topic **ret);
+			 const struct topic_overrides *overrides, const struct catalog_topic **ret);
 int catalog_delete_topic(struct catalog *catalog, const struct catalog_topic *topic);
 int catalog_grow_topic(struct catalog *catalog, const struct catalog_topic *topic,
 		       int32_t partition_count);

@@ -170,7 +170,8 @@ static int load_lines(struct config *config, const char *path, FILE *file, char 
 		int rc = -ERR_CONFIG;
 		/* Neither a newline nor the end: longer than the buffer, or a NUL inside. */
 		if (!strchr(line, '\n') && !feof(file))
-			snprintf(reason, sizeof(reason), "the line is longer than %d bytes or has a NUL",
+			snprintf(reason, sizeof(reason),
+				 "the line is longer than %d bytes or has a NUL",
 				 LINE_MAX_BYTES - 2);
 		else
 			rc = set_line(config, line, lines_of, number, reason, sizeof(reason));
@@ -295,8 +296,9 @@ static int apply_option(struct config *config, const struct option *option, char
 	if (strcmp(option->name, "--set") == 0)
 		return set_pair(config, option->value, why, why_bytes);
 	if (strcmp(option->name, "--vdev") == 0) {
-		snprintf(why, why_bytes, "--vdev %.80s: network devices are not served yet; clients "
-					 "reach this broker over TCP",
+		snprintf(why, why_bytes,
+			 "--vdev %.80s: network devices are not served yet; clients "
+			 "reach this broker over TCP",
 			 option->value);
 		return -ERR_CONFIG;
 	}

@@ -29,7 +29,7 @@ struct control {
 
 	struct shard **shards;
 	struct shard_publish *publishes; /* one a shard */
-	struct shard_stop *stops;	 /* one a shard */
+	struct shard_stop *stops;        /* one a shard */
 	unsigned shard_count;
 	unsigned shards_started;
 
@@ -39,7 +39,7 @@ struct control {
 	uint64_t version;
 	unsigned publishes_out;
 	uint32_t published_number; /* topics numbered below were in `current` */
-	bool changed;		    /* since `coming` was drawn */
+	bool changed;              /* since `coming` was drawn */
 	bool ready;
 	struct list waiting_coming; /* requests answered when `coming` is current ... */
 	struct list waiting_next;   /* ... or the one after it */
@@ -85,9 +85,9 @@ void admin_create_topics_undo(struct control *control, struct control_request *r
 
 /* ---- admin_configs.c ---- */
 enum config_source { /* Kafka's ConfigSource */
-	SOURCE_TOPIC = 1,
-	SOURCE_BROKER_FILE = 4,
-	SOURCE_DEFAULT = 5,
+		     SOURCE_TOPIC = 1,
+		     SOURCE_BROKER_FILE = 4,
+		     SOURCE_DEFAULT = 5,
 };
 struct config_value {
 	const char *text; /* canonical, in the arena */

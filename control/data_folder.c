@@ -126,7 +126,7 @@ static int check_format(const struct data_folder *folder, const char *path, char
 			size_t why_bytes)
 {
 	char text[64] = "";
-	int format = 0;
+	long format = 0;
 	int fd = openat(folder->fd, meta_name, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0 && errno == ENOENT) {
@@ -141,14 +141,16 @@ static int check_format(const struct data_folder *folder, const char *path, char
 		close(fd);
 	if (rc < 0)
 		return explain(path, meta_name, rc, why, why_bytes);
-	if (sscanf(text, "sluice-data %d", &format) != 1 || format < 1) {
+	if (strncmp(text, "sluice-data ", 12) == 0)
+		format = strtol(text + 12, NULL, 10);
+	if (format < 1) {
 		snprintf(why, why_bytes, "data folder %s: %s does not say \"sluice-data\"", path,
 			 meta_name);
 		return -ERR_FORMAT;
 	}
 	if (format > DATA_FORMAT) {
 		snprintf(why, why_bytes,
-			 "data folder %s has format %d; this broker knows formats up to %d", path,
+			 "data folder %s has format %ld; this broker knows formats up to %d", path,
 			 format, DATA_FORMAT);
 		return -ERR_FORMAT;
 	}

@@ -4,8 +4,8 @@
 
 struct data_folder {
 	int fd;
-	int lock_fd;	    /* flock held until it is closed */
-	char topics[4096];  /* "<path>/topics", exists */
+	int lock_fd;       /* flock held until it is closed */
+	char topics[4096]; /* "<path>/topics", exists */
 };
 
 /* Makes `path` (one level) if it is missing.  -ERR_LOCKED: another process uses it; -ERR_FORMAT:

@@ -310,7 +310,8 @@ int journal_rewrite(struct journal *journal, int (*fill)(void *context, struct j
 		rc = fill(context, fresh);
 	if (rc == 0) {
 		rc = swap_in(fresh);
-		/* Perhaps renamed and perhaps not: the next append might go to a file without a name. */
+		/* Perhaps renamed and perhaps not: the next append might go to a file without a
+		 * name. */
 		journal->broken = rc < 0;
 	}
 	if (rc == 0) {

@@ -107,7 +107,7 @@ static void set_port(struct sockaddr_storage *address, uint16_t port)
 
 static int port_of(int fd, uint16_t *ret)
 {
-	struct sockaddr_storage address;
+	struct sockaddr_storage address = {0};
 	socklen_t length = sizeof(address);
 
 	if (getsockname(fd, (struct sockaddr *)&address, &length) < 0)

@@ -34,9 +34,9 @@ static const struct unit time_units[] = {
 	{"", 1},
 	{"ms", 1},
 	{"s", 1000},
-	{"min", 60 * 1000},
-	{"h", 3600 * 1000},
-	{"d", 24 * 3600 * 1000},
+	{"min", INT64_C(60) * 1000},
+	{"h", INT64_C(3600) * 1000},
+	{"d", INT64_C(24) * 3600 * 1000},
 };
 
 static const struct unit no_units[] = {{"", 1}};

@@ -45,8 +45,7 @@ static void answer_waiting(struct control *control)
 	struct list *node;
 
 	while ((node = list_pop_front(&control->waiting_coming))) {
-		struct control_request *request =
-			container_of(node, struct waiting, link)->request;
+		struct control_request *request = container_of(node, struct waiting, link)->request;
 		if (rc < 0 && request->api->key == KAFKA_CREATE_TOPICS)
 			admin_create_topics_undo(control, request, rc, why);
 		requests_answer(control, request);

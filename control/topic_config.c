@@ -62,8 +62,9 @@ int topic_overrides_set(struct topic_overrides *overrides, const char *key, cons
 	char *copy = NULL;
 
 	if (index < 0) {
-		snprintf(why, why_bytes, "no topic setting is called \"%.80s\"; did you mean \"%s\"?",
-			 key, params_nearest(topic_params, TOPIC_CONFIG_COUNT, key));
+		snprintf(why, why_bytes,
+			 "no topic setting is called \"%.80s\"; did you mean \"%s\"?", key,
+			 params_nearest(topic_params, TOPIC_CONFIG_COUNT, key));
 		return -ERR_CONFIG;
 	}
 	if (text) {

@@ -29,9 +29,9 @@ int eal_start(unsigned thread_count, char *why, size_t why_bytes)
 	snprintf(megabytes, sizeof(megabytes), "%zu", MEGABYTES_MIN + (rings >> 20));
 	snprintf(lcore, sizeof(lcore), "%d", cpus.numbers[0]);
 	/* One lcore: the shards are threads of ours, registered when they start. */
-	const char *words[] = {"sluiced",	"--no-huge", "--no-pci",	"--no-shconf",
-			       "--no-telemetry", "-m",	     megabytes,		"-l",
-			       lcore,		"--log-level", "warning"};
+	const char *words[] = {"sluiced", "--no-huge", "--no-pci", "--no-shconf", "--no-telemetry",
+			       "-m",      megabytes,   "-l",       lcore,         "--log-level",
+			       "warning"};
 	char *arguments[array_count(words)];
 	for (size_t i = 0; i < array_count(words); i++)
 		arguments[i] = (char *)(uintptr_t)words[i];

@@ -1,0 +1,298 @@
+/* Settings from every source, and the sentences for what is wrong with them. */
+#include "base/errors.h"
+#include "control/config.h"
+#include "control/topic_config.h"
+#include "tests/control/folder.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+struct fixture {
+	struct folder *folder;
+	struct config config;
+	enum config_action action;
+	char why[1024];
+	char file[128];
+	char ignored[64];
+};
+
+static char *ignored; /* where ignore() writes; the callback has no context */
+
+static void ignore(const char *variable)
+{
+	snprintf(ignored, 64, "%s", variable);
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	f->folder = folder_new();
+	snprintf(f->file, sizeof(f->file), "%s/sluice.conf", f->folder->path);
+	ignored = f->ignored;
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	config_fini(&f->config);
+	folder_free(f->folder);
+	free(f);
+	return 0;
+}
+
+static int load(struct fixture *f, char **environment, int count, const char *const words[])
+{
+	const char *arguments[16] = {"sluiced"};
+
+	for (int i = 0; i < count; i++)
+		arguments[i + 1] = words[i];
+	config_fini(&f->config);
+	return config_load(&f->config, count + 1, (char **)(uintptr_t)arguments, environment,
+			   &f->action, ignore, f->why, sizeof(f->why));
+}
+
+#define LOAD(f, environment, ...)                                                                  \
+	load((f), (environment), (int)(sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *)),    \
+	     (const char *[]){__VA_ARGS__})
+
+static void write_file(const struct fixture *f, const char *text)
+{
+	folder_write(f->folder, "sluice.conf", text, strlen(text));
+}
+
+static void defaults_hold_when_nothing_is_said(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(load(f, NULL, 0, NULL), 0);
+	assert_int_equal(f->action, CONFIG_RUN);
+	assert_string_equal(f->config.listen, "127.0.0.1:9092");
+	assert_int_equal(f->config.shards, 0);
+	assert_int_equal(f->config.log_retention_ms, INT64_C(7) * 24 * 3600 * 1000);
+	assert_true(f->config.auto_create_topics);
+	assert_false(f->config.given[CONFIG_listen]);
+}
+
+static void a_later_source_wins(void **state)
+{
+	struct fixture *f = *state;
+	char *environment[] = {(char[]){"SLUICE_NUM_PARTITIONS=6"}, (char[]){"PATH=/bin"}, NULL};
+
+	write_file(f, "num.partitions = 5\nnode.id=9\n  # a comment\n\nio = sync\n");
+	assert_int_equal(LOAD(f, NULL, "--config", f->file), 0);
+	assert_int_equal(f->config.num_partitions, 5);
+	assert_int_equal(LOAD(f, environment, "--config", f->file), 0);
+	assert_int_equal(f->config.num_partitions, 6);
+	assert_int_equal(f->config.node_id, 9);
+	assert_int_equal(f->config.io, CONFIG_IO_SYNC);
+	assert_int_equal(LOAD(f, environment, "--config", f->file, "--set", "num.partitions=7",
+			      "--io=uring"),
+			 0);
+	assert_int_equal(f->config.num_partitions, 7);
+	assert_int_equal(f->config.io, CONFIG_IO_URING);
+	assert_true(f->config.given[CONFIG_num_partitions]);
+}
+
+static void units_are_understood(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(LOAD(f, NULL, "--set", "log.segment.bytes=64MiB", "--set",
+			      "log.retention.ms=2h", "--set", "log.retention.bytes=1 g"),
+			 0);
+	assert_int_equal(f->config.log_segment_bytes, 64 << 20);
+	assert_int_equal(f->config.log_retention_ms, 7200000);
+	assert_int_equal(f->config.log_retention_bytes, 1 << 30);
+}
+
+static void what_is_wrong_is_named(void **state)
+{
+	static const struct {
+		const char *set;
+		const char *says;
+	} cases[] = {
+		{"num.partitons=3", "did you mean \"num.partitions\"?"},
+		{"num.partitions=0", "number, 1 to 10000"},
+		{"num.partitions=many", "number, 1 to 10000"},
+		{"num.partitions=3 kg", "number, 1 to 10000"},
+		{"num.partitions=99999999999999999999", "number, 1 to 10000"},
+		{"log.segment.bytes=5 parsec", "bytes, 1048576 to 2147483647"},
+		{"log.retention.bytes=9223372036854775807k", "bytes"},
+		{"io=fast", "auto|uring|sync"},
+		{"pin.threads=maybe", "true|false"},
+		{"log.cleanup.policy=delete,burn", "comma-separated list of delete|compact"},
+		{"num.partitions", "expects KEY=VALUE"},
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(LOAD(f, NULL, "--set", cases[i].set), -ERR_CONFIG);
+		if (!strstr(f->why, cases[i].says))
+			fail_msg("%s: \"%s\" does not say \"%s\"", cases[i].set, f->why,
+				 cases[i].says);
+	}
+}
+
+static void a_bad_file_is_named_with_its_line(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *says;
+	} cases[] = {
+		{"node.id = 1\nnode.ids = 2\n", "sluice.conf:2: no setting is called \"node.ids\""},
+		{"node.id = 1\n\n node.id=2\n", "sluice.conf:3: node.id is already set on line 1"},
+		{"node.id\n", "sluice.conf:1: expected \"key = value\""},
+		{"node.id = -1\n", "sluice.conf:1: node.id = \"-1\" is not valid"},
+		{"node.id = \xff\n", "sluice.conf:1: the line is not UTF-8"},
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		write_file(f, cases[i].text);
+		assert_int_equal(LOAD(f, NULL, "--config", f->file), -ERR_CONFIG);
+		if (!strstr(f->why, cases[i].says))
+			fail_msg("\"%s\" does not say \"%s\"", f->why, cases[i].says);
+	}
+}
+
+static void a_line_without_end_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	size_t length = 1 << 20;
+	char *line = malloc(length);
+
+	memset(line, 'a', length);
+	folder_write(f->folder, "sluice.conf", line, length);
+	assert_int_equal(LOAD(f, NULL, "--config", f->file), -ERR_CONFIG);
+	assert_non_null(strstr(f->why, "sluice.conf:1: the line is longer than"));
+	free(line);
+}
+
+static void a_missing_file_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_true(LOAD(f, NULL, "--config", "/nowhere/sluice.conf") < 0);
+	assert_non_null(strstr(f->why, "/nowhere/sluice.conf"));
+}
+
+static void unknown_options_and_missing_values_are_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(LOAD(f, NULL, "--lisen", "x"), -ERR_CONFIG);
+	assert_non_null(strstr(f->why, "--lisen"));
+	assert_int_equal(LOAD(f, NULL, "--listen"), -ERR_CONFIG);
+	assert_non_null(strstr(f->why, "needs a value"));
+	assert_int_equal(LOAD(f, NULL, "serve"), -ERR_CONFIG);
+}
+
+static void help_and_version_are_found_anywhere(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(LOAD(f, NULL, "--shards", "2", "--help"), 0);
+	assert_int_equal(f->action, CONFIG_HELP);
+	assert_int_equal(LOAD(f, NULL, "--version"), 0);
+	assert_int_equal(f->action, CONFIG_VERSION);
+}
+
+static void a_strange_variable_is_passed_on_and_a_bad_one_refused(void **state)
+{
+	struct fixture *f = *state;
+	char *strange[] = {(char[]){"SLUICE_PORT_9092_TCP=tcp://x"}, NULL};
+	char *bad[] = {(char[]){"SLUICE_NODE_ID=x"}, NULL};
+
+	assert_int_equal(load(f, strange, 0, NULL), 0);
+	assert_string_equal(f->ignored, "SLUICE_PORT_9092_TCP=tcp://x");
+	assert_int_equal(load(f, bad, 0, NULL), -ERR_CONFIG);
+	assert_non_null(strstr(f->why, "environment variable SLUICE_NODE_ID"));
+}
+
+/* ---- topics ---- */
+
+static void a_topic_takes_the_brokers_default_until_it_has_its_own(void **state)
+{
+	struct fixture *f = *state;
+	struct topic_overrides overrides = {0};
+	char why[256];
+
+	assert_int_equal(LOAD(f, NULL, "--set", "log.retention.ms=5s"), 0);
+	struct topic_config config = topic_config_resolve(&f->config, &overrides);
+	assert_int_equal(config.log.retention_ms, 5000);
+	assert_true(config.log.delete_enabled);
+	assert_false(config.compacted);
+	assert_int_equal(topic_overrides_set(&overrides, "retention.ms", "-1", why, sizeof(why)),
+			 0);
+	assert_int_equal(
+		topic_overrides_set(&overrides, "cleanup.policy", "compact", why, sizeof(why)), 0);
+	assert_int_equal(topic_overrides_set(&overrides, "message.timestamp.type", "logappendtime",
+					     why, sizeof(why)),
+			 0);
+	config = topic_config_resolve(&f->config, &overrides);
+	assert_int_equal(config.log.retention_ms, -1);
+	assert_false(config.log.delete_enabled);
+	assert_true(config.compacted);
+	assert_true(config.log_append_time);
+	assert_string_equal(overrides.texts[TOPIC_CONFIG_message_timestamp_type], "LogAppendTime");
+	topic_overrides_fini(&overrides);
+}
+
+static void every_default_of_a_topic_is_valid(void **state)
+{
+	struct fixture *f = *state;
+	char canonical[PARAM_CANONICAL_BYTES];
+	char why[256];
+
+	assert_int_equal(load(f, NULL, 0, NULL), 0);
+	for (int i = 0; i < TOPIC_CONFIG_COUNT; i++) {
+		const char *text = topic_config_default(&f->config, (enum topic_config_index)i);
+		assert_int_equal(
+			param_canonical(&topic_params[i], text, canonical, why, sizeof(why)), 0);
+	}
+}
+
+static void a_refused_setting_changes_nothing(void **state)
+{
+	struct topic_overrides overrides = {0};
+	char why[256];
+
+	(void)state;
+	assert_int_equal(topic_overrides_set(&overrides, "retention.ms", "5", why, sizeof(why)), 0);
+	assert_int_equal(topic_overrides_set(&overrides, "retention.ms", "x", why, sizeof(why)),
+			 -ERR_CONFIG);
+	assert_int_equal(topic_overrides_set(&overrides, "retention.msec", "1", why, sizeof(why)),
+			 -ERR_CONFIG);
+	assert_non_null(strstr(why, "did you mean \"retention.ms\"?"));
+	assert_string_equal(overrides.texts[TOPIC_CONFIG_retention_ms], "5");
+	topic_overrides_fini(&overrides);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(defaults_hold_when_nothing_is_said),
+		TEST(a_later_source_wins),
+		TEST(units_are_understood),
+		TEST(what_is_wrong_is_named),
+		TEST(a_bad_file_is_named_with_its_line),
+		TEST(a_line_without_end_is_refused),
+		TEST(a_missing_file_is_refused),
+		TEST(unknown_options_and_missing_values_are_refused),
+		TEST(help_and_version_are_found_anywhere),
+		TEST(a_strange_variable_is_passed_on_and_a_bad_one_refused),
+		TEST(a_topic_takes_the_brokers_default_until_it_has_its_own),
+		TEST(every_default_of_a_topic_is_valid),
+		TEST(a_refused_setting_changes_nothing),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
