@@ -244,6 +244,7 @@ static int add_partition(struct request *request, const struct topic *topic,
 	int rc = refusal(message, topic, data->index, &data->records);
 	if (rc < 0) {
 		response->error_code = kafka_code_of(rc);
+		response->error_message = kafka_string_of(error_text(rc));
 		response->base_offset = -1;
 		return 0;
 	}
