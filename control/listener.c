@@ -112,6 +112,7 @@ static int port_of(int fd, uint16_t *ret)
 
 	if (getsockname(fd, (struct sockaddr *)&address, &length) < 0)
 		return -errno;
+	/* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): getsockname has filled it. */
 	*ret = ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
 						   : ((struct sockaddr_in *)&address)->sin_port);
 	return 0;

@@ -49,16 +49,17 @@ int log_write_meta(struct log *log)
 
 static int parse_meta(struct log *log, const char *text, size_t length)
 {
+	static const char before_start[] = "sluice-partition 1\nstart ";
 	char expected[128];
-	int64_t start;
-	uint64_t sum;
 
 	/* The sum covers the first line too, so a newer format is told by that line alone. */
 	if (strncmp(text, "sluice-partition ", 17) == 0 &&
 	    strncmp(text, "sluice-partition 1\n", 19) != 0)
 		return -ERR_FORMAT;
-	if (sscanf(text, "sluice-partition 1\nstart %" SCNd64 "\nsum %" SCNx64 "\n", &start, &sum) != 2)
+	if (strncmp(text, before_start, sizeof(before_start) - 1) != 0)
 		return -ERR_CORRUPT;
+	/* Whatever follows the number is compared below, as is a number that does not fit. */
+	int64_t start = strtoll(text + sizeof(before_start) - 1, NULL, 10);
 	int head = snprintf(expected, sizeof(expected), "sluice-partition 1\nstart %" PRId64 "\n",
 			    start);
 	int whole = head + snprintf(expected + head, sizeof(expected) - (size_t)head,

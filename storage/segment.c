@@ -630,7 +630,7 @@ int segment_load(struct log *log, int64_t base_offset, int64_t next_base, char *
 	rc = read_header(segment, next_base < 0);
 	if (rc == 0 && fstat(segment->fd, &info) < 0)
 		rc = -errno;
-	if (rc < 0)
+	if (rc != 0)
 		goto fail;
 	segment->allocated_end = (uint64_t)info.st_size;
 	rc = find_batches(segment, next_base, why, why_bytes);

@@ -54,7 +54,8 @@ static void for_each_example(unsigned examples,
 
 static bool same(const struct kafka_frame *a, const struct kafka_frame *b)
 {
-	return a->length == b->length && memcmp(a->data, b->data, a->length) == 0;
+	return a->length == b->length &&
+	       (a->length == 0 || memcmp(a->data, b->data, a->length) == 0);
 }
 
 /* The frame decoded and encoded again; no data when it does not decode. */

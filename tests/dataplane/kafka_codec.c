@@ -15,7 +15,7 @@ enum {
 
 static size_t versions_of(const struct kafka_api *api)
 {
-	return (size_t)(api->max_version - api->min_version + 1);
+	return (size_t)api->max_version - (size_t)api->min_version + 1;
 }
 
 size_t kafka_codec_count(void)

@@ -254,19 +254,16 @@ static void utf8_is_what_rfc_3629_says(void **state)
 					   "\xef\xbf\xbf",
 					   "\xf0\x90\x80\x80",
 					   "\xf4\x8f\xbf\xbf",
-					   "seven77\xe2\x82\xac"
-					   "after"};
+					   "seven77\xe2\x82\xacthen"};
 	static const char *const bad[] = {"\x80",
 					  "\xbf",
 					  "\xc0\x80",
 					  "\xc1\xbf",
 					  "\xc2",
-					  "\xc2"
-					  "a",
+					  "\xc2z",
 					  "\xe0\x9f\xbf",
 					  "\xe2\x82",
-					  "\xe2\x82"
-					  "a",
+					  "\xe2\x82z",
 					  "\xed\xa0\x80",
 					  "\xed\xbf\xbf",
 					  "\xf0\x8f\xbf\xbf",
