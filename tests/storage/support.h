@@ -1,0 +1,112 @@
+/* tests/storage/support.h: what the storage tests share: batches made by the number, a store with
+ * one log in a folder of its own under a clock that the test moves, and calls that turn the back
+ * end until an answer is there. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "storage/batch.h"
+#include "storage/io.h"
+#include "storage/log.h"
+
+/* ---- chance ---- */
+
+struct chance {
+	uint64_t state;
+};
+
+uint64_t chance_next(struct chance *chance);
+/* 0 <= result < below. */
+uint64_t chance_below(struct chance *chance, uint64_t below);
+static inline bool chance_one_in(struct chance *chance, uint64_t n)
+{
+	return chance_below(chance, n) == 0;
+}
+
+/* ---- batches ---- */
+
+struct made_batch {
+	uint8_t *data; /* to free */
+	size_t size;
+	struct batch batch;
+};
+
+/* `records` records of about `value_bytes` each, contents from `seed`; the first at `first_ms`, each
+ * one a millisecond later. */
+struct made_batch make_batch(unsigned records, size_t value_bytes, int64_t first_ms, uint64_t seed);
+/* Puts the right length and CRC into a batch whose other bytes were edited. */
+void fix_batch(uint8_t *data, size_t size);
+
+/* ---- folders ---- */
+
+/* A new folder under $TMPDIR, or on a memory file system where there is one and `memory` is set. */
+void make_folder(char path[static 128], bool memory);
+void remove_folder(const char *path);
+void copy_folder(const char *from, const char *to); /* plain files and folders */
+/* A whole file; *ret_size is set.  To free. */
+uint8_t *load_file(const char *path, size_t *ret_size);
+void save_file(const char *path, const void *data, size_t size);
+bool file_exists(const char *path);
+
+/* ---- a store with one log ---- */
+
+struct rig {
+	struct clock clock; /* first: the clock's functions get the rig back */
+	uint64_t now_ns;
+	int64_t now_ms;
+	char folder[128];
+	const char *io_kind; /* "uring", "sync", or null: `io` is given */
+	struct store_region *region;
+	struct io_backend *io;
+	struct store *store;
+	struct log *log;
+	struct log_identity identity;
+	struct log_config config;
+	bool direct_io;
+	bool closed;
+};
+
+/* Folder, back end and store; no log yet.  `io` null: made of `kind`. */
+void rig_init(struct rig *rig, const char *kind, struct io_backend *io, size_t buffer_bytes);
+void rig_fini(struct rig *rig); /* the folder too */
+/* The log of the rig's identity, config and folder. */
+int rig_try_open(struct rig *rig, char *why, size_t why_bytes);
+void rig_open(struct rig *rig);  /* must succeed */
+void rig_close(struct rig *rig); /* turns until closed */
+void rig_reopen(struct rig *rig); /* the next run of the broker: a higher leader epoch */
+/* The folder as it is now becomes the rig's, without the log being closed in it: a kill -9. */
+void rig_kill(struct rig *rig);
+/* <folder>/<topic>/<partition>/<name> */
+void rig_path(const struct rig *rig, const char *name, char path[static 256]);
+
+/* One turn of the loop; sleeps up to 10 ms when nothing is to be done. */
+void rig_turn(struct rig *rig);
+
+struct rig_append {
+	struct log_append append;
+	bool done;
+	int rc;
+};
+/* As log_append, the callback set. */
+int rig_start_append(struct rig *rig, const struct made_batch *batch, enum log_ack ack,
+		     struct rig_append *append);
+/* Appends, turning while the buffers are full, and waits for the answer; returns it. */
+int rig_append(struct rig *rig, const struct made_batch *batch, enum log_ack ack,
+	       int64_t *ret_base_offset);
+/* `count` batches of one record. */
+void rig_fill(struct rig *rig, unsigned count, size_t value_bytes, int64_t first_ms);
+
+struct rig_read {
+	uint8_t *data; /* joined; to free */
+	size_t size;
+	int rc;
+};
+struct rig_read rig_read(struct rig *rig, int64_t offset, size_t bytes_max, bool oversize_first);
+/* Finds by time; returns rc, outputs as log_find's. */
+int rig_find(struct rig *rig, int64_t timestamp_ms, int64_t *ret_offset, int64_t *ret_ms);
+int rig_trim(struct rig *rig, int64_t offset, int64_t *ret_start);
+/* Reads everything from the log's start: checks framing, checksums, that offsets follow one another
+ * and reach the high watermark.  Returns the number of batches. */
+unsigned rig_check_all(struct rig *rig);
