@@ -119,6 +119,11 @@ class Tidy(unittest.TestCase):
     def test_source_outside_every_build_file_is_found(self):
         self.assert_finds({"base/dead.c": "int x;\n"}, "base/dead.c:1: ", "in no meson.build")
 
+    def test_source_may_be_built_from_a_list_of_nouns(self):
+        self.write({"tests/base/map_test.c": "int x;\n",
+                    "tests/base/meson.build": "foreach noun : ['clock', 'map']\n"})
+        self.assertEqual(self.found(), [])
+
     def test_source_without_a_test_is_noted(self):
         self.write({"base/lonely.c": ""})
         self.assertEqual(list(tidy.untested(tidy.tracked(self.root))), ["base/lonely.c"])
