@@ -1,0 +1,134 @@
+"""A real file of text goes in through kcat and comes out the same, with every codec, across kill -9.
+
+What is judged comes from the clients alone: the file sent, and what kcat prints when it consumes.
+Memory stays bounded: lines flow through awk, which splits them by partition, and sort merges those.
+"""
+import shutil
+import subprocess
+
+import harness
+import pytest
+import real_text
+
+PARTITIONS = 8
+CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
+SMALL_FILE = 4 << 20
+BIG_FILE = 200 << 20
+CLIENT_SECONDS = 120
+
+# "P KKKKKK value" per line: a value tells its key, a key stays in one partition, and each partition
+# goes to a file of its own.
+SPLIT_BY_PARTITION = r"""
+BEGIN { FS = "\n" }
+{
+	partition = substr($0, 1, 1)
+	key = substr($0, 2, 6)
+	if (key != substr($0, 17, 6)) {
+		print "another record's key: " $0 >"/dev/stderr"
+		exit 1
+	}
+	if (!(key in home))
+		home[key] = partition
+	else if (home[key] != partition) {
+		print "key " key " in partitions " home[key] " and " partition >"/dev/stderr"
+		exit 1
+	}
+	print substr($0, 8) >(folder "/" partition)
+}
+"""
+C_LOCALE = {"LC_ALL": "C", "PATH": "/usr/bin:/bin"}
+
+
+@pytest.fixture(scope="session")
+def text_file(tmp_path_factory):
+    """A function size -> path of a file of that many bytes of values."""
+    folder = tmp_path_factory.mktemp("text")
+    files = {}
+
+    def of_size(size):
+        if size not in files:
+            files[size] = folder / str(size)
+            real_text.write(files[size], size)
+        return files[size]
+
+    yield of_size
+    shutil.rmtree(folder)
+
+
+def kcat_produce(broker, topic, path, codec):
+    # Level 1: the time goes to the broker's side of it.
+    level = ["-X", "compression.level=1"] if codec in ("gzip", "zstd") else []
+    with open(path, "rb") as lines:
+        done = subprocess.run(["kcat", "-P", "-b", broker.address, "-t", topic, "-K", "\t",
+                               "-z", codec, "-X", "acks=all", *level], stdin=lines,
+                              capture_output=True, text=True, timeout=CLIENT_SECONDS, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def kcat_consume(broker, topic, folder):
+    """Consumes all there is; leaves one file of values for each partition in `folder`."""
+    folder.mkdir()
+    # A full queue has this librdkafka sleep for a second, hence a long one.
+    kcat = subprocess.Popen(["kcat", "-C", "-b", broker.address, "-t", topic, "-e", "-q",
+                             "-o", "beginning", "-X", "queued.min.messages=10000000",
+                             "-X", "queued.max.messages.kbytes=131072", "-f", "%p%k%s\n"],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with kcat:
+        try:
+            split = subprocess.run(["awk", "-v", f"folder={folder}", SPLIT_BY_PARTITION],
+                                   stdin=kcat.stdout, capture_output=True, env=C_LOCALE,
+                                   text=True, timeout=CLIENT_SECONDS, check=False)
+            kcat.stdout.close()
+            complaints = kcat.stderr.read().decode()
+            code = kcat.wait(CLIENT_SECONDS)
+        finally:
+            kcat.kill()
+    assert (split.returncode, split.stderr) == (0, "")
+    assert (code, complaints) == (0, "")
+
+
+def judge(folder, path):
+    """Each partition in the order sent, and all of them together are the file."""
+    parts = sorted(folder.iterdir())
+    assert len(parts) == PARTITIONS
+    for part in parts:
+        order = subprocess.run(["sort", "-c", str(part)], env=C_LOCALE, capture_output=True,
+                               text=True, timeout=CLIENT_SECONDS, check=False)
+        assert (order.returncode, order.stderr) == (0, ""), "order within a partition"
+    merge = subprocess.Popen(["sort", "-m", *map(str, parts)], env=C_LOCALE,
+                             stdout=subprocess.PIPE)
+    sent = subprocess.Popen(["cut", f"-b{real_text.KEY_BYTES + 2}-", str(path)], env=C_LOCALE,
+                            stdout=subprocess.PIPE)
+    with merge, sent:
+        same = subprocess.run(["cmp", f"/dev/fd/{merge.stdout.fileno()}", "-"],
+                              stdin=sent.stdout, pass_fds=[merge.stdout.fileno()],
+                              capture_output=True, text=True, timeout=CLIENT_SECONDS, check=False)
+    assert (same.returncode, same.stdout, same.stderr) == (0, "", ""), "lines sent and consumed"
+
+
+def consume_and_judge(broker, topic, path, folder):
+    kcat_consume(broker, topic, folder)
+    judge(folder, path)
+    shutil.rmtree(folder)
+
+
+def there_and_back(io, path, codec, folder):
+    with harness.Broker(io=io, settings={"num.partitions": PARTITIONS}) as broker:
+        kcat_produce(broker, "text", path, codec)
+        consume_and_judge(broker, "text", path, folder / "first")
+        broker.check_alive()
+        broker.kill()
+        broker.start()
+        consume_and_judge(broker, "text", path, folder / "after-kill")
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_lines_come_back_in_order_also_after_kill_minus_9(tmp_path, text_file, codec):
+    there_and_back(harness.IO, text_file(SMALL_FILE), codec, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("io", sorted({harness.IO, "sync"}))
+def test_200_megabytes_come_back_in_order_also_after_kill_minus_9(tmp_path, text_file, codec, io):
+    there_and_back(io, text_file(BIG_FILE), codec, tmp_path)
