@@ -1,6 +1,7 @@
 """Record batches of magic 2, built and read; every header field may be given wrong on purpose."""
 
 import struct
+import time
 
 from messages import Reader
 
@@ -68,9 +69,14 @@ def record(value, key=None, headers=(), offset_delta=0, timestamp_delta=0, attri
     return varint(len(body)) + body
 
 
-def batch(values, timestamp=1_700_000_000_000, step=0, codec=0, compress=None, raw=None, **fields):
-    """A batch of `values`; `fields` overrides header fields by name, `raw` the records' bytes."""
+def batch(values, timestamp=None, step=0, codec=0, compress=None, raw=None, **fields):
+    """A batch of `values`; `fields` overrides header fields by name, `raw` the records' bytes.
+
+    Stamped with the time unless told otherwise: retention takes old records away at any moment.
+    """
     count = len(values)
+    if timestamp is None:
+        timestamp = time.time_ns() // 1_000_000
     records = raw
     if records is None:
         records = b"".join(
