@@ -289,7 +289,8 @@ static struct index_header *build_index(const struct segment *segment)
 		return NULL;
 	*file = header;
 	struct index_entry *entries = (struct index_entry *)(file + 1);
-	memcpy(entries, segment->index, header.entry_count * sizeof(*entries));
+	if (header.entry_count)
+		memcpy(entries, segment->index, header.entry_count * sizeof(*entries));
 	struct index_epoch *epochs = (struct index_epoch *)(entries + header.entry_count);
 	for (size_t i = 0; i < header.epoch_count; i++)
 		epochs[i] = (struct index_epoch){
@@ -428,11 +429,13 @@ static int read_header(struct segment *segment, bool last)
 	if (unused)
 		return write_header(segment);
 	if (got != SEGMENT_HEADER_BYTES ||
-	    memcmp(header.magic, segment_magic, sizeof(header.magic)) != 0 ||
-	    header.checksum != XXH3_64bits(&header, offsetof(struct segment_header, checksum)))
+	    memcmp(header.magic, segment_magic, sizeof(header.magic)) != 0)
 		return -ERR_CORRUPT;
+	/* Before the checksum, which another version may have elsewhere. */
 	if (header.version != FORMAT_VERSION)
 		return -ERR_FORMAT;
+	if (header.checksum != XXH3_64bits(&header, offsetof(struct segment_header, checksum)))
+		return -ERR_CORRUPT;
 	if (!uuid_equal(&header.topic_id, &log->identity.topic_id) ||
 	    header.partition != log->identity.partition ||
 	    header.base_offset != segment->base_offset)

@@ -280,18 +280,23 @@ void rig_reopen(struct rig *rig)
 	rig_open(rig);
 }
 
+void rig_move(struct rig *rig, const char *folder)
+{
+	if (rig->log)
+		rig_close(rig);
+	store_free(rig->store);
+	remove_folder(rig->folder);
+	snprintf(rig->folder, sizeof(rig->folder), "%s", folder);
+	make_store(rig);
+}
+
 void rig_kill(struct rig *rig)
 {
 	char copy[128];
 
 	make_folder(copy, !rig->io_kind);
 	copy_folder(rig->folder, copy);
-	if (rig->log)
-		rig_close(rig);
-	store_free(rig->store);
-	remove_folder(rig->folder);
-	memcpy(rig->folder, copy, sizeof(copy));
-	make_store(rig);
+	rig_move(rig, copy);
 }
 
 void rig_path(const struct rig *rig, const char *name, char path[static 256])

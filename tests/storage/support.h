@@ -78,6 +78,8 @@ void rig_close(struct rig *rig); /* turns until closed */
 void rig_reopen(struct rig *rig); /* the next run of the broker: a higher leader epoch */
 /* The folder as it is now becomes the rig's, without the log being closed in it: a kill -9. */
 void rig_kill(struct rig *rig);
+/* Closes the log; `folder` becomes the rig's and the old one is removed. */
+void rig_move(struct rig *rig, const char *folder);
 /* <folder>/<topic>/<partition>/<name> */
 void rig_path(const struct rig *rig, const char *name, char path[static 256]);
 
