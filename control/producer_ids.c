@@ -33,7 +33,8 @@ enum outcome producer_ids_init(struct control *control, struct control_request *
 	int64_t id;
 
 	if (message->transactional_id.length >= 0) {
-		response->error_code = KAFKA_COORDINATOR_NOT_AVAILABLE;
+		/* As FindCoordinator has it: final for every client. */
+		response->error_code = KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
 		response->producer_epoch = -1;
 		return OUTCOME_ANSWER;
 	}

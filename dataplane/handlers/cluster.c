@@ -96,15 +96,30 @@ void handle_describe_cluster(struct request *request)
 
 /* ---- FindCoordinator: there is none yet ---- */
 
-static const char no_coordinator[] = "no group or transaction coordinator is available yet";
+enum { COORDINATES_TRANSACTIONS = 1 };
+
+/* A consumer that finds no group coordinator goes on without one and asks again.  A transactional
+ * producer asks until its caller's patience ends, which for some clients is never, so it is told
+ * what all of them take as final. */
+static enum kafka_error why_no_coordinator(int8_t key_type, const char **ret_text)
+{
+	if (key_type == COORDINATES_TRANSACTIONS) {
+		*ret_text = "this broker does not serve transactions";
+		return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+	}
+	*ret_text = "no group coordinator is available yet";
+	return KAFKA_COORDINATOR_NOT_AVAILABLE;
+}
 
 void handle_find_coordinator(struct request *request)
 {
 	const struct kafka_find_coordinator_request *message = request->message;
 	struct kafka_find_coordinator_response *response = request->response;
+	const char *text;
+	enum kafka_error error = why_no_coordinator(message->key_type, &text);
 
-	response->error_code = KAFKA_COORDINATOR_NOT_AVAILABLE;
-	response->error_message = kafka_string_of(no_coordinator);
+	response->error_code = (int16_t)error;
+	response->error_message = kafka_string_of(text);
 	response->node_id = -1;
 	response->host = kafka_string_of("");
 	response->port = -1;
@@ -127,8 +142,8 @@ void handle_find_coordinator(struct request *request)
 		row->node_id = -1;
 		row->host = kafka_string_of("");
 		row->port = -1;
-		row->error_code = KAFKA_COORDINATOR_NOT_AVAILABLE;
-		row->error_message = kafka_string_of(no_coordinator);
+		row->error_code = (int16_t)error;
+		row->error_message = kafka_string_of(text);
 	}
 	request_answer(request);
 }
