@@ -78,9 +78,11 @@ void timers_disarm(struct timers *timers, struct timer *timer)
 
 unsigned timers_run(struct timers *timers, uint64_t now_ns)
 {
+	/* What is armed anew meanwhile for now or earlier waits for the next call. */
+	size_t most = timers->count;
 	unsigned ran = 0;
 
-	while (timers->count && timers->heap[0]->due_ns <= now_ns) {
+	while (timers->count && ran < most && timers->heap[0]->due_ns <= now_ns) {
 		struct timer *timer = timers->heap[0];
 		timers_disarm(timers, timer);
 		timer->expired(timer);

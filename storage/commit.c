@@ -125,7 +125,11 @@ void commit_fail(struct log *log, int rc, const char *what)
 		log->backoff_ns = backoff_most_ns;
 	log->retry_ns = clock_monotonic_ns(log->store->clock) + log->backoff_ns;
 	log->state = log->state == LOG_CLOSING ? LOG_ABANDONED : LOG_FAILED;
+	/* A waiter may close the log. */
+	log->io_count++;
 	commit_abandon(log, -ERR_STORAGE);
+	log->io_count--;
+	log_finish_close(log);
 }
 
 /* What readers of the old life still hold goes with the last of them. */

@@ -233,7 +233,8 @@ int decompress(struct decompressor *d, enum batch_codec codec, const void *data,
 
 	shrink(d);
 	d->made = 0;
-	d->bytes_max = bytes_max;
+	/* One more, so that what fills the bound exactly can come to its end. */
+	d->bytes_max = bytes_max < SIZE_MAX ? bytes_max + 1 : bytes_max;
 	if (codec == CODEC_GZIP)
 		rc = gunzip(d, data, length);
 	else if (codec == CODEC_SNAPPY)
@@ -242,6 +243,8 @@ int decompress(struct decompressor *d, enum batch_codec codec, const void *data,
 		rc = unlz4(d, data, length);
 	else if (codec == CODEC_ZSTD)
 		rc = unzstd(d, data, length);
+	if (rc == 0 && d->made > bytes_max)
+		rc = -ERR_TOO_LARGE;
 	if (rc < 0)
 		return rc;
 	*ret_data = d->out;

@@ -128,7 +128,8 @@ struct log_read {
 void log_read(struct log *log, struct log_read *read);
 void log_read_release(struct store *store, struct log_read *read); /* after done; twice is fine */
 
-/* One-shot: `changed` runs when the high watermark rises or the log closes, fails or recovers. */
+/* One-shot: `changed` runs when the high watermark rises or the log closes, fails or recovers; it
+ * must not close the log. */
 struct log_watch {
 	struct list link;
 	void (*changed)(struct log_watch *watch);

@@ -166,6 +166,7 @@ void log_drop_ahead(struct log *log);
 
 /* commit.c */
 void commit_want(struct log *log); /* store_submit looks at the log */
+/* Callers that have not counted an operation in io_count touch the log no more. */
 void commit_fail(struct log *log, int rc, const char *what);
 void commit_abandon(struct log *log, int rc); /* tells all waiters */
 bool commit_try_repair(struct log *log); /* a failed log, when its time has come */

@@ -26,7 +26,7 @@
 enum {
 	ENTRIES_MAX = 4096,
 	PENDING_MAX = 512,
-	RUNS = 1500,
+	RUNS = 2500,
 };
 
 /* A batch that was appended. */
@@ -54,6 +54,7 @@ struct world {
 	uint64_t batches; /* makes each one different */
 	unsigned fault_one_in; /* 0: none */
 	uint64_t repairs;
+	size_t uniform_bytes; /* all of one size, so that stale batches would fit; 0: any */
 };
 
 static uint64_t running_seed;
@@ -158,9 +159,12 @@ static void append(struct world *w)
 	struct rig *rig = &w->rig;
 	struct pending *pending = free_pending(w);
 	unsigned records = 1 + (unsigned)chance_below(&w->chance, 3);
-	/* Often of the same size, so that stale batches would fit; sometimes long. */
 	size_t value = chance_one_in(&w->chance, 3) ? chance_below(&w->chance, 12000) : 400;
 
+	if (w->uniform_bytes) {
+		records = 1;
+		value = w->uniform_bytes;
+	}
 	if (!pending || w->count == ENTRIES_MAX)
 		return;
 	bool failed = rig->log->state == LOG_FAILED;
@@ -249,7 +253,11 @@ static void live(struct world *w)
 	unsigned steps = (unsigned)chance_below(&w->chance, 80);
 
 	while (steps--) {
-		switch (chance_below(&w->chance, 8)) {
+		switch (chance_below(&w->chance, 9)) {
+		case 8:
+			if (rig->log->active && rig->log->state == LOG_WRITABLE)
+				require(segment_checkpoint(rig->log->active) == 0);
+			break;
 		case 0:
 			read_somewhere(w);
 			break;
@@ -329,6 +337,8 @@ static uint64_t run(uint64_t seed)
 	w->chance.state = seed;
 	rig_init(rig, NULL, sim_new(seed + 1), 16 << 20);
 	rig->config.segment_bytes = 40000 + chance_below(&w->chance, 60000);
+	static const size_t uniform[] = {0, 0, 100, 400, 1500, 4000};
+	w->uniform_bytes = uniform[chance_below(&w->chance, array_count(uniform))];
 	unsigned lives = 1 + (unsigned)chance_below(&w->chance, 5);
 	while (lives--) {
 		struct sim_options *options = sim_options(rig->io);
@@ -344,7 +354,7 @@ static uint64_t run(uint64_t seed)
 			stop_cleanly(w);
 		else
 			cut_power(w);
-		rig->identity.leader_epoch += chance_one_in(&w->chance, 4) ? 0 : 1;
+		rig->identity.leader_epoch += chance_one_in(&w->chance, 2);
 	}
 	w->fault_one_in = 0;
 	recover(w);
