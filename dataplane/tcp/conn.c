@@ -36,7 +36,8 @@ enum {
 	SMALL_FRAME_BYTES = 4096,
 	FIRST_GRANT_BYTES = 1 << 20, /* memory for a large frame before more of it has come */
 	SEND_VECTORS = 256,
-	STUCK_SECONDS = 30, /* in the middle of a frame, or waiting for memory */
+	PIECE_VECTORS = 1024, /* IOV_MAX: what one sendmsg takes */
+	STUCK_SECONDS = 30,   /* in the middle of a frame, or waiting for memory */
 };
 
 struct conn {
@@ -68,7 +69,8 @@ struct conn {
 	unsigned request_count;
 	struct msghdr message;
 	struct iovec vectors[SEND_VECTORS];
-	unsigned sending_count; /* requests at the head covered by the send in flight */
+	unsigned sending_count; /* requests at the head that end with the send in flight */
+	size_t head_sent;       /* vectors of a head that needs several sends */
 	char peer[64];
 };
 
@@ -169,6 +171,26 @@ void conn_close(struct conn *conn, const char *why)
 
 static void sent(struct io *io, int result);
 
+/* The next piece of an answer with more vectors than fit beside others'. */
+static size_t gather_piece(struct conn *conn, const struct wire_writer *writer)
+{
+	struct iovec *vectors = writer->vectors + conn->head_sent;
+	size_t count = writer->vector_count - conn->head_sent;
+	size_t bytes = 0;
+
+	if (count > PIECE_VECTORS)
+		count = PIECE_VECTORS;
+	for (size_t i = 0; i < count; i++)
+		bytes += vectors[i].iov_len;
+	conn->message = (struct msghdr){.msg_iov = vectors, .msg_iovlen = count};
+	conn->head_sent += count;
+	if (conn->head_sent == writer->vector_count) {
+		conn->head_sent = 0;
+		conn->sending_count = 1;
+	}
+	return bytes;
+}
+
 /* Requests at the head that are answered, until the vectors are full. */
 static size_t gather(struct conn *conn)
 {
@@ -183,13 +205,9 @@ static size_t gather(struct conn *conn)
 		unsigned needed = request->silent ? 0 : (unsigned)request->writer.vector_count;
 		if (conn->sending_count && vectors + needed > SEND_VECTORS)
 			break;
+		if (needed > SEND_VECTORS)
+			return gather_piece(conn, &request->writer);
 		conn->sending_count++;
-		if (needed > SEND_VECTORS) {
-			/* Alone, from its own vectors. */
-			conn->message = (struct msghdr){.msg_iov = request->writer.vectors,
-							.msg_iovlen = needed};
-			return request->writer.bytes;
-		}
 		if (needed)
 			memcpy(conn->vectors + vectors, request->writer.vectors,
 			       needed * sizeof(conn->vectors[0]));
@@ -223,7 +241,7 @@ void conn_pump(struct conn *conn)
 			break;
 		}
 		size_t bytes = gather(conn);
-		if (!conn->sending_count)
+		if (!bytes && !conn->sending_count)
 			break;
 		if (!bytes) {
 			release_sent(conn);
@@ -256,7 +274,8 @@ static void sent(struct io *io, int result)
 	touch(conn);
 	release_sent(conn);
 	if (result < 0 && !conn->closing)
-		conn_close(conn, NULL);
+		conn_close(conn,
+			   result == -EPIPE || result == -ECONNRESET ? NULL : error_text(result));
 	else
 		conn_pump(conn);
 }
