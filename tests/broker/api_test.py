@@ -8,7 +8,7 @@ from harness import Broker
 from messages import MESSAGES, framed, request_header, response_body
 
 NONE, UNKNOWN_TOPIC, NO_COORDINATOR, INVALID_TOPIC, UNSUPPORTED, INVALID = 0, 3, 15, 17, 35, 42
-UNKNOWN_ID = 100
+NO_TRANSACTIONS, UNKNOWN_ID = 53, 100
 SERVED = {
     "Produce": (0, 11), "Fetch": (4, 18), "ListOffsets": (1, 10), "Metadata": (0, 13),
     "FindCoordinator": (0, 6), "ApiVersions": (0, 4), "CreateTopics": (2, 7),
@@ -203,8 +203,10 @@ def test_controllers_are_not_described_here(connection, kind):
 
 
 @pytest.mark.parametrize("version", range(7))
-@pytest.mark.parametrize("kind", [0, 1])
-def test_no_coordinator_is_available(connection, version, kind):
+@pytest.mark.parametrize("kind, code", [(0, NO_COORDINATOR), (1, NO_TRANSACTIONS)])
+def test_no_coordinator_is_available(connection, version, kind, code):
+    if version == 0:
+        code = NO_COORDINATOR  # groups only
     if version >= 4:
         body = connection.request("FindCoordinator", version, key_type=kind,
                                   coordinator_keys=["one", "two"])
@@ -213,7 +215,7 @@ def test_no_coordinator_is_available(connection, version, kind):
     else:
         rows = [connection.request("FindCoordinator", version, key="one", key_type=kind)]
     for row in rows:
-        assert (row["error_code"], row["node_id"]) == (NO_COORDINATOR, -1)
+        assert (row["error_code"], row["node_id"]) == (code, -1)
         assert row.get("error_message") or version == 0
 
 
@@ -231,9 +233,9 @@ def test_every_version_gives_a_fresh_id(connection, version):
     assert len(ids) == 3 and min(ids) >= 0
 
 
-def test_a_transactional_producer_finds_no_coordinator(connection):
+def test_a_transactional_producer_is_refused(connection):
     body = connection.request("InitProducerId", 4, transactional_id="t", transaction_timeout_ms=1000)
-    assert (body["error_code"], body["producer_id"]) == (NO_COORDINATOR, -1)
+    assert (body["error_code"], body["producer_id"]) == (NO_TRANSACTIONS, -1)
 
 
 def test_producer_ids_are_never_given_twice():

@@ -6,7 +6,7 @@ import pytest
 
 from harness import eventually
 from messages import MESSAGES
-from records import batch, batches
+from records import batch, batches, values_of
 
 NONE, OUT_OF_RANGE, UNKNOWN_TOPIC = 0, 1, 3
 NO_SESSION, FENCED_EPOCH, UNKNOWN_EPOCH, UNKNOWN_ID = 70, 74, 75, 100
@@ -314,3 +314,19 @@ def test_one_partition_asked_twice_is_answered_twice(connection, topic):
     send_fetch(connection, topic, [(0, 0), (0, 1)], 1000)
     rows = connection.receive()[1]["responses"][0]["partitions"]
     assert [[b.base_offset for b in batches(row["records"])] for row in rows] == [[0, 1], [1]]
+
+
+def test_an_answer_of_many_partitions_with_records_arrives_whole(connection, topic):
+    """Thousands of pieces of memory: more than one system call takes."""
+    count = 1500
+    connection.create_topic(topic, count)
+    for index in range(0, count, 100):
+        connection.request("Produce", 9, acks=-1, timeout_ms=30000, topic_data=[
+            {"name": topic, "partition_data": [
+                {"index": i, "records": batch([b"%d" % i])} for i in range(index, index + 100)]}])
+    for _ in range(2):
+        send_fetch(connection, topic, [(i, 0) for i in range(count)], 1000)
+    for _ in range(2):
+        rows = rows_of(connection.receive()[1])
+        assert {i: values_of(row["records"]) for i, row in rows.items()} == {
+            i: [b"%d" % i] for i in range(count)}
