@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""Runs every fuzz target for a bounded time.
+
+    run.py BUILD_FOLDER [SECONDS_EACH] [TARGET ...]
+
+BUILD_FOLDER was set up with clang and -Dfuzz=true, and is built.  Two targets run at a time.  What libFuzzer
+learns stays in BUILD_FOLDER/tests/fuzz/corpus and is where the next run begins.  Fails when an input
+crashes, hangs, leaks or takes too much memory; the input is then saved under regressions/<target>/, where
+`meson test` replays it from then on.
+"""
+import concurrent.futures
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SECONDS = 60
+AT_ONCE = 2
+OPTIONS = ['-timeout=10', '-rss_limit_mb=2048', '-malloc_limit_mb=256', '-print_final_stats=1',
+           '-max_len=8192']
+GRACE_SECONDS = 120  # reading the seeds, and the input under way
+
+
+def folders(build, target):
+    """Where new inputs go, then where others are read."""
+    corpus = build / 'tests/fuzz/corpus' / target
+    corpus.mkdir(parents=True, exist_ok=True)
+    others = [HERE / 'seeds' / target, HERE / 'regressions' / target,
+              build / 'tests/fuzz/generated_seeds' / target]
+    return [corpus] + [folder for folder in others if folder.is_dir()]
+
+
+def saved(crashes, target):
+    """The inputs that failed, moved to where tests replay them."""
+    moved = []
+    for path in sorted(crashes.iterdir()):
+        folder = HERE / 'regressions' / target
+        folder.mkdir(parents=True, exist_ok=True)
+        moved.append(shutil.move(path, folder / path.name))
+    return moved
+
+
+def run(build, target, seconds):
+    crashes = build / 'tests/fuzz/crashes' / target
+    shutil.rmtree(crashes, ignore_errors=True)
+    crashes.mkdir(parents=True)
+    command = [build / 'tests/fuzz' / f'{target}_fuzz', f'-max_total_time={seconds}',
+               f'-artifact_prefix={crashes}/', *OPTIONS, *folders(build, target)]
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              errors='replace', timeout=seconds + GRACE_SECONDS, check=False)
+        code, output = done.returncode, done.stdout
+    except subprocess.TimeoutExpired as late:
+        code, output = -1, (late.stdout or b'').decode(errors='replace')
+    executed = re.search(r'number_of_executed_units:\s*(\d+)', output)
+    edges = re.findall(r'cov: (\d+)', output)
+    return target, code, int(executed.group(1)) if executed else 0, edges, output, crashes
+
+
+def main():
+    build = Path(sys.argv[1]).resolve()
+    seconds = int(sys.argv[2]) if len(sys.argv) > 2 else SECONDS
+    targets = sys.argv[3:] or sorted(path.name[:-len('_fuzz.c')] for path in HERE.glob('*_fuzz.c'))
+    failed = 0
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        results = pool.map(lambda target: run(build, target, seconds), targets)
+        for target, code, executed, edges, output, crashes in results:
+            inputs = saved(crashes, target)
+            bad = code != 0 or executed == 0 or bool(inputs)
+            failed += bad
+            print(f'fuzz {target}: {executed} runs in {seconds} s, {edges[-1] if edges else 0} '
+                  f'edges: {"FAILED" if bad else "ok"}', flush=True)
+            if bad:
+                print(output[-6000:], *inputs, sep='\n', flush=True)
+    print(f'{len(targets) - failed} passed, {failed} failed')
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,262 @@
+/* Writes the seeds that can be computed: FOLDER/<target>/<name>.
+ *
+ *     fuzz_seeds FOLDER
+ *
+ * Messages: each version of each, filled at random.  Batches and compressed data: the same records
+ * under each codec, so that the fuzzer need not invent a valid stream. */
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/crc32c.h"
+#include "storage/batch.h"
+#include "storage/compress.h"
+#include "tests/dataplane/kafka_codec.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <lz4frame.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <zlib.h>
+#include <zstd.h>
+
+enum {
+	SEEDS_OF_EACH = 2,
+	BYTES_MAX = 16384,
+	GZIP_WINDOW_BITS = 15 + 16,
+	RECORDS = 3,
+	RECORD_BYTES = 14,
+	AT_LENGTH = 8,
+	AT_MAGIC = 16,
+	AT_CRC = 17,
+	AT_ATTRIBUTES = 21,
+	AT_LAST_OFFSET_DELTA = 23,
+	AT_BASE_TIMESTAMP = 27,
+	AT_PRODUCER_ID = 43,
+	AT_RECORD_COUNT = 57,
+};
+
+static const char *folder;
+
+__attribute__((format(printf, 4, 5))) static void save(const char *target, const void *data,
+						       size_t length, const char *format, ...)
+{
+	char name[64], path[PATH_MAX];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(name, sizeof(name), format, arguments);
+	va_end(arguments);
+	snprintf(path, sizeof(path), "%s/%s", folder, target);
+	if (mkdir(path, 0777) < 0 && errno != EEXIST) {
+		perror(path);
+		exit(1);
+	}
+	snprintf(path, sizeof(path), "%s/%s/%s", folder, target, name);
+	FILE *file = fopen(path, "wb");
+	if (!file || fwrite(data, 1, length, file) != length || fclose(file) != 0) {
+		perror(path);
+		exit(1);
+	}
+}
+
+static void save_message(size_t index, uint64_t seed)
+{
+	struct kafka_codec codec = kafka_codec_at(index);
+	struct kafka_frame frame = kafka_codec_example(&codec, seed);
+
+	if (codec.response) {
+		uint8_t *chosen = malloc(2 + frame.length);
+		check(chosen != NULL);
+		store_be16(chosen, (uint16_t)index);
+		memcpy(chosen + 2, frame.data, frame.length);
+		save("response", chosen, 2 + frame.length, "%s_v%d_%d", codec.api->name,
+		     codec.version, (int)seed);
+		free(chosen);
+	} else {
+		save("request", frame.data, frame.length, "%s_v%d_%d", codec.api->name,
+		     codec.version, (int)seed);
+	}
+	kafka_frame_free(&frame);
+}
+
+/* Length, attributes, timestamp delta, offset delta, key, value, headers; small numbers, so that
+ * each varint is one byte, its value doubled. */
+static size_t put_record(uint8_t *out, unsigned index)
+{
+	const uint8_t record[] = {
+		26,  0, (uint8_t)(2 * index), (uint8_t)(2 * index), 2, 'k', 6, 'a', 'a', 'a', 2, 2,
+		'h', 1};
+
+	_Static_assert(sizeof(record) == RECORD_BYTES, "");
+	memcpy(out, record, sizeof(record));
+	return sizeof(record);
+}
+
+static size_t put_records(uint8_t *out)
+{
+	size_t length = 0;
+
+	for (unsigned i = 0; i < RECORDS; i++)
+		length += put_record(out + length, i);
+	return length;
+}
+
+static size_t gzip(const uint8_t *data, size_t length, uint8_t *out)
+{
+	z_stream stream = {0};
+
+	check(deflateInit2(&stream, 6, Z_DEFLATED, GZIP_WINDOW_BITS, 8, Z_DEFAULT_STRATEGY) ==
+	      Z_OK);
+	stream.next_in = (uint8_t *)(uintptr_t)data;
+	stream.avail_in = (unsigned)length;
+	stream.next_out = out;
+	stream.avail_out = BYTES_MAX;
+	check(deflate(&stream, Z_FINISH) == Z_STREAM_END);
+	deflateEnd(&stream);
+	return stream.total_out;
+}
+
+/* A literal, then a copy of what the record before ends with too. */
+static size_t snappy(const uint8_t *data, size_t length, uint8_t *out)
+{
+	const size_t literal = length - 4;
+
+	check(literal >= RECORD_BYTES);
+	check(literal <= 60);
+	out[0] = (uint8_t)length;
+	out[1] = (uint8_t)((literal - 1) << 2);
+	memcpy(out + 2, data, literal);
+	out[2 + literal] = 1;
+	out[3 + literal] = RECORD_BYTES;
+	return literal + 4;
+}
+
+/* Java's frame around blocks: here two. */
+static size_t snappy_framed(const uint8_t *data, size_t length, uint8_t *out)
+{
+	size_t at = 16;
+
+	memcpy(out, "\x82SNAPPY\0\0\0\0\1\0\0\0\1", at);
+	store_be32(out + at, 2 + RECORD_BYTES);
+	out[at + 4] = RECORD_BYTES;
+	out[at + 5] = (RECORD_BYTES - 1) << 2;
+	memcpy(out + at + 6, data, RECORD_BYTES);
+	at += 6 + RECORD_BYTES;
+	size_t block = snappy(data + RECORD_BYTES, length - RECORD_BYTES, out + at + 4);
+	store_be32(out + at, (uint32_t)block);
+	return at + 4 + block;
+}
+
+static size_t lz4(const uint8_t *data, size_t length, uint8_t *out)
+{
+	size_t made = LZ4F_compressFrame(out, BYTES_MAX, data, length, NULL);
+
+	check(!LZ4F_isError(made));
+	return made;
+}
+
+static size_t zstd(const uint8_t *data, size_t length, uint8_t *out)
+{
+	size_t made = ZSTD_compress(out, BYTES_MAX, data, length, 3);
+
+	check(!ZSTD_isError(made));
+	return made;
+}
+
+static size_t plain(const uint8_t *data, size_t length, uint8_t *out)
+{
+	memcpy(out, data, length);
+	return length;
+}
+
+static const struct {
+	const char *name;
+	enum batch_codec codec;
+	size_t (*pack)(const uint8_t *data, size_t length, uint8_t *out);
+} codecs[] = {
+	{"none", CODEC_NONE, plain},      {"gzip", CODEC_GZIP, gzip},
+	{"snappy", CODEC_SNAPPY, snappy}, {"snappy_framed", CODEC_SNAPPY, snappy_framed},
+	{"lz4", CODEC_LZ4, lz4},          {"zstd", CODEC_ZSTD, zstd},
+};
+
+/* A seed that is refused at once would teach the fuzzer nothing. */
+static void check_valid(const uint8_t *batch, size_t size)
+{
+	const struct batch_rules rules = {
+		.batch_bytes_max = BYTES_MAX,
+		.decompressed_bytes_max = BYTES_MAX,
+		.now_ms = INT64_C(1800000000000),
+		.timestamp_before_max_ms = INT64_MAX,
+		.timestamp_after_max_ms = INT64_MAX,
+		.zstd_allowed = true,
+	};
+	struct decompressor *decompressor;
+	struct batch_fault fault = {0};
+	struct batch parsed;
+
+	check(decompressor_new(&decompressor) == 0);
+	if (batch_validate(&parsed, batch, size, &rules, decompressor, &fault) < 0) {
+		fprintf(stderr, "seed refused: %s\n", fault.text);
+		exit(1);
+	}
+	decompressor_free(decompressor);
+}
+
+static void save_batch(size_t index, const uint8_t *packed, size_t length)
+{
+	static uint8_t seed[1 + BATCH_HEADER_BYTES + BYTES_MAX];
+	uint8_t *batch = seed + 1;
+
+	memset(seed, 0, sizeof(seed));
+	store_be32(batch + AT_LENGTH,
+		   (uint32_t)(BATCH_HEADER_BYTES - BATCH_LENGTH_PREFIX + length));
+	batch[AT_MAGIC] = 2;
+	store_be16(batch + AT_ATTRIBUTES, (uint16_t)codecs[index].codec);
+	store_be32(batch + AT_LAST_OFFSET_DELTA, RECORDS - 1);
+	store_be64(batch + AT_BASE_TIMESTAMP, UINT64_C(1800000000000));
+	memset(batch + AT_PRODUCER_ID, 0xff, AT_RECORD_COUNT - AT_PRODUCER_ID);
+	store_be32(batch + AT_RECORD_COUNT, RECORDS);
+	memcpy(batch + BATCH_HEADER_BYTES, packed, length);
+	store_be32(batch + AT_CRC, crc32c(0, batch + BATCH_CRC_START,
+					  BATCH_HEADER_BYTES + length - BATCH_CRC_START));
+	check_valid(batch, BATCH_HEADER_BYTES + length);
+	save("batch", seed, 1 + BATCH_HEADER_BYTES + length, "%s", codecs[index].name);
+}
+
+static void save_compressed(size_t index, const uint8_t *packed, size_t length)
+{
+	static uint8_t seed[2 + BYTES_MAX];
+
+	for (unsigned limit = 0; limit < 2; limit++) {
+		seed[0] = (uint8_t)codecs[index].codec;
+		seed[1] = (uint8_t)(0x80 | limit);
+		memcpy(seed + 2, packed, length);
+		save("decompress", seed, 2 + length, "%s_%u", codecs[index].name, limit);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static uint8_t records[BYTES_MAX], packed[BYTES_MAX];
+
+	check(argc == 2);
+	folder = argv[1];
+	if (mkdir(folder, 0777) < 0 && errno != EEXIST) {
+		perror(folder);
+		return 1;
+	}
+	for (size_t i = 0; i < kafka_codec_count(); i++) {
+		for (uint64_t seed = 0; seed < SEEDS_OF_EACH; seed++)
+			save_message(i, seed);
+	}
+	size_t length = put_records(records);
+	for (size_t i = 0; i < array_count(codecs); i++) {
+		size_t packed_length = codecs[i].pack(records, length, packed);
+		save_batch(i, packed, packed_length);
+		save_compressed(i, packed, packed_length);
+	}
+	return 0;
+}
