@@ -81,7 +81,8 @@ static int list_one(struct request *request,
 	const struct topic *topic;
 
 	kafka_metadata_response_metadata_response_topic_init(row);
-	if (asked->name.length < 0) {
+	/* The Java admin client asks by id with an empty name, others with none. */
+	if (asked->name.length < 0 || !uuid_zero(&asked->topic_id)) {
 		topic = topics_find_id(request->shard->topics, &asked->topic_id);
 		if (topic)
 			return describe(request, topic, row);
