@@ -1,32 +1,27 @@
 #!/usr/bin/env python3
 """Compares our descriptions with the definitions that Apache Kafka's Java client carries.
 
-    descriptions_test.py MESSAGES_DIRECTORY
+    descriptions_test.py MESSAGES_DIRECTORY KAFKA_EXAMPLES
 
 The environment's KAFKA_CLIENTS_JAR is the path of a kafka-clients jar, 4.x (skipped when it is not set).
 For every served version of every message, both sides are laid out as the list of what is on the wire, in
-order: path, type, nullability, tag, default.  Names do not count; a tagged field's order does not.
+order: type, nullability, tag, default.  Names do not count, nor does the order of tagged fields.  Then
+the frames that KAFKA_EXAMPLES prints are read by those definitions, to the last byte.
 """
 import json
 import os
-import re
+import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'dataplane/kafka'))
 import descriptions  # noqa: E402
+from definitions import Reader, read_definitions, span  # noqa: E402
 
 SKIPPED = 77
 TYPES = {'bool': 'bool', 'int8': 'i8', 'int16': 'i16', 'uint16': 'u16', 'int32': 'i32',
          'int64': 'i64', 'float64': 'f64', 'string': 'string', 'bytes': 'bytes',
          'records': 'records', 'uuid': 'uuid'}
-
-
-def span(text):
-    if text in (None, 'none'):
-        return None
-    return descriptions.versions(text)
 
 
 def number(text):
@@ -88,21 +83,6 @@ def their_layout(fields, structs, version, flexible):
     return sum(ordered(pairs), [])
 
 
-def read_definitions(jar):
-    """(key, 'request' or 'response') -> definition."""
-    found = {}
-    with zipfile.ZipFile(jar) as archive:
-        for name in archive.namelist():
-            if not re.fullmatch(r'common/message/\w+\.json', name):
-                continue
-            lines = archive.read(name).decode().splitlines()
-            text = '\n'.join(re.sub(r'^(\s*)//.*|\s//\s.*$', r'\1', line) for line in lines)
-            definition = json.loads(text)
-            if definition['type'] in ('request', 'response'):
-                found[definition['apiKey'], definition['type']] = definition
-    return found
-
-
 def compare(api, kind, theirs):
     """Sentences about what differs."""
     low, high = span(theirs['validVersions'])
@@ -145,6 +125,25 @@ def check_the_comparison(apis, definitions):
     assert list(differences(apis[:1], broken)), 'other flexible versions were not noticed'
 
 
+def frames_that_do_not_read(lines, definitions):
+    for line in lines:
+        key, version, kind, text = line.split()
+        definition = definitions[int(key), kind]
+        try:
+            Reader(bytes.fromhex(text), definition, int(version)).read()
+        except (ValueError, KeyError) as error:
+            yield f'{definition["name"]} v{version}: {error}: {text}'
+
+
+def check_the_reader(lines, definitions):
+    """It notices a byte too many, one too few, and another version of the message."""
+    for wrong in (lines[0] + '00', lines[0][:-2]):
+        assert list(frames_that_do_not_read([wrong], definitions)), wrong
+    elsewhere = [line.replace(' 12 response ', ' 11 response ') for line in lines
+                 if line.startswith('1 12 response ')]
+    assert list(frames_that_do_not_read(elsewhere, definitions)), 'Fetch 12 was read as 11'
+
+
 def main():
     jar = os.environ.get('KAFKA_CLIENTS_JAR')
     if not jar:
@@ -155,9 +154,14 @@ def main():
     definitions = read_definitions(jar)
     check_the_comparison(apis, definitions)
     found = list(differences(apis, definitions))
+    lines = subprocess.run([sys.argv[2]], check=True, capture_output=True,
+                           text=True).stdout.splitlines()
+    check_the_reader(lines, definitions)
+    found += frames_that_do_not_read(lines, definitions)
     print(*found, sep='\n')
     compared = sum(2 * len(api.served()) for api in apis)
-    print(f'{compared} versions of messages compared, {len(found)} differences')
+    print(f'{compared} versions of messages compared, {len(lines)} frames read, '
+          f'{len(found)} differences')
     return 1 if found else 0
 
 
