@@ -1,0 +1,55 @@
+"""The Java clients, as they come: each scenario of tests/clients/java runs in a process of its own.
+
+A scenario checks what it is told by the clients; here it must end well, and its clients must have
+nothing to warn of.
+"""
+import os
+import pathlib
+import re
+import subprocess
+
+import harness
+import pytest
+
+SOURCES = pathlib.Path(__file__).parent / "java"
+SCENARIO = re.compile(r'@Scenario(?:\(says = "([^"]*)"\))?\s+static void (\w+)\(')
+SCENARIOS = [(f"{source.stem}.{name}", says) for source in sorted(SOURCES.glob("*.java"))
+             for says, name in SCENARIO.findall(source.read_text())]
+SCENARIO_SECONDS = 90
+
+
+def jars():
+    """The folder that `./dev deps` filled."""
+    named = os.environ.get("KAFKA_CLIENTS_JAR")
+    folder = pathlib.Path(named).parent if named else harness.ROOT / ".cache/java"
+    assert list(folder.glob("kafka-clients-*.jar")), f"no kafka-clients in {folder}: ./dev deps"
+    return folder
+
+
+@pytest.fixture(scope="session", name="class_path")
+def compiled_scenarios(tmp_path_factory):
+    classes = tmp_path_factory.mktemp("classes")
+    done = subprocess.run(["javac", "-Xlint:all,-try", "-Werror", "-proc:none", "-cp", f"{jars()}/*",
+                           "-d", str(classes), *map(str, SOURCES.glob("*.java"))],
+                          capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return f"{classes}:{jars()}/*"
+
+
+@pytest.fixture(scope="module", name="broker")
+def broker_of_all_scenarios():
+    with harness.Broker() as broker:
+        yield broker
+
+
+@pytest.mark.parametrize("scenario, says", SCENARIOS, ids=[name for name, _ in SCENARIOS])
+def test_scenario(broker, class_path, scenario, says):
+    done = subprocess.run(
+        ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512m",
+         "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", class_path, "Scenarios",
+         broker.address, scenario],
+        capture_output=True, text=True, timeout=SCENARIO_SECONDS, check=False)
+    complaints = [line for line in done.stderr.splitlines() if not says or says not in line]
+    assert not complaints and done.returncode == 0, f"{done.returncode}\n{done.stderr}"
+    assert done.stdout == f"passed {scenario}\n"
+    broker.check_alive()
