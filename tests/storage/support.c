@@ -86,7 +86,7 @@ struct made_batch make_batch(unsigned records, size_t value_bytes, int64_t first
 	store_be32(made.data + 12, UINT32_MAX);
 	store_be32(made.data + 23, records - 1);
 	store_be64(made.data + 27, (uint64_t)first_ms);
-	store_be64(made.data + 35, (uint64_t)(first_ms + records - 1));
+	store_be64(made.data + 35, (uint64_t)first_ms + records - 1);
 	store_be64(made.data + 43, UINT64_MAX);
 	store_be16(made.data + 51, UINT16_MAX);
 	store_be32(made.data + 53, UINT32_MAX);
