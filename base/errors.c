@@ -1,5 +1,6 @@
 #include "base/errors.h"
 
+#include <limits.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@ const char *error_text(int rc)
 #include "base/errors.def"
 #undef ERR
 	};
-	int code = rc < 0 ? -rc : rc;
+	int code = rc < 0 && rc > INT_MIN ? -rc : rc;
 
 	if (code > ERR_FIRST && code < ERR_END)
 		return texts[code - ERR_FIRST];

@@ -18,7 +18,7 @@ void log_line(enum log_level level, const char *module, const char *format, ...)
 
 	if (level < lowest)
 		return;
-	int length = snprintf(line, sizeof(line) - 1, "%s %s: ", names[level], module);
+	int length = snprintf(line, sizeof(line) - 1, "%s %.100s: ", names[level], module);
 
 	va_list args;
 	va_start(args, format);
