@@ -4,7 +4,8 @@
  *     store_submit    once a turn: writes what is new in every dirty log, one write a buffer in
  *                     flight; starts the next flush when none is under way
  *     written         moves segment->written; asks for a flush
- *     flushed         moves segment->flushed, takes the marks below it: the high watermark rises,
+ *     flush_start     (flush.c) ... moves segment->flushed
+ *     commit_flushed  takes the marks below it: the high watermark rises,
  *                     acks=all waiters are answered, watchers wake
  *
  *     file    | header | batch | batch | ba|tch | batch |.......|
@@ -202,11 +203,7 @@ bool commit_try_repair(struct log *log)
 	return true;
 }
 
-/* ---- flush ---- */
-
-static void start_flush(struct store *store);
-
-static void take_durable_marks(struct log *log)
+void commit_flushed(struct log *log)
 {
 	int64_t durable = log->durable_offset;
 
@@ -230,54 +227,6 @@ static void take_durable_marks(struct log *log)
 	log_wake_watches(log);
 }
 
-static void flushed(struct io *io, int result)
-{
-	struct segment *segment = container_of(io, struct segment, flush);
-	struct log *log = segment->log;
-	struct store *store = log->store;
-	uint64_t reached = segment->flushing;
-
-	segment->flushing = 0;
-	store->flushes_out--;
-	if (result < 0) {
-		commit_fail(log, result, "flush");
-	} else {
-		segment->flushed = reached;
-		take_durable_marks(log);
-	}
-	/* Counted until here, so that no callback above can end the log under us. */
-	log->io_count--;
-	log_finish_close(log);
-}
-
-static void flush_segment(struct store *store, struct segment *segment)
-{
-	segment->flushing = segment->written;
-	segment->log->io_count++;
-	store->flushes_out++;
-	store->stats.flushes++;
-	segment->flush.done = flushed;
-	io_flush(store->io, &segment->flush, segment->fd);
-}
-
-static void start_flush(struct store *store)
-{
-	if (store->flushes_out || !store->flush_wanted)
-		return;
-	store->flush_wanted = false;
-	list_foreach(node, &store->logs) {
-		struct log *log = container_of(node, struct log, link);
-		if (!log_writes(log) || !log->mark_count)
-			continue;
-		list_foreach(segment_node, &log->segments) {
-			struct segment *segment =
-				container_of(segment_node, struct segment, link);
-			if (segment->written > segment->flushed && !segment->flushing)
-				flush_segment(store, segment);
-		}
-	}
-}
-
 /* ---- write ---- */
 
 static void advance_written(struct log *log)
@@ -285,6 +234,7 @@ static void advance_written(struct log *log)
 	while (log->write_head) {
 		struct buffer *buffer = log->write_head;
 		buffer->segment->written = buffer->position + buffer->written;
+		flush_want(buffer->segment);
 		if (buffer->written < buffer->used || buffer->link.next == &log->buffers)
 			return;
 		log->write_head = container_of(buffer->link.next, struct buffer, link);
@@ -306,7 +256,6 @@ static void written(struct io *io, int result)
 	} else if (log_writes(log)) {
 		buffer->written = buffer->writing_end;
 		advance_written(log);
-		log->store->flush_wanted = true;
 		if (buffer->used > buffer->written)
 			commit_want(log);
 	}
@@ -373,7 +322,8 @@ static bool write_buffer(struct log *log, struct buffer *buffer)
 		return true;
 	if (buffer->writing)
 		return buffer->writing_end == buffer->used;
-	if (buffer->position + to > buffer->segment->allocated_end)
+	if (buffer->position + to > buffer->segment->allocated_end ||
+	    prewrite_overlaps(buffer->segment, buffer->position + from, buffer->position + to))
 		return false;
 	/* Nothing of the buffer's earlier life goes to the disk. */
 	memset(buffer->data + buffer->used, 0, to - buffer->used);
@@ -396,6 +346,7 @@ static void write_log(struct log *log)
 	if (!log_writes(log) || !log->active)
 		return;
 	allocate_ahead(log);
+	prewrite_ahead(log);
 	for (struct list *node = log->write_head ? &log->write_head->link : &log->buffers;
 	     node != &log->buffers; node = node->next)
 		all &= write_buffer(log, container_of(node, struct buffer, link));
@@ -412,7 +363,7 @@ void store_submit(struct store *store)
 	list_move_all(&now, &store->dirty);
 	while ((node = list_pop_front(&now)))
 		write_log(container_of(node, struct log, dirty));
-	start_flush(store);
+	flush_start(store);
 	store->stats.buffer_bytes = buffer_region_used(store->region);
 }
 

@@ -36,12 +36,17 @@ int store_new(struct store **ret, const struct store_options *options, struct st
 	store->clock = clock;
 	list_init(&store->logs);
 	list_init(&store->dirty);
+	list_init(&store->unflushed);
+	list_init(&store->covered);
+	list_init(&store->prewrites);
+	store->flush_fd = -1;
 	store->dir_fd = open(options->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	rc = store->dir_fd < 0 ? -errno : decompressor_new(&store->decompressor);
 	if (rc < 0) {
 		store_free(store);
 		return rc;
 	}
+	flush_probe(store);
 	*ret = store;
 	return 0;
 }
@@ -52,6 +57,8 @@ void store_free(struct store *store)
 		return;
 	check(list_empty(&store->logs));
 	decompressor_free(store->decompressor);
+	if (store->flush_fd >= 0)
+		close(store->flush_fd);
 	if (store->dir_fd >= 0)
 		close(store->dir_fd);
 	free(store);
@@ -182,7 +189,6 @@ void log_finish_close(struct log *log)
 	if (!log_closing(log) || log->io_count)
 		return;
 	if (log->state == LOG_CLOSING && log->mark_count) {
-		log->store->flush_wanted = true;
 		commit_want(log);
 		return;
 	}
@@ -349,7 +355,8 @@ static void delete_first_segment(struct log *log)
 static bool deletable(const struct log *log, const struct segment *segment)
 {
 	return segment != log->active && segment->flushed == segment->end &&
-	       !segment->flushing && !segment->allocating;
+	       !segment->flushing && !segment->allocating &&
+	       !segment->prewriting;
 }
 
 static bool outlived(const struct log *log, const struct segment *segment)

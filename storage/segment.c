@@ -83,6 +83,8 @@ static struct segment *segment_new(struct log *log, int64_t base_offset)
 	segment->durable_next_offset = base_offset;
 	segment->durable_max_ms = INT64_MIN;
 	list_init(&segment->link);
+	list_init(&segment->unflushed);
+	list_init(&segment->prewrite_link);
 	return segment;
 }
 
@@ -92,6 +94,8 @@ void segment_free(struct segment *segment)
 		return;
 	check(segment->readers == 0);
 	list_remove(&segment->link);
+	list_remove(&segment->unflushed);
+	list_remove(&segment->prewrite_link);
 	if (segment->fd >= 0)
 		close(segment->fd);
 	free(segment->index);
@@ -155,6 +159,23 @@ static int write_header(struct segment *segment)
 	return rc;
 }
 
+/* Room for the first appends, made durable together with the header. */
+static int write_first_zeros(struct segment *segment)
+{
+	uint64_t bytes = round_up(segment->log->config.segment_bytes, BLOCK_BYTES);
+	uint64_t end = SEGMENT_HEADER_BYTES;
+
+	segment->shares_flush = flush_shares(segment->log->store, segment->fd);
+	if (segment->shares_flush) {
+		end += bytes < PREWRITE_FIRST_BYTES ? bytes : PREWRITE_FIRST_BYTES;
+		int rc = prewrite_now(segment->fd, SEGMENT_HEADER_BYTES, end);
+		if (rc < 0)
+			return rc;
+	}
+	segment->allocated_end = segment->settled_end = end;
+	return 0;
+}
+
 int segment_create(struct log *log, int64_t base_offset)
 {
 	struct segment *segment = segment_new(log, base_offset);
@@ -168,9 +189,10 @@ int segment_create(struct log *log, int64_t base_offset)
 	if (rc < 0)
 		goto fail;
 	segment->fd = rc;
-	segment->allocated_end = SEGMENT_HEADER_BYTES;
 	segment->written = segment->flushed = segment->end;
-	rc = write_header(segment);
+	rc = write_first_zeros(segment);
+	if (rc == 0)
+		rc = write_header(segment);
 	if (rc == 0 && fsync(log->dir_fd) < 0)
 		rc = -errno;
 	if (rc < 0) {
@@ -346,7 +368,7 @@ void segment_seal(struct segment *segment)
 	check(segment->flushed == segment->end);
 	/* Neither has to succeed: the index is made anew, and room that stays is only room. */
 	segment_checkpoint(segment);
-	if (segment->allocated_end > end && !segment->allocating &&
+	if (segment->allocated_end > end && !segment->allocating && !segment->prewriting &&
 	    ftruncate(segment->fd, (off_t)end) == 0)
 		segment->allocated_end = end;
 }
@@ -682,5 +704,7 @@ int segment_cut(struct segment *segment)
 	/* What was found may be in the device's cache only, and the file's size is to be kept. */
 	if (rc == 0 && fsync(segment->fd) < 0)
 		rc = -errno;
+	segment->shares_flush = flush_shares(segment->log->store, segment->fd);
+	segment->settled_end = block_end;
 	return rc;
 }

@@ -5,11 +5,14 @@
 #include "storage/compress.h"
 #include "storage/log.h"
 
+#include <sys/types.h>
+
 enum {
 	SEGMENT_HEADER_BYTES = 4096,
 	BLOCK_BYTES = 4096,
 	INDEX_INTERVAL_BYTES = 65536,
 	READ_CHUNK_BYTES = 1 << 20,
+	PREWRITE_FIRST_BYTES = 64 << 10, /* zeros that a new segment is made with */
 };
 
 /* Where a batch begins, one every INDEX_INTERVAL_BYTES. */
@@ -23,6 +26,8 @@ struct epoch_start {
 	int32_t epoch;
 	int64_t offset;
 };
+
+enum prewriting { PREWRITE_IDLE, PREWRITE_ZEROS, PREWRITE_FLUSH };
 
 struct segment {
 	struct log *log;
@@ -41,6 +46,12 @@ struct segment {
 	int64_t durable_max_ms;
 	uint64_t checkpoint_end; /* the index file on disk reaches this far; 0: none */
 	uint64_t allocated_end; /* file size; writes end below */
+	/* Below it every block has been written, and the extents and the size are durable. */
+	uint64_t settled_end;
+	uint64_t ahead_start, ahead_end; /* likewise settled, maybe not joined to it */
+	uint64_t zeroed_start, zeroed_end; /* zeros written, not yet settled; end 0: none */
+	bool zeroed_flushing; /* the file's flush under way covers them */
+	bool shares_flush;               /* flush.c */
 	int64_t max_ms;         /* largest timestamp; INT64_MIN: none */
 	int64_t created_ms;
 	struct index_entry *index;
@@ -52,6 +63,11 @@ struct segment {
 	struct io allocate;
 	bool allocating;
 	struct io flush;
+	struct list unflushed; /* store.unflushed, or store.covered while being flushed */
+	struct io prewrite;
+	struct list prewrite_link; /* store.prewrites */
+	enum prewriting prewriting;
+	uint64_t prewrite_start, prewrite_at, prewrite_end; /* the step; done up to `at` */
 	unsigned readers; /* reads in flight */
 	bool dead;        /* out of the log; freed with its last reader */
 	bool torn;        /* something lay behind its last batch */
@@ -106,6 +122,8 @@ struct log {
 	uint64_t ahead_position;
 	uint64_t ahead_ns; /* when */
 
+	uint64_t flush_bytes; /* that a flush has made durable, running mean */
+
 	unsigned io_count;  /* writes, flushes, allocations and reads in flight, ... */
 	unsigned reads_out; /* ... of them reads */
 	uint64_t retry_ns; /* failed: not before */
@@ -123,8 +141,15 @@ struct store {
 	int dir_fd;
 	struct list logs;
 	struct list dirty;
-	unsigned flushes_out;
-	bool flush_wanted;
+	struct list unflushed; /* segments with written bytes that await the next round */
+	struct list covered;   /* segments that the flush of the device under way covers */
+	struct io device_flush;
+	int flush_fd; /* its fdatasync flushes the device; -1: each file by itself */
+	dev_t flush_device;
+	unsigned flushes_out; /* of the round under way */
+	unsigned round_logs;  /* in the last round */
+	struct list prewrites; /* segments that want zeros ahead of them */
+	unsigned prewrites_out;
 	struct decompressor *decompressor;
 	struct store_stats stats;
 };
@@ -164,8 +189,23 @@ int log_write_meta(struct log *log);
 int log_note_epoch(struct log *log, int32_t epoch, int64_t offset);
 void log_drop_ahead(struct log *log);
 
+/* flush.c */
+void flush_probe(struct store *store);
+bool flush_shares(const struct store *store, int fd);
+void flush_want(struct segment *segment);
+void flush_start(struct store *store); /* unless a round is under way */
+
+/* prewrite.c */
+int prewrite_now(int fd, uint64_t start, uint64_t end); /* blocks; at most PREWRITE_FIRST_BYTES */
+void prewrite_ahead(struct log *log);
+/* Everything of the segment below `end` is settled, and the zeros of the last step as well. */
+void prewrite_settled(struct segment *segment, uint64_t end, bool zeros_too);
+/* Zeros are on their way to these bytes: wait. */
+bool prewrite_overlaps(const struct segment *segment, uint64_t start, uint64_t end);
+
 /* commit.c */
 void commit_want(struct log *log); /* store_submit looks at the log */
+void commit_flushed(struct log *log); /* takes the marks below segment->flushed */
 /* Callers that have not counted an operation in io_count touch the log no more. */
 void commit_fail(struct log *log, int rc, const char *what);
 void commit_abandon(struct log *log, int rc); /* tells all waiters */

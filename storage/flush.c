@@ -1,0 +1,232 @@
+/* Making durable what was written: one commit round after the other, each with as few flushes as
+ * the file system allows.
+ *
+ *     written ──► store.unflushed ──► a round ──┬─ settled, shared ──► one flush of the device
+ *                 (segments)                    └─ else ──► fdatasync of the segment's own file
+ *
+ * A round takes every segment with written but unflushed bytes; the next begins when the last flush
+ * of the round has ended, with whatever has been written by then.  There is no linger.
+ *
+ * Why one flush may stand for many files.  fdatasync has two jobs: to bring the file's metadata (its
+ * extents, its size) to the disk, and to empty the device's volatile cache.  The second is not about
+ * a file at all: ext4_sync_file and xfs_file_fsync end in blkdev_issue_flush on the file system's
+ * device, which covers every write that had completed before, whichever file it belonged to
+ * (fs/ext4/fsync.c, fs/xfs/xfs_file.c, block/blk-flush.c).  The first has nothing to do for a file
+ * whose blocks have been written before, inside a size that is on the disk: with O_DIRECT such a
+ * write goes straight to the blocks and changes no more than the time of modification.
+ *
+ * So each store keeps an unnamed file that is never written once it is synced.  Its own metadata is
+ * always clean, so fdatasync of it is the flush of the device and nothing else: ext4 finds the
+ * file's transaction committed long ago (jbd2_trans_will_send_data_barrier: no) and flushes; xfs
+ * finds nothing pinned in its log and flushes.  It neither starts a journal commit nor waits for
+ * one.  It covers the bytes of a segment below `settled_end`; see prewrite.c for how blocks get
+ * there.  Bytes above it go into unwritten extents or extend the file: their conversion is metadata
+ * of that file, which only an fdatasync of its own makes durable, and which then settles them.
+ *
+ * Where this does not hold, every file is flushed by itself.  shares_flush() asks for all of it:
+ * - ext2, ext3, ext4 or xfs: read and understood.  Copy-on-write file systems move every write;
+ *   network and stacked ones have no device of ours.
+ * - real direct I/O (STATX_DIOALIGN, Linux 6.1): not with data=journal or encryption, where
+ *   O_DIRECT is accepted and the write goes through the page cache all the same.
+ * - no DAX: there the processor's caches are in between.
+ * - no reflinks (xfs with reflink=1): once somebody has cloned a segment, writes into it move.
+ * - the segment lies on the device of the store's folder.
+ * What it cannot see: a tool that moves the blocks of a file in use, such as e4defrag.  Do not run
+ * one on a broker's folder. */
+#include "storage/store_internal.h"
+
+#include "base/bytes.h"
+#include "base/check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <linux/stat.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC 0x58465342
+#endif
+
+/* ---- may a flush be shared ---- */
+
+static bool is_direct_file(int fd, dev_t *ret_device)
+{
+#ifdef STATX_DIOALIGN
+	struct statx info;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_DIOALIGN, &info) < 0)
+		return false;
+	*ret_device = makedev(info.stx_dev_major, info.stx_dev_minor);
+	return (info.stx_mask & STATX_DIOALIGN) && info.stx_dio_mem_align &&
+	       info.stx_dio_offset_align && info.stx_dio_offset_align <= BLOCK_BYTES &&
+	       !(info.stx_attributes & STATX_ATTR_DAX);
+#else
+	return false;
+#endif
+}
+
+static bool file_system_is_known(int fd)
+{
+	struct statfs info;
+
+	return fstatfs(fd, &info) == 0 &&
+	       (info.f_type == EXT4_SUPER_MAGIC || info.f_type == XFS_SUPER_MAGIC);
+}
+
+static int unnamed_file(const struct store *store)
+{
+	return openat(store->dir_fd, ".", O_TMPFILE | O_RDWR | O_DIRECT | O_CLOEXEC, 0600);
+}
+
+/* An attempt: the only way to ask that needs no knowledge of the file system. */
+static bool can_clone(const struct store *store, int fd)
+{
+	int other = unnamed_file(store);
+	bool cloned = other < 0 || ioctl(other, FICLONE, fd) == 0 ||
+		      (errno != EOPNOTSUPP && errno != ENOTTY);
+
+	if (other >= 0)
+		close(other);
+	return cloned;
+}
+
+static bool fill_and_sync(int fd)
+{
+	uint8_t *block = aligned_alloc(BLOCK_BYTES, BLOCK_BYTES);
+	bool done = false;
+
+	if (block) {
+		memset(block, 0, BLOCK_BYTES);
+		done = pwrite(fd, block, BLOCK_BYTES, 0) == BLOCK_BYTES && fsync(fd) == 0;
+	}
+	free(block);
+	return done;
+}
+
+void flush_probe(struct store *store)
+{
+	store->flush_fd = -1;
+	if (!store->options.direct_io || !file_system_is_known(store->dir_fd))
+		return;
+	int fd = unnamed_file(store);
+	if (fd < 0)
+		return;
+	if (!is_direct_file(fd, &store->flush_device) || !fill_and_sync(fd) ||
+	    can_clone(store, fd)) {
+		close(fd);
+		return;
+	}
+	store->flush_fd = fd;
+}
+
+bool flush_shares(const struct store *store, int fd)
+{
+	dev_t device;
+
+	return store->flush_fd >= 0 && (fcntl(fd, F_GETFL) & O_DIRECT) &&
+	       is_direct_file(fd, &device) && device == store->flush_device;
+}
+
+/* ---- rounds ---- */
+
+void flush_want(struct segment *segment)
+{
+	if (segment->written > segment->flushed && !segment->flushing &&
+	    !list_linked(&segment->unflushed))
+		list_push_back(&segment->log->store->unflushed, &segment->unflushed);
+}
+
+/* How much of the log one flush has covered lately. */
+static void note_flush_bytes(struct log *log, uint64_t bytes)
+{
+	log->flush_bytes = (3 * log->flush_bytes + bytes) / 4;
+}
+
+static void end_flush(struct segment *segment, int result)
+{
+	struct log *log = segment->log;
+	uint64_t reached = segment->flushing;
+
+	segment->flushing = 0;
+	if (result < 0) {
+		commit_fail(log, result, "flush");
+	} else {
+		note_flush_bytes(log, reached - segment->flushed);
+		segment->flushed = reached;
+		commit_flushed(log);
+		flush_want(segment);
+	}
+	/* Counted until here, so that no callback above can end the log under us. */
+	log->io_count--;
+	log_finish_close(log);
+}
+
+static void file_flushed(struct io *io, int result)
+{
+	struct segment *segment = container_of(io, struct segment, flush);
+
+	segment->log->store->flushes_out--;
+	if (result == 0)
+		prewrite_settled(segment, round_up(segment->flushing, BLOCK_BYTES),
+				 segment->zeroed_flushing);
+	segment->zeroed_flushing = false;
+	end_flush(segment, result);
+}
+
+static void device_flushed(struct io *io, int result)
+{
+	struct store *store = container_of(io, struct store, device_flush);
+	struct list *node;
+
+	store->flushes_out--;
+	while ((node = list_pop_front(&store->covered)))
+		end_flush(container_of(node, struct segment, unflushed), result);
+}
+
+static void start_io(struct store *store, struct io *io, int fd, io_done_fn *done)
+{
+	store->flushes_out++;
+	store->stats.flushes++;
+	io->done = done;
+	io_flush(store->io, io, fd);
+}
+
+static void join_round(struct store *store, struct segment *segment)
+{
+	struct log *log = segment->log;
+
+	if (segment->dead || !log_writes(log))
+		return;
+	segment->flushing = segment->written;
+	log->io_count++;
+	store->round_logs++;
+	if (segment->shares_flush && segment->flushing <= segment->settled_end) {
+		list_push_back(&store->covered, &segment->unflushed);
+		return;
+	}
+	segment->zeroed_flushing = segment->zeroed_end && !segment->prewriting;
+	start_io(store, &segment->flush, segment->fd, file_flushed);
+}
+
+void flush_start(struct store *store)
+{
+	struct list round;
+	struct list *node;
+
+	if (store->flushes_out || list_empty(&store->unflushed))
+		return;
+	list_init(&round);
+	list_move_all(&round, &store->unflushed);
+	store->round_logs = 0;
+	while ((node = list_pop_front(&round)))
+		join_round(store, container_of(node, struct segment, unflushed));
+	if (!list_empty(&store->covered))
+		start_io(store, &store->device_flush, store->flush_fd, device_flushed);
+}
