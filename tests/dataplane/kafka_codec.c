@@ -57,7 +57,7 @@ void kafka_frame_free(struct kafka_frame *frame)
 	*frame = (struct kafka_frame){0};
 }
 
-static struct kafka_frame flatten(const struct wire_writer *w)
+struct kafka_frame kafka_frame_written(const struct wire_writer *w)
 {
 	uint8_t *all = malloc(w->bytes);
 	size_t at = 0;
@@ -86,7 +86,7 @@ struct kafka_frame kafka_codec_encode(const struct kafka_codec *codec, const cha
 		rc = kafka_encode_request(codec->api, codec->version, CORRELATION_ID, client_id,
 					  message, arena, &w);
 	check(rc == 0);
-	return flatten(&w);
+	return kafka_frame_written(&w);
 }
 
 int kafka_codec_decode(const struct kafka_codec *codec, const void *data, size_t length,

@@ -27,6 +27,8 @@ size_t kafka_codec_count(void);
 struct kafka_codec kafka_codec_at(size_t index);
 
 struct kafka_frame kafka_frame_copy(const void *data, size_t length);
+/* What kafka_encode_request or kafka_encode_response put into `w`. */
+struct kafka_frame kafka_frame_written(const struct wire_writer *w);
 void kafka_frame_free(struct kafka_frame *frame);
 /* Aborts when it does not encode: the message is ours. */
 struct kafka_frame kafka_codec_encode(const struct kafka_codec *codec, const char *client_id,

@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <lz4frame.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,15 +39,10 @@ enum {
 
 static const char *folder;
 
-__attribute__((format(printf, 4, 5))) static void save(const char *target, const void *data,
-						       size_t length, const char *format, ...)
+static void save(const char *target, const char *name, const void *data, size_t length)
 {
-	char name[64], path[PATH_MAX];
-	va_list arguments;
+	char path[PATH_MAX];
 
-	va_start(arguments, format);
-	vsnprintf(name, sizeof(name), format, arguments);
-	va_end(arguments);
 	snprintf(path, sizeof(path), "%s/%s", folder, target);
 	if (mkdir(path, 0777) < 0 && errno != EEXIST) {
 		perror(path);
@@ -66,18 +60,18 @@ static void save_message(size_t index, uint64_t seed)
 {
 	struct kafka_codec codec = kafka_codec_at(index);
 	struct kafka_frame frame = kafka_codec_example(&codec, seed);
+	char name[64];
 
+	snprintf(name, sizeof(name), "%s_v%d_%d", codec.api->name, codec.version, (int)seed);
 	if (codec.response) {
 		uint8_t *chosen = malloc(2 + frame.length);
 		check(chosen != NULL);
 		store_be16(chosen, (uint16_t)index);
 		memcpy(chosen + 2, frame.data, frame.length);
-		save("response", chosen, 2 + frame.length, "%s_v%d_%d", codec.api->name,
-		     codec.version, (int)seed);
+		save("response", name, chosen, 2 + frame.length);
 		free(chosen);
 	} else {
-		save("request", frame.data, frame.length, "%s_v%d_%d", codec.api->name,
-		     codec.version, (int)seed);
+		save("request", name, frame.data, frame.length);
 	}
 	kafka_frame_free(&frame);
 }
@@ -223,18 +217,20 @@ static void save_batch(size_t index, const uint8_t *packed, size_t length)
 	store_be32(batch + AT_CRC, crc32c(0, batch + BATCH_CRC_START,
 					  BATCH_HEADER_BYTES + length - BATCH_CRC_START));
 	check_valid(batch, BATCH_HEADER_BYTES + length);
-	save("batch", seed, 1 + BATCH_HEADER_BYTES + length, "%s", codecs[index].name);
+	save("batch", codecs[index].name, seed, 1 + BATCH_HEADER_BYTES + length);
 }
 
 static void save_compressed(size_t index, const uint8_t *packed, size_t length)
 {
 	static uint8_t seed[2 + BYTES_MAX];
+	char name[64];
 
 	for (unsigned limit = 0; limit < 2; limit++) {
 		seed[0] = (uint8_t)codecs[index].codec;
 		seed[1] = (uint8_t)(0x80 | limit);
 		memcpy(seed + 2, packed, length);
-		save("decompress", seed, 2 + length, "%s_%u", codecs[index].name, limit);
+		snprintf(name, sizeof(name), "%s_%u", codecs[index].name, limit);
+		save("decompress", name, seed, 2 + length);
 	}
 }
 
