@@ -19,9 +19,11 @@
 #include "storage/io.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
@@ -97,6 +99,16 @@ static int set_advertised(struct control *control, const struct listen_address *
 	return 0;
 }
 
+/* An eighth of the descriptors is kept from connections, so that segments can still be opened. */
+static unsigned connection_fd_max(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT_MAX)
+		return INT_MAX;
+	return (unsigned)(limit.rlim_cur - limit.rlim_cur / 8);
+}
+
 static struct shard_options options_of(const struct control *control,
 				       const struct data_folder *folder, unsigned index)
 {
@@ -114,6 +126,7 @@ static struct shard_options options_of(const struct control *control,
 		.request_bytes_max = (size_t)config->socket_request_max_bytes,
 		.inflight_bytes_max = (size_t)config->queued_max_request_bytes / count,
 		.connections_max = (unsigned)((config->max_connections + count - 1) / count),
+		.connection_fd_max = connection_fd_max(),
 		.pipeline_max = (unsigned)config->max_requests_per_connection,
 		.idle_ms_max = (uint32_t)config->connections_max_idle_ms,
 		.decompressed_bytes_max = (size_t)config->decompressed_max_bytes,

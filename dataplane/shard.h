@@ -66,6 +66,7 @@ struct shard_options {
 	size_t request_bytes_max;     /* socket.request.max.bytes */
 	size_t inflight_bytes_max;    /* of all requests being handled or read by this shard */
 	unsigned connections_max;     /* of this shard */
+	unsigned connection_fd_max;   /* descriptors from this number on are kept for storage */
 	unsigned pipeline_max;        /* requests under way on one connection */
 	uint32_t idle_ms_max;         /* connections.max.idle.ms; 0: never */
 	size_t decompressed_bytes_max;

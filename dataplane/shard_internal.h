@@ -63,6 +63,8 @@ struct shard {
 	bool accepting;
 	struct list connections; /* least recently active first */
 	struct list starved;     /* connections waiting for memory to receive into */
+	struct list large_frames; /* connections receiving a large frame, in order of beginning */
+	uint64_t refused_ns;      /* when a refusal was last logged */
 	unsigned connection_count;
 	struct frame_pool frames;
 	size_t inflight_bytes; /* frames and request arenas held */

@@ -23,8 +23,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/tcp.h> /* its tcp_info has tcpi_bytes_acked */
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +46,9 @@ struct conn {
 	struct shard *shard;
 	struct list link;    /* shard.connections, by activity */
 	struct list starved; /* shard.starved */
+	struct list large;   /* shard.large_frames while a large frame is being received */
 	uint64_t active_ns;
+	uint64_t acked_bytes; /* by the peer, as last asked */
 
 	struct io receive;
 	struct io send;
@@ -110,6 +112,7 @@ static void give_frame(struct conn *conn)
 	conn->shard->inflight_bytes -= conn->frame_capacity;
 	frame_give(&conn->shard->frames, conn->frame, conn->frame_capacity);
 	conn->frame = NULL;
+	list_remove(&conn->large);
 }
 
 static void free_when_idle(struct conn *conn)
@@ -292,6 +295,13 @@ static bool memory_short(const struct shard *shard)
 	return shard->inflight_bytes >= shard->options.inflight_bytes_max;
 }
 
+/* Where all memory is held by frames that are not complete, none would ever be: the oldest of them
+ * goes on, one request above the limit. */
+static bool must_wait(const struct conn *conn)
+{
+	return memory_short(conn->shard) && conn->shard->large_frames.next != &conn->large;
+}
+
 static int frame_fits(struct conn *conn, uint32_t length)
 {
 	if (length >= 8 && length <= conn->shard->options.request_bytes_max)
@@ -321,6 +331,16 @@ static void start_request(struct conn *conn, void *frame, size_t length, size_t 
 	}
 }
 
+/* The large frame is complete: it goes over to the caller. */
+static uint8_t *whole_frame(struct conn *conn)
+{
+	uint8_t *whole = conn->frame;
+
+	conn->frame = NULL;
+	list_remove(&conn->large);
+	return whole;
+}
+
 /* A frame too large for an arena begins: memory for it, with what has come already. */
 static int take_large_frame(struct conn *conn, uint32_t length, const uint8_t *have, size_t have_length)
 {
@@ -334,6 +354,7 @@ static int take_large_frame(struct conn *conn, uint32_t length, const uint8_t *h
 		return -ENOMEM;
 	}
 	conn->shard->inflight_bytes += conn->frame_capacity;
+	list_push_back(&conn->shard->large_frames, &conn->large);
 	conn->frame_length = length;
 	conn->frame_have = have_length;
 	memcpy(conn->frame, have, have_length);
@@ -366,8 +387,7 @@ static size_t consume(struct conn *conn, const uint8_t *at, size_t length)
 		used += SIZE_BYTES + have;
 		if (have < frame_length)
 			break;
-		uint8_t *whole = conn->frame;
-		conn->frame = NULL;
+		uint8_t *whole = whole_frame(conn);
 		start_request(conn, whole, frame_length, conn->frame_capacity);
 	}
 	return used;
@@ -471,8 +491,7 @@ static void received_into_frame(struct io *io, int result)
 	conn->frame_have += (size_t)result;
 	check(conn->frame_have <= conn->frame_length);
 	if (conn->frame_have == conn->frame_length) {
-		uint8_t *whole = conn->frame;
-		conn->frame = NULL;
+		uint8_t *whole = whole_frame(conn);
 		conn->busy++;
 		start_request(conn, whole, conn->frame_length, conn->frame_capacity);
 		conn->busy--;
@@ -530,7 +549,7 @@ static void want_more(struct conn *conn)
 	}
 	if (at_limit(conn))
 		return;
-	if (memory_short(shard)) {
+	if (must_wait(conn)) {
 		list_remove(&conn->starved);
 		list_push_back(&shard->starved, &conn->starved);
 		return;
@@ -544,12 +563,27 @@ static void want_more(struct conn *conn)
 	io_receive(shard->io, &conn->receive, conn->fd);
 }
 
+static void resume_oldest(struct shard *shard)
+{
+	if (list_empty(&shard->large_frames))
+		return;
+	struct conn *oldest = container_of(shard->large_frames.next, struct conn, large);
+	if (list_linked(&oldest->starved)) {
+		list_remove(&oldest->starved);
+		want_more(oldest);
+	}
+}
+
 void conn_resume_starved(struct shard *shard)
 {
 	struct list waiting;
 
-	if (list_empty(&shard->starved) || memory_short(shard))
+	if (list_empty(&shard->starved))
 		return;
+	if (memory_short(shard)) {
+		resume_oldest(shard);
+		return;
+	}
 	/* Those that find the pool empty again join the fresh list. */
 	list_init(&waiting);
 	while (!list_empty(&shard->starved))
@@ -582,16 +616,34 @@ static void describe_peer(struct conn *conn)
 	snprintf(conn->peer, sizeof(conn->peer), "%s:%u", host, port);
 }
 
+static void refuse(struct shard *shard, int fd, const char *why)
+{
+	shard_count(shard, connections_refused, 1);
+	close(fd);
+	/* A flood of them is one line a second. */
+	if (shard->now_ns - shard->refused_ns < NS_PER_SECOND)
+		return;
+	shard->refused_ns = shard->now_ns;
+	log_warn("tcp", "connections refused reason=\"%s\"", why);
+}
+
 static void open_connection(struct shard *shard, int fd)
 {
 	struct conn *conn = NULL;
 	int on = 1;
 
-	if (shard->connection_count < shard->options.connections_max)
-		conn = calloc(1, sizeof(*conn));
+	if (shard->connection_count >= shard->options.connections_max) {
+		refuse(shard, fd, "max.connections is reached");
+		return;
+	}
+	/* The kernel gives the lowest number that is free: one this high says that few are left. */
+	if ((unsigned)fd >= shard->options.connection_fd_max) {
+		refuse(shard, fd, "few descriptors are left (ulimit -n)");
+		return;
+	}
+	conn = calloc(1, sizeof(*conn));
 	if (!conn) {
-		shard_count(shard, connections_refused, 1);
-		close(fd);
+		refuse(shard, fd, "out of memory");
 		return;
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -601,6 +653,7 @@ static void open_connection(struct shard *shard, int fd)
 	conn->shard = shard;
 	list_init(&conn->requests);
 	list_init(&conn->starved);
+	list_init(&conn->large);
 	describe_peer(conn);
 	shard->connection_count++;
 	shard_count(shard, connections_accepted, 1);
@@ -649,16 +702,33 @@ static bool stuck(const struct conn *conn)
 	return (within_frame && !conn->request_count) || conn->sending;
 }
 
+/* A long answer over a thin line is one send, and takes its time. */
+static bool still_reads(struct conn *conn)
+{
+	struct tcp_info info = {0};
+	socklen_t length = sizeof(info);
+
+	if (getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 ||
+	    info.tcpi_bytes_acked == conn->acked_bytes)
+		return false;
+	conn->acked_bytes = info.tcpi_bytes_acked;
+	return true;
+}
+
 void conn_expire(struct shard *shard)
 {
 	uint64_t idle_ns = shard->options.idle_ms_max * NS_PER_MS;
+	uint64_t stuck_ns = STUCK_SECONDS * NS_PER_SECOND;
+	uint64_t least_ns = idle_ns && idle_ns < stuck_ns ? idle_ns : stuck_ns;
 
 	list_foreach_safe(node, after, &shard->connections) {
 		struct conn *conn = container_of(node, struct conn, link);
 		uint64_t quiet_ns = shard->now_ns - conn->active_ns;
-		if (quiet_ns < STUCK_SECONDS * NS_PER_SECOND)
+		if (quiet_ns < least_ns)
 			break; /* the rest was active later */
-		if (stuck(conn))
+		if (quiet_ns >= stuck_ns && conn->sending && still_reads(conn))
+			touch(conn);
+		else if (quiet_ns >= stuck_ns && stuck(conn))
 			conn_close(conn, conn->sending ? "client does not read its answers"
 						       : "stuck within a frame");
 		else if (idle_ns && quiet_ns >= idle_ns && !conn->request_count)
