@@ -382,15 +382,21 @@ static void evict(struct store *store, const struct log *keep)
 {
 	enum { AT_ONCE = 16 };
 	unsigned freed = 0;
+	bool kept = false;
 
+	if (store->nothing_to_evict)
+		return;
 	list_foreach_safe(node, after, buffer_ages(store->region)) {
 		struct buffer *buffer = container_of(node, struct buffer, age);
 		struct log *log = buffer->log;
 		bool last = last_buffer(log) == buffer;
 		if (buffer->writing || buffer->written != buffer->used ||
-		    buffer->position + buffer->used > buffer->segment->flushed ||
-		    (last && log == keep))
+		    buffer->position + buffer->used > buffer->segment->flushed)
 			continue;
+		if (last && log == keep) {
+			kept = true;
+			continue;
+		}
 		if (log->write_head == buffer)
 			log->write_head =
 				last ? NULL : container_of(buffer->link.next, struct buffer, link);
@@ -400,9 +406,13 @@ static void evict(struct store *store, const struct log *keep)
 		if (++freed == AT_ONCE)
 			return;
 	}
+	/* Until a flush ends, another walk would find no more. */
+	store->nothing_to_evict = !freed && !kept;
 }
 
-static struct buffer *add_buffer(struct log *log, bool large)
+/* For `bytes` more of the log.  A large piece waits for large buffers: cut into small ones it would
+ * take sixteen writes, and the room of quiet logs. */
+static struct buffer *add_buffer(struct log *log, bool large, size_t bytes)
 {
 	struct store *store = log->store;
 	struct buffer *buffer = buffer_take(store->region, store->io, large);
@@ -411,7 +421,7 @@ static struct buffer *add_buffer(struct log *log, bool large)
 		evict(store, log);
 		buffer = buffer_take(store->region, store->io, large);
 	}
-	if (!buffer)
+	if (!buffer && bytes <= BUFFER_SMALL_BYTES)
 		buffer = buffer_take(store->region, store->io, !large);
 	if (!buffer)
 		return NULL;
@@ -426,7 +436,7 @@ static int reload_tail(struct log *log)
 	struct segment *segment = log->active;
 	uint64_t position = round_down(segment->end, BLOCK_BYTES);
 
-	struct buffer *buffer = add_buffer(log, false);
+	struct buffer *buffer = add_buffer(log, false, BLOCK_BYTES);
 	if (!buffer)
 		return -ENOBUFS;
 	buffer->position = position;
@@ -440,6 +450,7 @@ static int reload_tail(struct log *log)
 	}
 	list_push_back(&log->buffers, &buffer->link);
 	list_push_back(buffer_ages(log->store->region), &buffer->age);
+	log->store->nothing_to_evict = false;
 	log->write_head = buffer;
 	return 0;
 }
@@ -487,7 +498,8 @@ static int prepare_buffers(struct log *log, size_t size)
 	if (!fresh)
 		have = last->capacity - last->used;
 	while (have < size) {
-		struct buffer *buffer = add_buffer(log, !fresh || size > BUFFER_SMALL_BYTES);
+		struct buffer *buffer = add_buffer(log, !fresh || size > BUFFER_SMALL_BYTES,
+						   size - have);
 		if (!buffer)
 			goto full;
 		buffer->position = position;

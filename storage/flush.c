@@ -160,6 +160,7 @@ static void end_flush(struct segment *segment, int result)
 	} else {
 		note_flush_bytes(log, reached - segment->flushed);
 		segment->flushed = reached;
+		log->store->nothing_to_evict = false;
 		commit_flushed(log);
 		flush_want(segment);
 	}

@@ -220,11 +220,14 @@ int segment_reserve(struct segment *segment)
 		segment->index_capacity = capacity;
 	}
 	/* One more than there are: the epoch of the next batch may be new. */
-	struct epoch_start *epochs =
-		realloc(segment->epochs, (segment->epoch_count + 1) * sizeof(*epochs));
-	if (!epochs)
-		return -ENOMEM;
-	segment->epochs = epochs;
+	if (segment->epoch_count == segment->epoch_capacity) {
+		size_t capacity = segment->epoch_capacity ? segment->epoch_capacity * 2 : 2;
+		struct epoch_start *epochs = realloc(segment->epochs, capacity * sizeof(*epochs));
+		if (!epochs)
+			return -ENOMEM;
+		segment->epochs = epochs;
+		segment->epoch_capacity = capacity;
+	}
 	return 0;
 }
 
@@ -574,7 +577,8 @@ static int take_index(struct segment *segment, const struct index_header *file)
 
 	/* One of each at least: malloc(0) may be null. */
 	segment->index = malloc((file->entry_count + 1) * sizeof(*segment->index));
-	segment->epochs = malloc((file->epoch_count + 1) * sizeof(*segment->epochs));
+	segment->epoch_capacity = file->epoch_count + 1;
+	segment->epochs = malloc(segment->epoch_capacity * sizeof(*segment->epochs));
 	if (!segment->index || !segment->epochs)
 		return -ENOMEM;
 	segment->index_capacity = file->entry_count + 1;

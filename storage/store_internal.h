@@ -60,6 +60,7 @@ struct segment {
 	uint64_t indexed_to; /* position that the next entry must reach */
 	struct epoch_start *epochs; /* of its batches: the first of each epoch */
 	size_t epoch_count;
+	size_t epoch_capacity;
 	struct io allocate;
 	bool allocating;
 	struct io flush;
@@ -148,6 +149,7 @@ struct store {
 	dev_t flush_device;
 	unsigned flushes_out; /* of the round under way */
 	unsigned round_logs;  /* in the last round */
+	bool nothing_to_evict; /* no tail buffer will be durable before the next flush ends */
 	struct list prewrites; /* segments that want zeros ahead of them */
 	unsigned prewrites_out;
 	struct decompressor *decompressor;
