@@ -36,12 +36,6 @@ def compiled_scenarios(tmp_path_factory):
     return f"{classes}:{jars()}/*"
 
 
-@pytest.fixture(scope="module", name="broker")
-def broker_of_all_scenarios():
-    with harness.Broker() as broker:
-        yield broker
-
-
 @pytest.mark.parametrize("scenario, says", SCENARIOS, ids=[name for name, _ in SCENARIOS])
 def test_scenario(broker, class_path, scenario, says):
     done = subprocess.run(
@@ -52,4 +46,3 @@ def test_scenario(broker, class_path, scenario, says):
     complaints = [line for line in done.stderr.splitlines() if not says or says not in line]
     assert not complaints and done.returncode == 0, f"{done.returncode}\n{done.stderr}"
     assert done.stdout == f"passed {scenario}\n"
-    broker.check_alive()
