@@ -269,9 +269,10 @@ static void use_buffer(struct file_read *f)
 	}
 	if (missing) {
 		/* The batch goes on behind the buffer; once more with it at the front.  One at a
-		 * durable offset has been written whole, so this ends. */
+		 * durable offset has been written whole, so this ends; of another, which
+		 * read_unflushed may ask for, only the rest may be in memory. */
 		if (f->tries == TRIES_MAX || f->position >= f->segment->written)
-			end_file_read(f, -ERR_CORRUPT);
+			end_file_read(f, f->read->offset < f->log->durable_offset ? -ERR_CORRUPT : 0);
 		else
 			start_file_read(f, missing);
 		return;

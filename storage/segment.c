@@ -196,7 +196,9 @@ int segment_create(struct log *log, int64_t base_offset)
 	if (rc == 0 && fsync(log->dir_fd) < 0)
 		rc = -errno;
 	if (rc < 0) {
+		/* Durably: appends may go on in the segment before it, past this one's offset. */
 		unlinkat(log->dir_fd, name, 0);
+		fsync(log->dir_fd);
 		goto fail;
 	}
 	list_push_back(&log->segments, &segment->link);

@@ -6,6 +6,7 @@
 #include "base/crc32c.h"
 #include "base/errors.h"
 #include "storage/store_internal.h"
+#include "tests/storage/sim.h"
 #include "tests/storage/support.h"
 
 #include <setjmp.h>
@@ -27,15 +28,19 @@ static int setup(void **state)
 	struct rig *rig = malloc(sizeof(*rig));
 
 	check(rig);
-	rig_init(rig, "sync", NULL, 16 << 20);
+	rig_init(rig, NULL, sim_new(1), 16 << 20);
 	*state = rig;
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	rig_fini(*state);
-	free(*state);
+	struct rig *rig = *state;
+	struct io_backend *io = rig->io;
+
+	rig_fini(rig);
+	io_free(io);
+	free(rig);
 	return 0;
 }
 
