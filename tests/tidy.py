@@ -152,8 +152,8 @@ def check_tree(root, paths):
     built = "".join((root / path).read_text() for path in paths if path.endswith("meson.build"))
     for path in paths:
         # Build files name it, or its noun in a list: 'catalog' for catalog_test.c.
-        noun, ending = re.match(r"(.*?)((_test|_fuzz)?\.\w+|)$", os.path.basename(path)).groups()[:2]
-        if path.endswith(".c") and not re.search(rf"[/']{noun}({re.escape(ending)})?'", built):
+        found = re.match(r"(.*?)((_test|_fuzz)?\.c)$", os.path.basename(path))
+        if found and not re.search(rf"[/']{found[1]}({re.escape(found[2])})?'", built):
             yield path, 1, "is in no meson.build, add it or delete it"
 
 
