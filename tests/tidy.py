@@ -149,11 +149,13 @@ def check_tree(root, paths):
         if readme not in paths and any(inside(path, [folder]) for path in paths):
             yield readme, 1, "is missing, say what the folder promises, its main types and how " \
                              "to test it"
-    built = "".join((root / path).read_text() for path in paths if path.endswith("meson.build"))
+    built = "".join((root / path).read_text() for path in paths
+                    if path.endswith("meson.build") or re.match(r"tests/broker/.*\.py", path))
     for path in paths:
-        # Build files name it, or its noun in a list: 'catalog' for catalog_test.c.
+        # A build file (or a script that compiles a helper) names it, or its noun in a list:
+        # 'catalog' for catalog_test.c.
         found = re.match(r"(.*?)((_test|_fuzz)?\.c)$", os.path.basename(path))
-        if found and not re.search(rf"[/']{found[1]}({re.escape(found[2])})?'", built):
+        if found and not re.search(rf"[/'\"]{found[1]}({re.escape(found[2])})?['\"]", built):
             yield path, 1, "is in no meson.build, add it or delete it"
 
 
