@@ -113,6 +113,10 @@ static bool fill_and_sync(int fd)
 void flush_probe(struct store *store)
 {
 	store->flush_fd = -1;
+	if (store->options.flush_shared) {
+		store->flush_fd = openat(store->dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+		return;
+	}
 	if (!store->options.direct_io || !file_system_is_known(store->dir_fd))
 		return;
 	int fd = unnamed_file(store);
@@ -130,6 +134,8 @@ bool flush_shares(const struct store *store, int fd)
 {
 	dev_t device;
 
+	if (store->options.flush_shared)
+		return store->flush_fd >= 0;
 	return store->flush_fd >= 0 && (fcntl(fd, F_GETFL) & O_DIRECT) &&
 	       is_direct_file(fd, &device) && device == store->flush_device;
 }

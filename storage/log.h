@@ -22,6 +22,8 @@ struct store_options {
 	const char *directory;     /* <data>/topics; must exist */
 	size_t buffer_bytes_max;   /* tail and read buffers of this shard together */
 	bool direct_io;            /* try O_DIRECT (fall back where the file system refuses) */
+	/* Take for granted what flush.c looks for otherwise: of a simulated disk it is known. */
+	bool flush_shared;
 };
 
 /* The region that the backend should register (io_options.region ...) is made first, because the

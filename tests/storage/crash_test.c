@@ -339,12 +339,17 @@ static uint64_t run(uint64_t seed)
 	rig->config.segment_bytes = 40000 + chance_below(&w->chance, 60000);
 	static const size_t uniform[] = {0, 0, 100, 400, 1500, 4000};
 	w->uniform_bytes = uniform[chance_below(&w->chance, array_count(uniform))];
+	/* On a disk of files in written blocks, where one flush is of the device; or any other. */
+	rig->flush_shared = chance_one_in(&w->chance, 2);
+	rig_restart(rig);
 	unsigned lives = 1 + (unsigned)chance_below(&w->chance, 5);
 	while (lives--) {
 		struct sim_options *options = sim_options(rig->io);
 		options->slowness = 1 + (unsigned)chance_below(&w->chance, 4);
 		options->fault = fault;
 		options->context = w;
+		options->device_fd = rig->flush_shared ? rig->store->flush_fd : 0;
+		check(!rig->flush_shared || rig->store->flush_fd >= 0);
 		w->fault_one_in = 0;
 		recover(w);
 		if (chance_one_in(&w->chance, 3))

@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "storage/store_internal.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,6 +17,7 @@ enum {
 	SECTOR_BYTES = 512,
 	QUEUE_MAX = 4096,
 	FILES_MAX = 4096,
+	BLOCKS_MAX = 4096, /* of a file */
 };
 
 /* What a sector held before a write that is not yet flushed. */
@@ -29,12 +31,13 @@ struct before {
 struct sized {
 	ino_t file;
 	uint64_t flushed_bytes; /* the size that is certain */
+	bool settled[BLOCKS_MAX];
 };
 
 struct queued {
 	struct io *io;
 	uint64_t completed_before; /* what a flush covers */
-	size_t first_before, before_count; /* of a write that was carried out */
+	uint64_t size_before;	   /* likewise */
 };
 
 struct sim {
@@ -74,8 +77,13 @@ static struct sized *size_of(struct sim *sim, int fd)
 			return &sim->files[i];
 	}
 	check(sim->file_count < FILES_MAX);
+	/* Made, or recovered, and flushed by plain calls. */
 	struct sized *file = &sim->files[sim->file_count++];
-	*file = (struct sized){.file = info.st_ino, .flushed_bytes = (uint64_t)info.st_size};
+	memset(file, 0, sizeof(*file));
+	file->file = info.st_ino;
+	file->flushed_bytes = (uint64_t)info.st_size;
+	for (uint64_t at = 0; at < file->flushed_bytes; at += BLOCK_BYTES)
+		file->settled[at / BLOCK_BYTES] = true;
 	return file;
 }
 
@@ -90,6 +98,7 @@ static void remember(struct sim *sim, int fd, uint64_t offset)
 	}
 	struct before *before = &sim->befores[sim->before_count++];
 	*before = (struct before){.file = file_of(fd), .offset = offset, .completed = UINT64_MAX};
+	check(offset / BLOCK_BYTES < BLOCKS_MAX);
 	check(pread(fd, before->content, SECTOR_BYTES, (off_t)offset) >= 0);
 }
 
@@ -109,23 +118,35 @@ static int do_write(struct sim *sim, struct io *io, size_t length)
 	return (int)wrote;
 }
 
-/* What the writes below overwrote is gone for good. */
-static void do_flush(struct sim *sim, const struct io *io, uint64_t completed_before)
+static bool is_settled(const struct sim *sim, const struct before *before)
 {
-	ino_t file = file_of(io->fd);
+	for (unsigned i = 0; i < sim->file_count; i++) {
+		if (sim->files[i].file == before->file)
+			return sim->files[i].settled[before->offset / BLOCK_BYTES];
+	}
+	return false;
+}
+
+/* What the writes below overwrote is gone for good. */
+static void do_flush(struct sim *sim, const struct queued *queued)
+{
+	int fd = queued->io->fd;
+	bool device = sim->options.device_fd && fd == sim->options.device_fd;
+	struct sized *file = device ? NULL : size_of(sim, fd);
 	size_t kept = 0;
-	struct stat info;
 
 	for (size_t i = 0; i < sim->before_count; i++) {
 		const struct before *before = &sim->befores[i];
-		if (before->completed <= completed_before &&
-		    (before->file == file || sim->options.device_flush))
-			continue;
-		sim->befores[kept++] = *before;
+		bool covered = before->completed <= queued->completed_before &&
+			       (device ? is_settled(sim, before) : before->file == file->file);
+		if (!covered)
+			sim->befores[kept++] = *before;
+		else if (file)
+			file->settled[before->offset / BLOCK_BYTES] = true;
 	}
 	sim->before_count = kept;
-	check(fstat(io->fd, &info) == 0);
-	size_of(sim, io->fd)->flushed_bytes = (uint64_t)info.st_size;
+	if (file)
+		file->flushed_bytes = queued->size_before;
 }
 
 static int carry_out(struct sim *sim, const struct queued *queued)
@@ -151,7 +172,7 @@ static int carry_out(struct sim *sim, const struct queued *queued)
 	case IO_WRITE:
 		return do_write(sim, io, length);
 	case IO_FLUSH:
-		do_flush(sim, io, queued->completed_before);
+		do_flush(sim, queued);
 		return 0;
 	case IO_ALLOCATE:
 		size_of(sim, io->fd);
@@ -178,8 +199,13 @@ static void sim_submit(struct io_backend *backend, struct io *io)
 	struct sim *sim = sim_of(backend);
 
 	check(sim->queue_count < QUEUE_MAX);
-	sim->queue[sim->queue_count++] =
-		(struct queued){.io = io, .completed_before = sim->completed};
+	struct queued *queued = &sim->queue[sim->queue_count++];
+	*queued = (struct queued){.io = io, .completed_before = sim->completed};
+	if (io->op == IO_FLUSH) {
+		struct stat info;
+		check(fstat(io->fd, &info) == 0);
+		queued->size_before = (uint64_t)info.st_size;
+	}
 }
 
 static int sim_turn(struct io_backend *backend, uint64_t wait_ns)

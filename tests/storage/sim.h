@@ -4,7 +4,8 @@
  * was written can be read; beside them the disk remembers of each 512-byte sector what it held
  * before each write that no flush has covered yet.  A power cut keeps, of each such sector, any of
  * its contents since the last flush, and of each file any size since.  A flush covers the writes
- * that were reported complete when it was asked for, and nothing else.
+ * that were reported complete when it was asked for, and nothing else: of its own file, or of all
+ * where it is one of the device.
  *
  * Everything follows from the seed, as long as the caller's calls do. */
 #pragma once
@@ -21,7 +22,9 @@ struct sim_options {
 	/* Carries out each queued operation in this turn with a chance of one in so many; 1: at once,
 	 * in order. */
 	unsigned slowness;
-	bool device_flush; /* one flush covers every file */
+	/* fdatasync of this file flushes the device: every file's completed writes, but only those
+	 * into blocks that a flush of the file itself has settled before; 0: there is none. */
+	int device_fd;
 	/* Asked before each write, flush and allocation: 0, -errno, or for a write the number of
 	 * bytes (below its length) that it shall do. */
 	int (*fault)(void *context, enum io_op op, uint64_t offset, size_t length);

@@ -194,6 +194,7 @@ static void make_store(struct rig *rig)
 	struct store_options options = {
 		.directory = rig->folder,
 		.direct_io = rig->direct_io,
+		.flush_shared = rig->flush_shared,
 	};
 
 	check(store_new(&rig->store, &options, rig->region, rig->io, &rig->clock) == 0);
@@ -278,6 +279,13 @@ void rig_reopen(struct rig *rig)
 		rig_close(rig);
 	rig->identity.leader_epoch++;
 	rig_open(rig);
+}
+
+void rig_restart(struct rig *rig)
+{
+	check(!rig->log);
+	store_free(rig->store);
+	make_store(rig);
 }
 
 void rig_move(struct rig *rig, const char *folder)

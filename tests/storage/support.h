@@ -65,6 +65,7 @@ struct rig {
 	struct log_identity identity;
 	struct log_config config;
 	bool direct_io;
+	bool flush_shared; /* as direct_io, an option of the next store */
 	bool closed;
 };
 
@@ -80,6 +81,8 @@ void rig_reopen(struct rig *rig); /* the next run of the broker: a higher leader
 void rig_kill(struct rig *rig);
 /* Closes the log; `folder` becomes the rig's and the old one is removed. */
 void rig_move(struct rig *rig, const char *folder);
+/* A new store on the same folder, with the options as they are now; no log is open. */
+void rig_restart(struct rig *rig);
 /* <folder>/<topic>/<partition>/<name> */
 void rig_path(const struct rig *rig, const char *name, char path[static 256]);
 
