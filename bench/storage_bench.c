@@ -122,9 +122,9 @@ static void make_batch(struct bench *bench)
 	}
 	memset(data, 0, BATCH_HEADER_BYTES);
 	store_be32(data + 8, (uint32_t)(size - BATCH_LENGTH_PREFIX));
-	data[16] = 2;			    /* magic */
+	data[16] = 2;                       /* magic */
 	memset(data + 43, 0xff, 8 + 2 + 4); /* no producer id, epoch, sequence */
-	store_be32(data + 57, 1);	    /* records */
+	store_be32(data + 57, 1);           /* records */
 	store_be32(data + 17, crc32c(0, data + BATCH_CRC_START, size - BATCH_CRC_START));
 	bench->data = data;
 	int rc = batch_parse(&bench->batch, data, size);
@@ -373,10 +373,10 @@ static void report(const struct bench *bench, const struct sample *from, const s
 	       "\"mb_per_s\": %.1f, \"appends_per_s\": %.0f, \"user_s\": %.4f, \"system_s\": %.4f, "
 	       "\"cpu_s_per_gb\": %.4f, \"flushes\": %llu, \"appends_per_flush\": %.2f, "
 	       "\"writes\": %llu, \"write_bytes\": %llu, \"context_switches\": %ld}\n",
-	       s->io, s->ack == ACK_DURABLE ? "durable" : "submitted", s->batch_bytes, s->partitions,
-	       s->depth, s->rounds ? "true" : "false", seconds, (unsigned long long)bytes,
-	       (double)bytes / 1e6 / seconds, (double)appends / seconds, user_s, system_s,
-	       (user_s + system_s) / gigabytes, (unsigned long long)flushes,
+	       s->io, s->ack == ACK_DURABLE ? "durable" : "submitted", s->batch_bytes,
+	       s->partitions, s->depth, s->rounds ? "true" : "false", seconds,
+	       (unsigned long long)bytes, (double)bytes / 1e6 / seconds, (double)appends / seconds,
+	       user_s, system_s, (user_s + system_s) / gigabytes, (unsigned long long)flushes,
 	       flushes ? (double)appends / (double)flushes : 0.0,
 	       (unsigned long long)(to->stats.writes - from->stats.writes),
 	       (unsigned long long)(to->stats.write_bytes - from->stats.write_bytes),
@@ -552,18 +552,19 @@ static void parse(int argc, char **argv, struct settings *s)
 int main(int argc, char **argv)
 {
 	struct bench bench = {
-		.settings = {
-			.io = "uring",
-			.batch_bytes = 256 << 10,
-			.buffer_bytes = 256 << 20,
-			.segment_bytes = 1 << 30,
-			.bytes = 1 << 30,
-			.seconds = 60,
-			.partitions = 1,
-			.depth = 8,
-			.ack = ACK_DURABLE,
-			.direct = true,
-		},
+		.settings =
+			{
+				.io = "uring",
+				.batch_bytes = 256 << 10,
+				.buffer_bytes = 256 << 20,
+				.segment_bytes = 1 << 30,
+				.bytes = 1 << 30,
+				.seconds = 60,
+				.partitions = 1,
+				.depth = 8,
+				.ack = ACK_DURABLE,
+				.direct = true,
+			},
 	};
 
 	parse(argc, argv, &bench.settings);

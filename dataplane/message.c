@@ -5,7 +5,8 @@
  *
  * A row of outboxes belongs to its sender.  The only words that two threads share are inside the
  * rings and each thread's `backend`, which is written once by mesh_attach (pairs with the load in
- * wake: the sender enqueues first, then loads; the receiver stores first, then looks at its rings). */
+ * wake: the sender enqueues first, then loads; the receiver stores first, then looks at its rings).
+ */
 #include "dataplane/message.h"
 
 #include "base/check.h"

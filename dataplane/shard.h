@@ -29,12 +29,12 @@ struct control_request {
 	int rc; /* negative: there was no memory for the response; the request fails */
 };
 
-/* Control plane -> shard, with message.handle = shard_publish_handle: make `topics` current.  The shard opens what it owns and is new, applies
- * configs, closes and deletes what is gone, and sends it back with handle = published when nothing
- * refers to the former picture any more and every new partition answers.  rc: 0, or of the first
- * partition that could not be opened, described in `why`; only topics numbered `new_from` and above
- * are reported, as the others were known before.  What could not be opened is tried again by the
- * next publish. */
+/* Control plane -> shard, with message.handle = shard_publish_handle: make `topics` current.  The
+ * shard opens what it owns and is new, applies configs, closes and deletes what is gone, and sends
+ * it back with handle = published when nothing refers to the former picture any more and every new
+ * partition answers.  rc: 0, or of the first partition that could not be opened, described in
+ * `why`; only topics numbered `new_from` and above are reported, as the others were known before.
+ * What could not be opened is tried again by the next publish. */
 struct shard_publish {
 	struct message message;
 	void (*published)(struct message *message, void *control);
@@ -45,8 +45,8 @@ struct shard_publish {
 };
 void shard_publish_handle(struct message *message, void *shard);
 
-/* Control plane -> shard, with message.handle = shard_stop_handle: finish what is under way for up to `drain_ms`, close connections and
- * logs, send it back with handle = stopped, end the thread. */
+/* Control plane -> shard, with message.handle = shard_stop_handle: finish what is under way for up
+ * to `drain_ms`, close connections and logs, send it back with handle = stopped, end the thread. */
 struct shard_stop {
 	struct message message;
 	void (*stopped)(struct message *message, void *control);

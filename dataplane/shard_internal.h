@@ -24,9 +24,9 @@ struct partition {
 	uint32_t topic_number;
 	int32_t index;
 	struct topic_config config;
-	struct list blocked; /* produce entries waiting for buffers, in order */
+	struct list blocked;      /* produce entries waiting for buffers, in order */
 	struct list blocked_link; /* in shard.blocked while `blocked` is not empty */
-	bool seen;           /* by the publish under way */
+	bool seen;                /* by the publish under way */
 };
 
 enum shard_phase {
@@ -57,12 +57,12 @@ struct shard {
 	const struct topics *topics;
 	struct map64 partitions; /* partition_key -> struct partition */
 	unsigned partitions_closing;
-	struct list blocked;     /* partitions with blocked produce entries */
+	struct list blocked; /* partitions with blocked produce entries */
 
 	struct io accept;
 	bool accepting;
-	struct list connections; /* least recently active first */
-	struct list starved;     /* connections waiting for memory to receive into */
+	struct list connections;  /* least recently active first */
+	struct list starved;      /* connections waiting for memory to receive into */
 	struct list large_frames; /* connections receiving a large frame, in order of beginning */
 	uint64_t refused_ns;      /* when a refusal was last logged */
 	unsigned connection_count;

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int open_partition(struct shard *shard, const struct topics *topics, const struct topic *topic,
-			  int32_t index, char *why, size_t why_bytes)
+static int open_partition(struct shard *shard, const struct topics *topics,
+			  const struct topic *topic, int32_t index, char *why, size_t why_bytes)
 {
 	struct partition *partition = calloc(1, sizeof(*partition));
 	struct log_identity identity = {
@@ -39,16 +39,16 @@ static int open_partition(struct shard *shard, const struct topics *topics, cons
 	return rc;
 }
 
-static int take_over_topic(struct shard *shard, const struct topics *topics, const struct topic *topic,
-			   char *why, size_t why_bytes)
+static int take_over_topic(struct shard *shard, const struct topics *topics,
+			   const struct topic *topic, char *why, size_t why_bytes)
 {
 	int result = 0;
 
 	for (int32_t i = 0; i < topic->partition_count; i++) {
 		if (partition_shard(topic, i, shard->options.shard_count) != shard->options.index)
 			continue;
-		struct partition *partition =
-			shard_partition(shard, partition_key(topic->number, i));
+		struct partition *partition = shard_partition(shard,
+							      partition_key(topic->number, i));
 		if (partition) {
 			partition->seen = true;
 			partition->config = topic->config;

@@ -52,7 +52,8 @@ const struct topic *topics_find_id(const struct topics *topics, const struct uui
 bool topic_name_legal(const char *name, size_t length);
 
 /* The shard that owns a partition. */
-static inline unsigned partition_shard(const struct topic *topic, int32_t partition, unsigned shard_count)
+static inline unsigned partition_shard(const struct topic *topic, int32_t partition,
+				       unsigned shard_count)
 {
 	return (topic->number + (unsigned)partition) % shard_count;
 }

@@ -186,15 +186,17 @@ static int check_records(struct batch *batch, const void *records, size_t length
 	if (rc < 0)
 		return fault(ret, rc, count, "record does not parse");
 	if (count != batch->record_count)
-		return fault(ret, -ERR_INVALID_RECORD, -1, "record count does not match the records");
+		return fault(ret, -ERR_INVALID_RECORD, -1,
+			     "record count does not match the records");
 	/* Some clients get it wrong; time lookups want the truth. */
 	if (!rules->log_append_time)
 		batch->max_timestamp = max_ms;
 	return 0;
 }
 
-int batch_validate(struct batch *ret, const void *data, size_t size, const struct batch_rules *rules,
-		   struct decompressor *decompressor, struct batch_fault *fault_ret)
+int batch_validate(struct batch *ret, const void *data, size_t size,
+		   const struct batch_rules *rules, struct decompressor *decompressor,
+		   struct batch_fault *fault_ret)
 {
 	struct batch batch;
 	int rc = check_frame(&batch, data, size, rules, fault_ret);

@@ -50,14 +50,14 @@ void batch_set_append_time(void *header, int64_t now_ms);
 void batch_set_max_timestamp(void *header, int64_t max_ms);
 
 struct batch_rules {
-	size_t batch_bytes_max;       /* max.message.bytes */
+	size_t batch_bytes_max;        /* max.message.bytes */
 	size_t decompressed_bytes_max; /* of one batch */
 	int64_t now_ms;
 	int64_t timestamp_before_max_ms; /* message.timestamp.before.max.ms, INT64_MAX: no limit */
 	int64_t timestamp_after_max_ms;
-	bool keys_required;           /* compacted topic */
-	bool zstd_allowed;            /* Produce >= 7 */
-	bool log_append_time;         /* timestamps are ours: do not check the client's */
+	bool keys_required;   /* compacted topic */
+	bool zstd_allowed;    /* Produce >= 7 */
+	bool log_append_time; /* timestamps are ours: do not check the client's */
 };
 
 /* Which record a batch was refused for: Produce v8+ record_errors. */
@@ -72,5 +72,6 @@ struct batch_fault {
  * -ERR_INVALID_RECORD, -ERR_INVALID_TIMESTAMP, -ERR_TOO_LARGE, -ERR_CODEC, -ENOMEM; *fault is then
  * filled. */
 struct decompressor;
-int batch_validate(struct batch *ret, const void *data, size_t size, const struct batch_rules *rules,
-		   struct decompressor *decompressor, struct batch_fault *fault);
+int batch_validate(struct batch *ret, const void *data, size_t size,
+		   const struct batch_rules *rules, struct decompressor *decompressor,
+		   struct batch_fault *fault);

@@ -74,12 +74,13 @@ static int reserve_mark(struct log *log)
 static void add_mark(struct log *log, struct segment *segment)
 {
 	check(log->mark_count < log->mark_capacity);
-	log->marks[(log->mark_first + log->mark_count++) & (log->mark_capacity - 1)] = (struct mark){
-		.segment = segment,
-		.position = segment->end,
-		.offset = segment->next_offset,
-		.max_ms = segment->max_ms,
-	};
+	log->marks[(log->mark_first + log->mark_count++) & (log->mark_capacity - 1)] =
+		(struct mark){
+			.segment = segment,
+			.position = segment->end,
+			.offset = segment->next_offset,
+			.max_ms = segment->max_ms,
+		};
 }
 
 void commit_want(struct log *log)

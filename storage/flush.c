@@ -7,13 +7,13 @@
  * A round takes every segment with written but unflushed bytes; the next begins when the last flush
  * of the round has ended, with whatever has been written by then.  There is no linger.
  *
- * Why one flush may stand for many files.  fdatasync has two jobs: to bring the file's metadata (its
- * extents, its size) to the disk, and to empty the device's volatile cache.  The second is not about
- * a file at all: ext4_sync_file and xfs_file_fsync end in blkdev_issue_flush on the file system's
- * device, which covers every write that had completed before, whichever file it belonged to
- * (fs/ext4/fsync.c, fs/xfs/xfs_file.c, block/blk-flush.c).  The first has nothing to do for a file
- * whose blocks have been written before, inside a size that is on the disk: with O_DIRECT such a
- * write goes straight to the blocks and changes no more than the time of modification.
+ * Why one flush may stand for many files.  fdatasync has two jobs: to bring the file's metadata
+ * (its extents, its size) to the disk, and to empty the device's volatile cache.  The second is not
+ * about a file at all: ext4_sync_file and xfs_file_fsync end in blkdev_issue_flush on the file
+ * system's device, which covers every write that had completed before, whichever file it belonged
+ * to (fs/ext4/fsync.c, fs/xfs/xfs_file.c, block/blk-flush.c).  The first has nothing to do for a
+ * file whose blocks have been written before, inside a size that is on the disk: with O_DIRECT such
+ * a write goes straight to the blocks and changes no more than the time of modification.
  *
  * So each store keeps an unnamed file that is never written once it is synced.  Its own metadata is
  * always clean, so fdatasync of it is the flush of the device and nothing else: ext4 finds the

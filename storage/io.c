@@ -194,7 +194,8 @@ int io_pool_init(struct io_pool *pool, const struct io_options *options)
 	check(options->buffer_count <= 32768);
 
 	size_t bytes = (size_t)options->buffer_count * options->buffer_bytes;
-	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			    0);
 	if (memory == MAP_FAILED)
 		return -ENOMEM;
 	pool->memory = memory;

@@ -39,9 +39,9 @@ struct io_buffer {
 };
 
 struct io_options {
-	unsigned depth;              /* submission queue entries, e.g. 1024 */
-	unsigned buffer_count;       /* receive pool, power of two; 0: no sockets */
-	unsigned buffer_bytes;       /* of one receive buffer, e.g. 65536 */
+	unsigned depth;        /* submission queue entries, e.g. 1024 */
+	unsigned buffer_count; /* receive pool, power of two; 0: no sockets */
+	unsigned buffer_bytes; /* of one receive buffer, e.g. 65536 */
 	/* Virtual range whose slabs io_buffer_region_add registers; null: none. */
 	void *region;
 	size_t region_bytes;
@@ -107,5 +107,6 @@ int io_turn(struct io_backend *backend, uint64_t wait_ns);
 void io_wake(struct io_backend *backend);
 /* Slab number `slab` of the region is now readable memory used for I/O. */
 void io_slab_added(struct io_backend *backend, unsigned slab);
-/* Turns until `io`, just submitted, is done; returns its result and ignores its `done`.  Start-up and shutdown only. */
+/* Turns until `io`, just submitted, is done; returns its result and ignores its `done`.  Start-up
+ * and shutdown only. */
 int io_wait(struct io_backend *backend, struct io *io);

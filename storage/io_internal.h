@@ -8,27 +8,27 @@
 #include <stdatomic.h>
 
 enum io_op {
-	IO_OPEN,	 /* fd: folder, data: path, offset: flags */
-	IO_CLOSE,	 /* fd */
-	IO_READ,	 /* fd, data, length, offset */
-	IO_WRITE,	 /* the same */
-	IO_FLUSH,	 /* fd */
-	IO_SYNC,	 /* fd */
-	IO_ALLOCATE,	 /* fd, offset, length */
-	IO_RENAME,	 /* fd: folder, data: from, offset: to, a pointer */
-	IO_UNLINK,	 /* fd: folder, data: path */
-	IO_ACCEPT,	 /* fd; the only one whose done runs many times */
-	IO_RECEIVE,	 /* fd; gives buffer */
+	IO_OPEN,         /* fd: folder, data: path, offset: flags */
+	IO_CLOSE,        /* fd */
+	IO_READ,         /* fd, data, length, offset */
+	IO_WRITE,        /* the same */
+	IO_FLUSH,        /* fd */
+	IO_SYNC,         /* fd */
+	IO_ALLOCATE,     /* fd, offset, length */
+	IO_RENAME,       /* fd: folder, data: from, offset: to, a pointer */
+	IO_UNLINK,       /* fd: folder, data: path */
+	IO_ACCEPT,       /* fd; the only one whose done runs many times */
+	IO_RECEIVE,      /* fd; gives buffer */
 	IO_RECEIVE_INTO, /* fd, data and length: what is left; result: what arrived */
-	IO_SEND,	 /* fd, data: struct msghdr and length: what is left; result: what went */
+	IO_SEND,         /* fd, data: struct msghdr and length: what is left; result: what went */
 };
 
 /* Bits of io->flags. */
 enum {
-	IO_CANCELLED = 1 << 0,	  /* io_cancel was called */
-	IO_POLL_FIRST = 1 << 1,	  /* uring: the file is nonblocking, wait for readiness first */
+	IO_CANCELLED = 1 << 0,     /* io_cancel was called */
+	IO_POLL_FIRST = 1 << 1,    /* uring: the file is nonblocking, wait for readiness first */
 	IO_CANCEL_QUEUED = 1 << 2, /* uring: in the list of cancels that await an entry */
-	IO_OVERFLOWED = 1 << 3,	  /* uring: in the list of operations that await an entry */
+	IO_OVERFLOWED = 1 << 3,    /* uring: in the list of operations that await an entry */
 };
 
 enum {
@@ -79,7 +79,7 @@ struct io_pool {
 };
 
 int io_pool_init(struct io_pool *pool, const struct io_options *options); /* -ENOMEM */
-void io_pool_fini(struct io_pool *pool);				  /* all zero is fine */
+void io_pool_fini(struct io_pool *pool);                                  /* all zero is fine */
 /* Aborts on a stranger's buffer. */
 void io_pool_check(const struct io_pool *pool, const struct io_buffer *buffer);
 

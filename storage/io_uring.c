@@ -55,7 +55,7 @@ struct uring_backend {
 	unsigned in_flight;
 	struct io_queue overflow; /* await a submission entry */
 	struct io_queue cancels;  /* in the kernel, their cancel awaits one */
-	struct io_queue ready;	  /* cancelled before the kernel saw them */
+	struct io_queue ready;    /* cancelled before the kernel saw them */
 	struct io_pool pool;
 	struct io_uring_buf_ring *buffer_ring;
 	uint8_t *region;

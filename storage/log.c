@@ -354,9 +354,8 @@ static void delete_first_segment(struct log *log)
 /* Nothing of it is waited for: not by the disk, not by an allocation that names it. */
 static bool deletable(const struct log *log, const struct segment *segment)
 {
-	return segment != log->active && segment->flushed == segment->end &&
-	       !segment->flushing && !segment->allocating &&
-	       !segment->prewriting;
+	return segment != log->active && segment->flushed == segment->end && !segment->flushing &&
+	       !segment->allocating && !segment->prewriting;
 }
 
 static bool outlived(const struct log *log, const struct segment *segment)
@@ -375,9 +374,8 @@ static bool expired(const struct log *log, const struct segment *segment, uint64
 		return true;
 	if (!log->config.delete_enabled)
 		return false;
-	return log->config.retention_bytes >= 0 &&
-	       bytes - (segment->end - SEGMENT_HEADER_BYTES) >=
-		       (uint64_t)log->config.retention_bytes;
+	return log->config.retention_bytes >= 0 && bytes - (segment->end - SEGMENT_HEADER_BYTES) >=
+							   (uint64_t)log->config.retention_bytes;
 }
 
 static void retain(struct log *log)
@@ -397,8 +395,8 @@ static void retain(struct log *log)
 		}
 	}
 	while (!list_empty(&log->segments)) {
-		const struct segment *first =
-			container_of(log->segments.next, struct segment, link);
+		const struct segment *first = container_of(log->segments.next, struct segment,
+							   link);
 		if (!deletable(log, first) || !expired(log, first, bytes))
 			return;
 		bytes -= first->end - SEGMENT_HEADER_BYTES;
@@ -432,7 +430,8 @@ void store_housekeep(struct store *store)
 
 void log_trim(struct log *log, struct log_trim *trim)
 {
-	/* Not beyond what is durable, or a power cut could leave a log that ends before its start. */
+	/* Not beyond what is durable, or a power cut could leave a log that ends before its start.
+	 */
 	int64_t limit = log->durable_offset;
 	int64_t to = trim->offset == -1 ? limit : trim->offset;
 	int rc = 0;

@@ -19,9 +19,9 @@ struct store; /* per shard: buffers, commit stream, read cache */
 struct log;
 
 struct store_options {
-	const char *directory;     /* <data>/topics; must exist */
-	size_t buffer_bytes_max;   /* tail and read buffers of this shard together */
-	bool direct_io;            /* try O_DIRECT (fall back where the file system refuses) */
+	const char *directory;   /* <data>/topics; must exist */
+	size_t buffer_bytes_max; /* tail and read buffers of this shard together */
+	bool direct_io;          /* try O_DIRECT (fall back where the file system refuses) */
 	/* Take for granted what flush.c looks for otherwise: of a simulated disk it is known. */
 	bool flush_shared;
 };
@@ -53,7 +53,7 @@ struct log_identity {
 	int32_t leader_epoch; /* of this run of the broker; never lower than an earlier run's */
 };
 
-struct log_config { /* Kafka's topic configs of the same names */
+struct log_config {              /* Kafka's topic configs of the same names */
 	int64_t retention_ms;    /* -1: for ever */
 	int64_t retention_bytes; /* -1: no limit */
 	uint64_t segment_bytes;
@@ -93,15 +93,15 @@ struct log_append {
 /* Appends one validated batch: assigns offsets, copies `data` once; `data` is free on return.
  * 0: accepted, base_offset is set, `done` will run.  -ERR_STORAGE, -ERR_CLOSING, -ENOMEM,
  * -ERR_BATCH_OVER_SEGMENT, -ERR_TOO_LARGE (for the buffers), -ENOBUFS (buffers full until writes
- * drain, or a full segment is being flushed: the caller waits and tries again): nothing happened and
- * `done` will not run.  `append_time_ms` >= 0 stamps the batch with LogAppendTime. */
+ * drain, or a full segment is being flushed: the caller waits and tries again): nothing happened
+ * and `done` will not run.  `append_time_ms` >= 0 stamps the batch with LogAppendTime. */
 int log_append(struct log *log, const void *data, const struct batch *batch, int64_t append_time_ms,
 	       enum log_ack ack, struct log_append *append);
 
 /* ---- positions ---- */
 int64_t log_start_offset(const struct log *log);
-int64_t log_end_offset(const struct log *log);      /* next offset to be assigned */
-int64_t log_high_watermark(const struct log *log);  /* what readers may see; see read_unflushed */
+int64_t log_end_offset(const struct log *log);     /* next offset to be assigned */
+int64_t log_high_watermark(const struct log *log); /* what readers may see; see read_unflushed */
 int32_t log_leader_epoch(const struct log *log);
 uint64_t log_bytes(const struct log *log);
 /* Largest epoch <= `epoch` and the offset where it ends; -1/-1 when none. */
@@ -111,8 +111,8 @@ void log_epoch_end(const struct log *log, int32_t epoch, int32_t *ret_epoch, int
 enum { LOG_READ_VECTORS = 64 };
 
 struct log_read {
-	int64_t offset;    /* in: first offset wanted */
-	size_t bytes_max;  /* in */
+	int64_t offset;      /* in: first offset wanted */
+	size_t bytes_max;    /* in */
 	bool oversize_first; /* in: give the first batch even if larger than bytes_max */
 	/* Runs exactly once, also when the data is at hand (then from inside log_read).  rc: 0
 	 * (maybe 0 bytes), -ERR_OFFSET_RANGE, -ERR_CORRUPT, -ERR_STORAGE, -ERR_CLOSING. */
@@ -141,12 +141,13 @@ void log_unwatch(struct log_watch *watch); /* harmless when it is not watching *
 
 /* ---- find by time ---- */
 struct log_find {
-	int64_t timestamp_ms; /* in: >= 0 first record at or after it; -3: the record with the largest timestamp */
+	int64_t timestamp_ms; /* in: >= 0 first record at or after it; -3: the record with the
+				 largest timestamp */
 	void (*done)(struct log_find *find, int rc); /* as log_read's */
-	int64_t offset;       /* out: -1 none */
-	int64_t found_ms;     /* out: -1 none */
-	int32_t leader_epoch; /* out */
-	struct log_read read; /* the log's */
+	int64_t offset;                              /* out: -1 none */
+	int64_t found_ms;                            /* out: -1 none */
+	int32_t leader_epoch;                        /* out */
+	struct log_read read;                        /* the log's */
 	struct log *log;
 };
 void log_find(struct log *log, struct log_find *find);

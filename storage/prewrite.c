@@ -1,20 +1,22 @@
-/* Writing zeros ahead of a log's end, so that its appends fall into blocks that were written before.
+/* Writing zeros ahead of a log's end, so that its appends fall into blocks that were written
+ * before.
  *
  *     file    | header | batches          | settled       | zeros →       | unwritten extents |
  *                                        end      settled_end   chunk in flight     allocated_end
  *
  * An append into an unwritten extent costs a conversion of the extent, hence a journal commit, with
- * each flush: twice the time of a small durable append (measured: 5.5 to 6.7 thousand 16 KiB appends
- * a second, one at a time, against 10.5 to 11.7).  An append into written blocks costs the write, and
- * shares the flush of the device with all other logs (flush.c).
+ * each flush: twice the time of a small durable append (measured: 5.5 to 6.7 thousand 16 KiB
+ * appends a second, one at a time, against 10.5 to 11.7).  An append into written blocks costs the
+ * write, and shares the flush of the device with all other logs (flush.c).
  *
  * A step writes zeros in chunks, one in flight, then flushes the file once, or leaves that to the
- * log's next flush of it; what it covered is `settled` then.  Steps grow with the segment, from PREWRITE_FIRST_BYTES to PREWRITE_MOST_BYTES.
- * Zeros never hide or pass for a batch: recovery stops at them.
+ * log's next flush of it; what it covered is `settled` then.  Steps grow with the segment, from
+ * PREWRITE_FIRST_BYTES to PREWRITE_MOST_BYTES. Zeros never hide or pass for a batch: recovery stops
+ * at them.
  *
- * This costs every byte a second write, so only logs whose flushes cover little do it: zeros for what
- * one flush covers must cost less than the fdatasync that they save, and the log's share of the
- * round's journal commit.  A log that moves more needs the disk for its own bytes.  A log that
+ * This costs every byte a second write, so only logs whose flushes cover little do it: zeros for
+ * what one flush covers must cost less than the fdatasync that they save, and the log's share of
+ * the round's journal commit.  A log that moves more needs the disk for its own bytes.  A log that
  * overtakes the zeros ends the step. */
 #include "storage/store_internal.h"
 
@@ -27,10 +29,10 @@
 enum {
 	PREWRITE_CHUNK_BYTES = 256 << 10,
 	PREWRITE_MOST_BYTES = 4 << 20,
-	PREWRITE_GROWTH = 4, /* a step's size in that of the segment so far */
+	PREWRITE_GROWTH = 4,              /* a step's size in that of the segment so far */
 	PREWRITE_FILE_BYTES = 128 << 10,  /* zeros that cost what fdatasync of a file costs */
 	PREWRITE_ROUND_BYTES = 256 << 10, /* ... what a journal commit costs */
-	PREWRITES_AT_ONCE = 8, /* of one store: the logs' own writes go first */
+	PREWRITES_AT_ONCE = 8,            /* of one store: the logs' own writes go first */
 };
 
 /* Never written: its pages are all the kernel's one page of zeros. */
@@ -165,7 +167,8 @@ static bool plan_step(struct segment *segment)
 		return false;
 	if (start < segment->end)
 		start = round_up(segment->end, BLOCK_BYTES);
-	uint64_t end = start + step < segment->allocated_end ? start + step : segment->allocated_end;
+	uint64_t end = start + step < segment->allocated_end ? start + step
+							     : segment->allocated_end;
 	if (end <= start)
 		return false;
 	segment->prewrite_start = segment->prewrite_at = start;

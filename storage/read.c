@@ -46,8 +46,7 @@ static struct buffer *next_in_segment(const struct log *log, const struct buffer
 	if (buffer->link.next == &log->buffers)
 		return NULL;
 	struct buffer *next = container_of(buffer->link.next, struct buffer, link);
-	return next->segment == buffer->segment &&
-			       next->position == buffer->position + buffer->used
+	return next->segment == buffer->segment && next->position == buffer->position + buffer->used
 		       ? next
 		       : NULL;
 }
@@ -102,8 +101,8 @@ static bool add_reference(struct log_read *read, struct buffer *buffer, size_t a
 		return false;
 	buffer_acquire(buffer);
 	read->held[read->vector_count] = buffer;
-	read->vectors[read->vector_count++] =
-		(struct iovec){.iov_base = buffer->data + at, .iov_len = length};
+	read->vectors[read->vector_count++] = (struct iovec){.iov_base = buffer->data + at,
+							     .iov_len = length};
 	read->bytes += length;
 	return true;
 }
@@ -217,13 +216,16 @@ static size_t take_batches(struct file_read *f, const struct buffer *buffer, uin
 		size_t left = position < filled ? (size_t)(filled - position) : 0;
 		int rc = -EMSGSIZE;
 		if (left >= BATCH_HEADER_BYTES)
-			rc = batch_parse(&batch, buffer->data + (position - buffer->position), left);
+			rc = batch_parse(&batch, buffer->data + (position - buffer->position),
+					 left);
 		if (left >= BATCH_HEADER_BYTES &&
 		    ((rc < 0 && rc != -EMSGSIZE) || !plausible(f->segment, &batch)))
 			return begin ? 0 : SIZE_MAX;
 		if (rc == -EMSGSIZE) {
 			f->position = begin ? f->position : position;
-			return begin ? 0 : left < BATCH_HEADER_BYTES ? READ_CHUNK_BYTES : batch.size;
+			return begin                       ? 0
+			       : left < BATCH_HEADER_BYTES ? READ_CHUNK_BYTES
+							   : batch.size;
 		}
 		int64_t last_offset = batch.base_offset + batch.last_offset_delta;
 		if (last_offset >= limit)
@@ -272,7 +274,8 @@ static void use_buffer(struct file_read *f)
 		 * durable offset has been written whole, so this ends; of another, which
 		 * read_unflushed may ask for, only the rest may be in memory. */
 		if (f->tries == TRIES_MAX || f->position >= f->segment->written)
-			end_file_read(f, f->read->offset < f->log->durable_offset ? -ERR_CORRUPT : 0);
+			end_file_read(f,
+				      f->read->offset < f->log->durable_offset ? -ERR_CORRUPT : 0);
 		else
 			start_file_read(f, missing);
 		return;

@@ -29,7 +29,8 @@ static inline bool get_varint(struct record_cursor *c, int32_t *ret)
 }
 
 /* A length and that many bytes; -1 is null where allowed. */
-static bool get_bytes(struct record_cursor *c, bool nullable, const uint8_t **ret, size_t *ret_length)
+static bool get_bytes(struct record_cursor *c, bool nullable, const uint8_t **ret,
+		      size_t *ret_length)
 {
 	int32_t length;
 
@@ -62,7 +63,8 @@ static bool parse(struct record_cursor *body, struct record *ret)
 	if (body->at == body->end)
 		return false;
 	body->at++; /* attributes: unused, Kafka ignores them */
-	if (!get_varlong(body, 10, &ret->timestamp_delta) || !get_varint(body, &ret->offset_delta) ||
+	if (!get_varlong(body, 10, &ret->timestamp_delta) ||
+	    !get_varint(body, &ret->offset_delta) ||
 	    !get_bytes(body, true, &ret->key, &ret->key_length) ||
 	    !get_bytes(body, true, &ret->value, &ret->value_length) ||
 	    !get_varint(body, &ret->header_count))

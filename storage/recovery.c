@@ -31,9 +31,10 @@ int log_write_meta(struct log *log)
 			      log->start_offset);
 	uint64_t sum = XXH3_64bits(text, (size_t)length);
 
-	length += snprintf(text + length, sizeof(text) - (size_t)length, "sum %016" PRIx64 "\n", sum);
-	int fd = openat(log->dir_fd, "partition.meta.new",
-			O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	length += snprintf(text + length, sizeof(text) - (size_t)length, "sum %016" PRIx64 "\n",
+			   sum);
+	int fd = openat(log->dir_fd, "partition.meta.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+			0644);
 	if (fd < 0)
 		return -errno;
 	ssize_t written = write(fd, text, (size_t)length);
@@ -199,9 +200,10 @@ static void report_tail(const struct log *log)
 	const struct segment *active = log->active;
 
 	if (active->torn)
-		log_warn("storage", "torn tail cut log=%s segment=%020" PRId64 " byte=%" PRIu64
-			 " next=%" PRId64, log->name, active->base_offset, active->end,
-			 active->next_offset);
+		log_warn("storage",
+			 "torn tail cut log=%s segment=%020" PRId64 " byte=%" PRIu64
+			 " next=%" PRId64,
+			 log->name, active->base_offset, active->end, active->next_offset);
 }
 
 /* Everything is in order: now the files may change. */

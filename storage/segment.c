@@ -594,7 +594,8 @@ static int take_index(struct segment *segment, const struct index_header *file)
 	segment->max_ms = file->max_ms;
 	segment->checkpoint_end = file->end;
 	if (file->entry_count)
-		segment->indexed_to = entries[file->entry_count - 1].position + INDEX_INTERVAL_BYTES;
+		segment->indexed_to = entries[file->entry_count - 1].position +
+				      INDEX_INTERVAL_BYTES;
 	return 0;
 }
 

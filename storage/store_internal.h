@@ -36,28 +36,28 @@ struct segment {
 	int64_t next_offset; /* after its last batch */
 	uint64_t id;         /* random; ties the index to the file */
 	int fd;
-	uint64_t end;           /* append position */
-	uint64_t written;       /* everything below has been written ... */
-	uint64_t flushed;       /* ... and flushed */
-	uint64_t flushing;      /* what the flush under way will have flushed */
+	uint64_t end;      /* append position */
+	uint64_t written;  /* everything below has been written ... */
+	uint64_t flushed;  /* ... and flushed */
+	uint64_t flushing; /* what the flush under way will have flushed */
 	/* The last whole batch that is durable: what an index file may speak of. */
 	uint64_t durable_end;
 	int64_t durable_next_offset;
 	int64_t durable_max_ms;
 	uint64_t checkpoint_end; /* the index file on disk reaches this far; 0: none */
-	uint64_t allocated_end; /* file size; writes end below */
+	uint64_t allocated_end;  /* file size; writes end below */
 	/* Below it every block has been written, and the extents and the size are durable. */
 	uint64_t settled_end;
-	uint64_t ahead_start, ahead_end; /* likewise settled, maybe not joined to it */
+	uint64_t ahead_start, ahead_end;   /* likewise settled, maybe not joined to it */
 	uint64_t zeroed_start, zeroed_end; /* zeros written, not yet settled; end 0: none */
-	bool zeroed_flushing; /* the file's flush under way covers them */
-	bool shares_flush;               /* flush.c */
-	int64_t max_ms;         /* largest timestamp; INT64_MIN: none */
+	bool zeroed_flushing;              /* the file's flush under way covers them */
+	bool shares_flush;                 /* flush.c */
+	int64_t max_ms;                    /* largest timestamp; INT64_MIN: none */
 	int64_t created_ms;
 	struct index_entry *index;
 	size_t index_count;
 	size_t index_capacity;
-	uint64_t indexed_to; /* position that the next entry must reach */
+	uint64_t indexed_to;        /* position that the next entry must reach */
 	struct epoch_start *epochs; /* of its batches: the first of each epoch */
 	size_t epoch_count;
 	size_t epoch_capacity;
@@ -69,9 +69,9 @@ struct segment {
 	struct list prewrite_link; /* store.prewrites */
 	enum prewriting prewriting;
 	uint64_t prewrite_start, prewrite_at, prewrite_end; /* the step; done up to `at` */
-	unsigned readers; /* reads in flight */
-	bool dead;        /* out of the log; freed with its last reader */
-	bool torn;        /* something lay behind its last batch */
+	unsigned readers;                                   /* reads in flight */
+	bool dead; /* out of the log; freed with its last reader */
+	bool torn; /* something lay behind its last batch */
 };
 
 /* A whole batch ends here: what becomes durable when the segment is flushed this far. */
@@ -95,7 +95,7 @@ struct log {
 	struct log_config config;
 	enum log_state state;
 	int dir_fd;
-	char name[64]; /* for messages */
+	char name[64];     /* for messages */
 	struct list link;  /* store.logs */
 	struct list dirty; /* store.dirty: has bytes to write */
 
@@ -107,7 +107,7 @@ struct log {
 	struct epoch_start *epochs;
 	size_t epoch_count;
 
-	struct list buffers; /* the tail, in file order */
+	struct list buffers;       /* the tail, in file order */
 	struct buffer *write_head; /* first that is not wholly written */
 
 	struct mark *marks; /* ring: appended, not yet durable */
@@ -127,7 +127,7 @@ struct log {
 
 	unsigned io_count;  /* writes, flushes, allocations and reads in flight, ... */
 	unsigned reads_out; /* ... of them reads */
-	uint64_t retry_ns; /* failed: not before */
+	uint64_t retry_ns;  /* failed: not before */
 	uint64_t backoff_ns;
 	bool remove;
 	void (*closed)(void *context);
@@ -147,8 +147,8 @@ struct store {
 	struct io device_flush;
 	int flush_fd; /* its fdatasync flushes the device; -1: each file by itself */
 	dev_t flush_device;
-	unsigned flushes_out; /* of the round under way */
-	unsigned round_logs;  /* in the last round */
+	unsigned flushes_out;  /* of the round under way */
+	unsigned round_logs;   /* in the last round */
 	bool nothing_to_evict; /* no tail buffer will be durable before the next flush ends */
 	struct list prewrites; /* segments that want zeros ahead of them */
 	unsigned prewrites_out;
@@ -206,12 +206,12 @@ void prewrite_settled(struct segment *segment, uint64_t end, bool zeros_too);
 bool prewrite_overlaps(const struct segment *segment, uint64_t start, uint64_t end);
 
 /* commit.c */
-void commit_want(struct log *log); /* store_submit looks at the log */
+void commit_want(struct log *log);    /* store_submit looks at the log */
 void commit_flushed(struct log *log); /* takes the marks below segment->flushed */
 /* Callers that have not counted an operation in io_count touch the log no more. */
 void commit_fail(struct log *log, int rc, const char *what);
 void commit_abandon(struct log *log, int rc); /* tells all waiters */
-bool commit_try_repair(struct log *log); /* a failed log, when its time has come */
+bool commit_try_repair(struct log *log);      /* a failed log, when its time has come */
 void log_drop_tail(struct log *log);
 void log_finish_close(struct log *log);
 void log_wake_watches(struct log *log);

@@ -39,8 +39,7 @@ void handle_api_versions(struct request *request)
 	const struct kafka_api_versions_request *message = request->message;
 	struct kafka_api_versions_response *response = request->response;
 
-	response->api_keys =
-		request_calloc(request, kafka_api_count, sizeof(*response->api_keys));
+	response->api_keys = request_calloc(request, kafka_api_count, sizeof(*response->api_keys));
 	if (!response->api_keys) {
 		request_fail(request, "request needs too much memory");
 		return;
@@ -74,8 +73,9 @@ void handle_describe_cluster(struct request *request)
 	response->endpoint_type = message->endpoint_type;
 	response->cluster_id = kafka_string_of(topics->cluster_id);
 	if (message->endpoint_type != 1) {
-		response->error_code = message->endpoint_type == 2 ? KAFKA_MISMATCHED_ENDPOINT_TYPE
-								   : KAFKA_UNSUPPORTED_ENDPOINT_TYPE;
+		response->error_code = message->endpoint_type == 2
+					       ? KAFKA_MISMATCHED_ENDPOINT_TYPE
+					       : KAFKA_UNSUPPORTED_ENDPOINT_TYPE;
 		response->error_message = kafka_string_of("this listener describes brokers only");
 		request_answer(request);
 		return;
@@ -127,8 +127,8 @@ void handle_find_coordinator(struct request *request)
 		request_answer(request);
 		return;
 	}
-	response->coordinators = request_calloc(
-		request, (size_t)message->coordinator_keys_count, sizeof(*response->coordinators));
+	response->coordinators = request_calloc(request, (size_t)message->coordinator_keys_count,
+						sizeof(*response->coordinators));
 	if (!response->coordinators) {
 		request_fail(request, "request needs too much memory");
 		return;

@@ -7,7 +7,8 @@
 
 const struct topic *topic_named(const struct shard *shard, const struct kafka_string *name)
 {
-	return name->length > 0 ? topics_find(shard->topics, name->data, (size_t)name->length) : NULL;
+	return name->length > 0 ? topics_find(shard->topics, name->data, (size_t)name->length)
+				: NULL;
 }
 
 void handle_request(struct request *request)

@@ -273,8 +273,7 @@ static void step(struct fetch_part *part)
 		}
 	}
 	part->stepping = false;
-	if (part->may_wait && !part->cancelled && !part->failed &&
-	    part->bytes < part->bytes_wanted)
+	if (part->may_wait && !part->cancelled && !part->failed && part->bytes < part->bytes_wanted)
 		park(part);
 	else
 		send_home(part);
@@ -511,7 +510,8 @@ static int add_topic(struct fetch *fetch, const struct kafka_fetch_request_fetch
 {
 	struct request *request = fetch->request;
 	bool by_id = request->header.api_version >= 13;
-	const struct topic *topic = by_id ? topics_find_id(request->shard->topics, &wanted->topic_id)
+	const struct topic *topic = by_id ? topics_find_id(request->shard->topics,
+							   &wanted->topic_id)
 					  : topic_named(request->shard, &wanted->topic);
 
 	kafka_fetch_response_fetchable_topic_response_init(response);
@@ -591,8 +591,8 @@ static void start(struct fetch *fetch, const struct kafka_fetch_request *message
 static struct fetch *fetch_new(struct request *request)
 {
 	unsigned shards = request->shard->options.shard_count;
-	struct fetch *fetch =
-		request_calloc(request, 1, sizeof(*fetch) + shards * sizeof(fetch->parts[0]));
+	struct fetch *fetch = request_calloc(request, 1,
+					     sizeof(*fetch) + shards * sizeof(fetch->parts[0]));
 
 	if (!fetch)
 		return NULL;

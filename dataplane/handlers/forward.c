@@ -51,7 +51,7 @@ int forward_to_control(struct request *request, const struct kafka_api *api, int
 
 void handle_on_control(struct request *request)
 {
-	if (forward_to_control(request, request->api, request->header.api_version,
-			       request->message, request->response, request_answer) < 0)
+	if (forward_to_control(request, request->api, request->header.api_version, request->message,
+			       request->response, request_answer) < 0)
 		request_fail(request, "request needs too much memory");
 }

@@ -57,8 +57,8 @@ static bool try_append(struct produce_entry *produce)
 					  ? clock_wall_ms(produce->owner->options.clock)
 					  : -1;
 	produce->append.done = append_done;
-	int rc = log_append(partition->log, produce->data, &produce->batch,
-			    produce->append_time_ms, produce->ack, &produce->append);
+	int rc = log_append(partition->log, produce->data, &produce->batch, produce->append_time_ms,
+			    produce->ack, &produce->append);
 	if (rc == -ENOBUFS)
 		return false;
 	produce->log_start_offset = log_start_offset(partition->log);
@@ -127,8 +127,8 @@ void produce_run_blocked(struct shard *shard)
 	list_foreach_safe(node, after, &shard->blocked) {
 		struct partition *partition = container_of(node, struct partition, blocked_link);
 		while (!list_empty(&partition->blocked)) {
-			struct produce_entry *produce = container_of(
-				partition->blocked.next, struct produce_entry, blocked);
+			struct produce_entry *produce = container_of(partition->blocked.next,
+								     struct produce_entry, blocked);
 			/* Off the list first: a refused append ends the entry. */
 			list_remove(&produce->blocked);
 			if (!try_append(produce)) {
@@ -156,7 +156,8 @@ void produce_fail_blocked(struct partition *partition)
 
 static void describe_fault(struct request *request, struct produce_entry *produce)
 {
-	const char *text = produce->fault.text ? produce->fault.text : error_text(produce->entry.rc);
+	const char *text = produce->fault.text ? produce->fault.text
+					       : error_text(produce->entry.rc);
 
 	produce->response->error_message = kafka_string_of(text);
 	if (produce->fault.record_index < 0 || !produce->fault.text)
@@ -269,8 +270,8 @@ static int add_topic(struct request *request,
 
 	kafka_produce_response_topic_produce_response_init(response);
 	response->name = data->name;
-	response->partition_responses = request_calloc(
-		request, (size_t)data->partition_data_count, sizeof(*response->partition_responses));
+	response->partition_responses = request_calloc(request, (size_t)data->partition_data_count,
+						       sizeof(*response->partition_responses));
 	if (!response->partition_responses)
 		return -ENOMEM;
 	response->partition_responses_count = data->partition_data_count;

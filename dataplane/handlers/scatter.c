@@ -7,8 +7,8 @@
 struct scatter *scatter_new(struct request *request)
 {
 	unsigned shards = request->shard->options.shard_count;
-	struct scatter *scatter = request_calloc(
-		request, 1, sizeof(*scatter) + shards * sizeof(scatter->parts[0]));
+	struct scatter *scatter =
+		request_calloc(request, 1, sizeof(*scatter) + shards * sizeof(scatter->parts[0]));
 
 	if (!scatter)
 		return NULL;

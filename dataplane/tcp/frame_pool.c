@@ -16,7 +16,7 @@ static unsigned class_of(size_t size, size_t *ret_capacity)
 
 	while (capacity < size && class < FRAME_CLASSES) {
 		capacity *= 2;
-		class++;
+		class ++;
 	}
 	*ret_capacity = class < FRAME_CLASSES ? capacity : size;
 	return class;

@@ -49,8 +49,9 @@ static void any_length_alignment_and_cut_gives_the_same(void **state)
 			uint32_t whole = slow(data + at, length);
 			assert_int_equal(crc32c(0, data + at, length), whole);
 			size_t cut = length / 3;
-			assert_int_equal(crc32c(crc32c(0, data + at, cut), data + at + cut,
-						length - cut), whole);
+			assert_int_equal(
+				crc32c(crc32c(0, data + at, cut), data + at + cut, length - cut),
+				whole);
 		}
 	}
 }

@@ -28,7 +28,8 @@ static void assert_numbers(const struct list *head, const char *expected)
 
 static void nodes_keep_their_order(void **state)
 {
-	struct item items[5] = {{.number = 0}, {.number = 1}, {.number = 2}, {.number = 3}, {.number = 4}};
+	struct item items[5] = {
+		{.number = 0}, {.number = 1}, {.number = 2}, {.number = 3}, {.number = 4}};
 	struct list head;
 	struct list other;
 

@@ -98,7 +98,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_line_has_level_module_and_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(lines_below_the_level_are_dropped, setup, teardown),
-		cmocka_unit_test_setup_teardown(long_lines_are_cut_to_one_kibibyte, setup, teardown),
+		cmocka_unit_test_setup_teardown(long_lines_are_cut_to_one_kibibyte, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

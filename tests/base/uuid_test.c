@@ -9,8 +9,8 @@
 
 static void text_and_back(void **state)
 {
-	static const struct uuid known = {{0x00, 0x10, 0x83, 0x10, 0x51, 0x87, 0x20, 0x92, 0x8b, 0x30,
-					   0xd3, 0x8f, 0x41, 0x14, 0x93, 0x51}};
+	static const struct uuid known = {{0x00, 0x10, 0x83, 0x10, 0x51, 0x87, 0x20, 0x92, 0x8b,
+					   0x30, 0xd3, 0x8f, 0x41, 0x14, 0x93, 0x51}};
 	char text[UUID_TEXT_BYTES];
 	char hex[UUID_HEX_BYTES];
 	struct uuid parsed;
@@ -53,8 +53,13 @@ static void random_ones_are_version_4_and_no_option(void **state)
 static void other_text_is_refused(void **state)
 {
 	static const char *const wrong[] = {
-		"", "A", "ABCDEFGHIJKLMNOPQRSTU", "ABCDEFGHIJKLMNOPQRSTUQA",
-		"ABCDEFGHIJKLMNOPQRSTU=", "ABCDEFGHIJKLMNOPQRST/Q", "ABCDEFGHIJ LMNOPQRSTUQ",
+		"",
+		"A",
+		"ABCDEFGHIJKLMNOPQRSTU",
+		"ABCDEFGHIJKLMNOPQRSTUQA",
+		"ABCDEFGHIJKLMNOPQRSTU=",
+		"ABCDEFGHIJKLMNOPQRST/Q",
+		"ABCDEFGHIJ LMNOPQRSTUQ",
 		"ABCDEFGHIJ\xc3\xa4MNOPQRSTUQ",
 	};
 	struct uuid parsed = {{1}};

@@ -128,8 +128,8 @@ static void every_cut_and_every_flipped_byte_is_refused(void **state)
 static void header_fields_are_checked(void **state)
 {
 	(void)state;
-	assert_int_equal(changed(0, 8, 5), -ERR_INVALID_RECORD);  /* base offset */
-	assert_int_equal(changed(8, 4, -1), -ERR_CORRUPT);	  /* length */
+	assert_int_equal(changed(0, 8, 5), -ERR_INVALID_RECORD); /* base offset */
+	assert_int_equal(changed(8, 4, -1), -ERR_CORRUPT);       /* length */
 	assert_int_equal(changed(8, 4, 48), -ERR_CORRUPT);
 	assert_int_equal(changed(8, 4, INT32_MAX), -ERR_CORRUPT);
 	assert_int_equal(changed(16, 1, 0), -ERR_INVALID_RECORD); /* magic */
@@ -234,8 +234,10 @@ static void timestamps_are_bounded(void **state)
 	assert_int_equal(with_times(-1, INT64_MAX, INT64_MAX, false), 0);
 	assert_int_equal(with_times(-2, INT64_MAX, INT64_MAX, false), -ERR_INVALID_TIMESTAMP);
 	assert_int_equal(with_times(INT64_MAX - 1, INT64_MAX, INT64_MAX, false), 0);
-	assert_int_equal(with_times(INT64_MAX, INT64_MAX, INT64_MAX, false), -ERR_INVALID_TIMESTAMP);
-	assert_int_equal(with_times(INT64_MIN, INT64_MAX, INT64_MAX, false), -ERR_INVALID_TIMESTAMP);
+	assert_int_equal(with_times(INT64_MAX, INT64_MAX, INT64_MAX, false),
+			 -ERR_INVALID_TIMESTAMP);
+	assert_int_equal(with_times(INT64_MIN, INT64_MAX, INT64_MAX, false),
+			 -ERR_INVALID_TIMESTAMP);
 	assert_int_equal(with_times(5, 1, 1, true), 0);
 }
 
@@ -248,8 +250,8 @@ static void the_largest_timestamp_is_taken_from_the_records(void **state)
 	(void)state;
 	store_be64(made.data + 35, 1);
 	fix_batch(made.data, made.size);
-	assert_int_equal(batch_validate(&batch, made.data, made.size, &lenient, decompressor, &fault),
-			 0);
+	assert_int_equal(
+		batch_validate(&batch, made.data, made.size, &lenient, decompressor, &fault), 0);
 	assert_int_equal(batch.max_timestamp, 5003);
 	free(made.data);
 }

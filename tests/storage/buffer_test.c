@@ -137,8 +137,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(neither_size_starves_the_other, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_buffer_lives_as_long_as_its_references, setup,
 						teardown),
-		cmocka_unit_test_setup_teardown(heap_buffers_are_outside_the_region, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_small_budget_still_has_both_sizes, setup, teardown),
+		cmocka_unit_test_setup_teardown(heap_buffers_are_outside_the_region, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_small_budget_still_has_both_sizes, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

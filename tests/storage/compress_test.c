@@ -139,7 +139,8 @@ static struct bytes snappy(struct bytes in)
 /* As snappy-java frames it. */
 static struct bytes snappy_java(struct bytes in)
 {
-	static const uint8_t head[16] = {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1};
+	static const uint8_t head[16] = {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0,
+					 0,    0,   0,   1,   0,   0,   0,   1};
 	struct bytes out = {malloc(in.size * 2 + 4096), sizeof(head)};
 
 	memcpy(out.data, head, sizeof(head));
@@ -158,8 +159,8 @@ static const struct codec {
 	const char *name;
 	enum batch_codec codec;
 	struct bytes (*compress)(struct bytes in);
-	bool frames;	/* several one after the other are one */
-	bool checksum;	/* finds every flipped byte of contents */
+	bool frames;   /* several one after the other are one */
+	bool checksum; /* finds every flipped byte of contents */
 } codecs[] = {
 	{"gzip", CODEC_GZIP, gzip, true, true},
 	{"snappy", CODEC_SNAPPY, snappy, false, false},
@@ -213,7 +214,8 @@ static void check_undone(const struct codec *codec, struct bytes in, struct byte
 
 static void what_was_compressed_is_undone(void **state)
 {
-	static const size_t sizes[] = {0, 1, 3, 100, 101, 4096, 65535, 65536, 65537, 300000, 5 << 20};
+	static const size_t sizes[] = {0,     1,     3,     100,    101,    4096,
+				       65535, 65536, 65537, 300000, 5 << 20};
 
 	(void)state;
 	for (size_t c = 0; c < array_count(codecs); c++) {
@@ -237,8 +239,8 @@ static void frames_one_after_the_other_are_one(void **state)
 		struct bytes packed = {malloc(400000), 0};
 		static const size_t cuts[] = {0, 1, 100000, 100000, 250000};
 		for (size_t i = 0; i + 1 < array_count(cuts); i++) {
-			struct bytes part = codecs[c].compress((struct bytes){
-				in.data + cuts[i], cuts[i + 1] - cuts[i]});
+			struct bytes part = codecs[c].compress(
+				(struct bytes){in.data + cuts[i], cuts[i + 1] - cuts[i]});
 			memcpy(packed.data + packed.size, part.data, part.size);
 			packed.size += part.size;
 			free(part.data);
@@ -328,8 +330,9 @@ static void a_bomb_stops_at_the_bound(void **state)
 		struct bytes packed = codecs[c].compress(in);
 		static const size_t bounds[] = {0, 1, 65536, 1 << 20, (6 << 20) - 1};
 		for (size_t i = 0; i < array_count(bounds); i++)
-			assert_int_equal(undo(&codecs[c], packed.data, packed.size, bounds[i], &data,
-					      &size), -ERR_TOO_LARGE);
+			assert_int_equal(
+				undo(&codecs[c], packed.data, packed.size, bounds[i], &data, &size),
+				-ERR_TOO_LARGE);
 		check_undone(&codecs[c], in, packed); /* exactly the bound */
 		/* A larger buffer from before does not widen a later bound. */
 		assert_int_equal(undo(&codecs[c], packed.data, packed.size, 1000, &data, &size),
@@ -351,7 +354,8 @@ static void a_snappy_length_is_bounded_before_it_is_believed(void **state)
 	(void)state;
 	assert_int_equal(undo(codec, announced, sizeof(announced), 1 << 20, &data, &size),
 			 -ERR_TOO_LARGE);
-	assert_int_equal(undo(codec, too_long, sizeof(too_long), 1 << 20, &data, &size), -ERR_CORRUPT);
+	assert_int_equal(undo(codec, too_long, sizeof(too_long), 1 << 20, &data, &size),
+			 -ERR_CORRUPT);
 }
 
 static void an_unknown_codec_is_refused(void **state)
@@ -361,8 +365,9 @@ static void an_unknown_codec_is_refused(void **state)
 
 	(void)state;
 	for (int codec = 5; codec < 8; codec++)
-		assert_int_equal(decompress(decompressor, (enum batch_codec)codec, "x", 1, 100, &data,
-					    &size), -ERR_CODEC);
+		assert_int_equal(decompress(decompressor, (enum batch_codec)codec, "x", 1, 100,
+					    &data, &size),
+				 -ERR_CODEC);
 }
 
 int main(void)

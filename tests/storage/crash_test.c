@@ -1,10 +1,10 @@
-/* Power cuts.  A log on the simulated disk (sim.h) is appended to and read while operations complete
- * in any order, and some fail; then the power goes, the disk keeps an arbitrary part of what was
- * not flushed, and the next run recovers.  Several runs follow each other on one disk, so that what
- * an earlier one left behind can confuse a later one.
+/* Power cuts.  A log on the simulated disk (sim.h) is appended to and read while operations
+ * complete in any order, and some fail; then the power goes, the disk keeps an arbitrary part of
+ * what was not flushed, and the next run recovers.  Several runs follow each other on one disk, so
+ * that what an earlier one left behind can confuse a later one.
  *
- * Checked against a list of what was appended: nothing answered for and nothing shown to a reader is
- * lost, what is there is what was appended at that offset, whole and without a hole.
+ * Checked against a list of what was appended: nothing answered for and nothing shown to a reader
+ * is lost, what is there is what was appended at that offset, whole and without a hole.
  *
  *     crash_test [first seed] [runs]
  *
@@ -51,7 +51,7 @@ struct world {
 	size_t count;
 	struct pending pending[PENDING_MAX];
 	size_t pending_count;
-	uint64_t batches; /* makes each one different */
+	uint64_t batches;      /* makes each one different */
 	unsigned fault_one_in; /* 0: none */
 	uint64_t repairs;
 	size_t uniform_bytes; /* all of one size, so that stale batches would fit; 0: any */
@@ -168,7 +168,8 @@ static void append(struct world *w)
 	if (!pending || w->count == ENTRIES_MAX)
 		return;
 	bool failed = rig->log->state == LOG_FAILED;
-	struct made_batch made = make_batch(records, value, 1000, running_seed << 20 | w->batches++);
+	struct made_batch made = make_batch(records, value, 1000,
+					    running_seed << 20 | w->batches++);
 	pending->used = true;
 	pending->ack = chance_one_in(&w->chance, 3) ? ACK_SUBMITTED : ACK_DURABLE;
 	pending->crc = made.batch.crc;

@@ -1,6 +1,6 @@
-/* Writes, flushes and allocations that fail or come late, on the simulated disk: acks=all waiters are
- * told, nothing unflushed is shown, what was durable stays readable, the log turns writable again,
- * other logs go on. */
+/* Writes, flushes and allocations that fail or come late, on the simulated disk: acks=all waiters
+ * are told, nothing unflushed is shown, what was durable stays readable, the log turns writable
+ * again, other logs go on. */
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/errors.h"
@@ -269,6 +269,45 @@ static void other_logs_go_on(void **state)
 	free(made.data);
 }
 
+/* One flush for all of them, so it fails for all of them. */
+static void a_flush_of_the_device_that_fails_is_told_to_every_log(void **state)
+{
+	struct disk *disk = *state;
+	struct rig *rig = &disk->rig;
+	struct made_batch made = make_batch(1, 5000, 1000, 1);
+	struct rig_append appends[3];
+	struct log *logs[3];
+
+	rig->flush_shared = true;
+	rig_restart(rig);
+	sim_options(rig->io)->device_fd = rig->store->flush_fd;
+	for (int i = 0; i < 3; i++) {
+		rig->identity.partition = i;
+		rig_open(rig);
+		logs[i] = rig->log;
+		rig_fill(rig, 2, 100, 1000);
+	}
+	uint64_t flushes = store_stats(rig->store)->flushes;
+	fail_next(disk, IO_FLUSH, -EIO);
+	for (int i = 0; i < 3; i++) {
+		rig->log = logs[i];
+		assert_int_equal(rig_start_append(rig, &made, ACK_DURABLE, &appends[i]), 0);
+	}
+	turns(rig, 5);
+	assert_int_equal(store_stats(rig->store)->flushes, flushes + 1);
+	rig->now_ns += 2 * NS_PER_SECOND;
+	for (int i = 0; i < 3; i++) {
+		assert_true(appends[i].done && appends[i].rc == -ERR_STORAGE);
+		rig->log = logs[i];
+		assert_int_equal(log_high_watermark(rig->log), 2);
+		assert_int_equal(rig_append(rig, &made, ACK_DURABLE, NULL), 0);
+		rig_check_all(rig);
+		if (i < 2)
+			rig_close(rig);
+	}
+	free(made.data);
+}
+
 /* ---- closing ---- */
 
 static void note_closed(void *context)
@@ -382,7 +421,8 @@ static void an_answer_may_close_the_log(void **state)
 		rig_open(rig);
 		append.log = rig->log;
 		assert_int_equal(log_append(rig->log, made.data, &made.batch, -1,
-					    i % 2 ? ACK_DURABLE : ACK_SUBMITTED, &append.append), 0);
+					    i % 2 ? ACK_DURABLE : ACK_SUBMITTED, &append.append),
+				 0);
 		rig->log = NULL;
 		turns(rig, 5);
 		assert_true(append.closed);
@@ -540,6 +580,7 @@ int main(void)
 		T(a_hole_is_not_passed),
 		T(nothing_is_told_before_the_flush),
 		T(other_logs_go_on),
+		T(a_flush_of_the_device_that_fails_is_told_to_every_log),
 		T(closing_with_writes_in_flight_waits_for_them),
 		T(closing_that_fails_tells_and_ends),
 		T(a_failed_log_can_be_closed_and_removed),

@@ -1,5 +1,5 @@
-/* One log on a real back end, named on the command line: append, read, find, trim, retention, rolling,
- * configuration, closing. */
+/* One log on a real back end, named on the command line: append, read, find, trim, retention,
+ * rolling, configuration, closing. */
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/errors.h"
@@ -377,7 +377,8 @@ static void many_quiet_logs_share_few_buffers(void **state)
 		for (int i = 0; i < LOGS; i++) {
 			int rc;
 			rig->log = logs[i];
-			while ((rc = rig_start_append(rig, &made, ACK_DURABLE, &appends[i])) == -ENOBUFS)
+			while ((rc = rig_start_append(rig, &made, ACK_DURABLE, &appends[i])) ==
+			       -ENOBUFS)
 				rig_turn(rig);
 			assert_int_equal(rc, 0);
 		}
@@ -488,8 +489,9 @@ static void log_append_time_is_stamped(void **state)
 	int64_t ms;
 
 	rig_open(rig);
-	assert_int_equal(log_append(rig->log, made.data, &made.batch, 777777, ACK_DURABLE,
-				    &append.append), 0);
+	assert_int_equal(
+		log_append(rig->log, made.data, &made.batch, 777777, ACK_DURABLE, &append.append),
+		0);
 	while (!append.done)
 		rig_turn(rig);
 	assert_int_equal(append.rc, 0);
@@ -658,7 +660,7 @@ static void epochs_end_where_the_next_begins(void **state)
 	rig_fill(rig, 10, 9000, 1000); /* epoch 1: 0..9 */
 	rig_reopen(rig);
 	rig_fill(rig, 10, 9000, 1000); /* epoch 2: 10..19 */
-	rig_reopen(rig);	       /* epoch 3: nothing */
+	rig_reopen(rig);               /* epoch 3: nothing */
 	rig_kill(rig);
 	rig_reopen(rig);
 	rig_fill(rig, 1, 9000, 1000); /* epoch 4: 20 */
@@ -691,7 +693,8 @@ static void closing_writes_what_was_appended_and_answers(void **state)
 	rig_open(rig);
 	for (int i = 0; i < 20; i++)
 		assert_int_equal(rig_start_append(rig, &made, i % 2 ? ACK_DURABLE : ACK_SUBMITTED,
-						  &appends[i]), 0);
+						  &appends[i]),
+				 0);
 	rig_close(rig);
 	for (int i = 0; i < 20; i++)
 		assert_true(appends[i].done && appends[i].rc == 0);

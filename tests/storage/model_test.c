@@ -1,5 +1,5 @@
-/* Any sequence of appends, reads, finds, trims, retention, rolls, reopenings and kills on a real back
- * end, named on the command line, against a plain list of what was appended.
+/* Any sequence of appends, reads, finds, trims, retention, rolls, reopenings and kills on a real
+ * back end, named on the command line, against a plain list of what was appended.
  *
  *     model_test uring|sync [first seed] [runs]
  *
@@ -84,8 +84,9 @@ static void append_some(struct model *m)
 
 	while (count-- && m->count < BATCHES_MAX) {
 		static const size_t sizes[] = {10, 100, 1000, 16000, 70000, 300000};
-		size_t value = 1 + chance_below(&m->chance,
-						sizes[chance_below(&m->chance, array_count(sizes))]);
+		size_t value = 1 +
+			       chance_below(&m->chance,
+					    sizes[chance_below(&m->chance, array_count(sizes))]);
 		unsigned records = 1 + (unsigned)chance_below(&m->chance, value > 5000 ? 2 : 6);
 		int64_t first_ms = (int64_t)(1000 + chance_below(&m->chance, 100000));
 		struct made_batch made = make_batch(records, value, first_ms,
@@ -117,7 +118,8 @@ static void read_some(struct model *m)
 		return;
 	int64_t offset = m->start +
 			 (int64_t)chance_below(&m->chance, (uint64_t)(end_of(m) - m->start));
-	size_t bytes_max = 1 + chance_below(&m->chance, chance_one_in(&m->chance, 2) ? 5000 : 3000000);
+	size_t bytes_max = 1 +
+			   chance_below(&m->chance, chance_one_in(&m->chance, 2) ? 5000 : 3000000);
 	bool oversize = chance_one_in(&m->chance, 2);
 	/* Sequential readers too. */
 	for (int reads = 0; reads < 3 && offset < end_of(m); reads++) {

@@ -459,8 +459,12 @@ static void unexpected_files_are_left_alone(void **state)
 {
 	struct rig *rig = *state;
 	static const char *const names[] = {
-		"0.log", "-0000000000000000001.log", " 0000000000000000001.log",
-		"99999999999999999999.log", "00000000000000000003.log.bak", "notes.txt",
+		"0.log",
+		"-0000000000000000001.log",
+		" 0000000000000000001.log",
+		"99999999999999999999.log",
+		"00000000000000000003.log.bak",
+		"notes.txt",
 		"00000000000000000007.idx",
 	};
 

@@ -37,7 +37,7 @@ struct sized {
 struct queued {
 	struct io *io;
 	uint64_t completed_before; /* what a flush covers */
-	uint64_t size_before;	   /* likewise */
+	uint64_t size_before;      /* likewise */
 };
 
 struct sim {

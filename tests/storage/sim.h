@@ -1,4 +1,5 @@
-/* tests/storage/sim.h: an io back end that is a disk with a volatile cache, under the test's control.
+/* tests/storage/sim.h: an io back end that is a disk with a volatile cache, under the test's
+ * control.
  *
  * Operations are queued and carried out in any order, some in each turn.  Files are real, so what
  * was written can be read; beside them the disk remembers of each 512-byte sector what it held
@@ -19,8 +20,8 @@
 struct sim;
 
 struct sim_options {
-	/* Carries out each queued operation in this turn with a chance of one in so many; 1: at once,
-	 * in order. */
+	/* Carries out each queued operation in this turn with a chance of one in so many; 1: at
+	 * once, in order. */
 	unsigned slowness;
 	/* fdatasync of this file flushes the device: every file's completed writes, but only those
 	 * into blocks that a flush of the file itself has settled before; 0: there is none. */
@@ -34,7 +35,8 @@ struct sim_options {
 struct io_backend *sim_new(uint64_t seed);
 struct sim_options *sim_options(struct io_backend *backend); /* to change at any time */
 unsigned sim_queued(const struct io_backend *backend, enum io_op op);
-/* Copies `from` to `to`, a new folder, as a power cut would leave it; the original stays as it is. */
+/* Copies `from` to `to`, a new folder, as a power cut would leave it; the original stays as it is.
+ */
 void sim_power_cut(struct io_backend *backend, const char *from, const char *to);
 /* Everything queued and everything to come fails. */
 void sim_die(struct io_backend *backend);

@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Decodes a block given as text with its terminator cut off; expects `expected` or, null, an error. */
+/* Decodes a block given as text with its terminator cut off; expects `expected` or, null, an error.
+ */
 static void decode(const char *block, size_t length, const char *expected)
 {
 	size_t expanded = 0;
@@ -43,48 +44,101 @@ static void literals_of_every_length_field(void **state)
 {
 	(void)state;
 	DECODE("\x00", "");
-	DECODE("\x01\x00" "a", "a");
-	DECODE("\x03\x08" "abc", "abc");
-	DECODE("\x03\xf0\x02" "abc", "abc");
-	DECODE("\x03\xf4\x02\x00" "abc", "abc");
-	DECODE("\x03\xf8\x02\x00\x00" "abc", "abc");
-	DECODE("\x03\xfc\x02\x00\x00\x00" "abc", "abc");
+	DECODE("\x01\x00"
+	       "a",
+	       "a");
+	DECODE("\x03\x08"
+	       "abc",
+	       "abc");
+	DECODE("\x03\xf0\x02"
+	       "abc",
+	       "abc");
+	DECODE("\x03\xf4\x02\x00"
+	       "abc",
+	       "abc");
+	DECODE("\x03\xf8\x02\x00\x00"
+	       "abc",
+	       "abc");
+	DECODE("\x03\xfc\x02\x00\x00\x00"
+	       "abc",
+	       "abc");
 }
 
 static void copies_of_every_offset_field(void **state)
 {
 	(void)state;
-	DECODE("\x08\x0c" "abcd" "\x01\x04", "abcdabcd");
-	DECODE("\x08\x0c" "abcd" "\x0e\x04\x00", "abcdabcd");
-	DECODE("\x08\x0c" "abcd" "\x0f\x04\x00\x00\x00", "abcdabcd");
+	DECODE("\x08\x0c"
+	       "abcd"
+	       "\x01\x04",
+	       "abcdabcd");
+	DECODE("\x08\x0c"
+	       "abcd"
+	       "\x0e\x04\x00",
+	       "abcdabcd");
+	DECODE("\x08\x0c"
+	       "abcd"
+	       "\x0f\x04\x00\x00\x00",
+	       "abcdabcd");
 }
 
 static void copies_may_overlap_themselves(void **state)
 {
 	(void)state;
-	DECODE("\x09\x00" "a" "\x1e\x01\x00", "aaaaaaaaa");
-	DECODE("\x0a\x04" "ab" "\x1e\x02\x00", "ababababab");
+	DECODE("\x09\x00"
+	       "a"
+	       "\x1e\x01\x00",
+	       "aaaaaaaaa");
+	DECODE("\x0a\x04"
+	       "ab"
+	       "\x1e\x02\x00",
+	       "ababababab");
 }
 
 static void what_reaches_outside_is_refused(void **state)
 {
 	(void)state;
-	DECODE("\x08\x0c" "abcd" "\x01\x00", NULL);		/* distance 0 */
-	DECODE("\x08\x0c" "abcd" "\x01\x05", NULL);		/* before the start */
-	DECODE("\x07\x0c" "abcd" "\x01\x04", NULL);		/* behind the end */
-	DECODE("\x09\x0c" "abcd" "\x01\x04", NULL);		/* less than announced */
-	DECODE("\x08\x0c" "abcd" "\x0f\xff\xff\xff\xff", NULL);
-	DECODE("\x03\x0c" "abc", NULL);				/* literal past the block */
-	DECODE("\x03\xfc\xff\xff\xff\xff" "abc", NULL);
-	DECODE("\x02\x08" "abc", NULL);				/* literal past the room */
+	DECODE("\x08\x0c"
+	       "abcd"
+	       "\x01\x00",
+	       NULL); /* distance 0 */
+	DECODE("\x08\x0c"
+	       "abcd"
+	       "\x01\x05",
+	       NULL); /* before the start */
+	DECODE("\x07\x0c"
+	       "abcd"
+	       "\x01\x04",
+	       NULL); /* behind the end */
+	DECODE("\x09\x0c"
+	       "abcd"
+	       "\x01\x04",
+	       NULL); /* less than announced */
+	DECODE("\x08\x0c"
+	       "abcd"
+	       "\x0f\xff\xff\xff\xff",
+	       NULL);
+	DECODE("\x03\x0c"
+	       "abc",
+	       NULL); /* literal past the block */
+	DECODE("\x03\xfc\xff\xff\xff\xff"
+	       "abc",
+	       NULL);
+	DECODE("\x02\x08"
+	       "abc",
+	       NULL); /* literal past the room */
 }
 
 static void a_block_cut_short_is_refused(void **state)
 {
-	static const char block[] = "\x08\xf0\x03" "abcd" "\x0f\x04\x00\x00\x00";
+	static const char block[] = "\x08\xf0\x03"
+				    "abcd"
+				    "\x0f\x04\x00\x00\x00";
 
 	(void)state;
-	DECODE("\x08\xf0\x03" "abcd" "\x0f\x04\x00\x00\x00", "abcdabcd");
+	DECODE("\x08\xf0\x03"
+	       "abcd"
+	       "\x0f\x04\x00\x00\x00",
+	       "abcdabcd");
 	for (size_t length = 1; length < sizeof(block) - 1; length++)
 		decode(block, length, NULL);
 }

@@ -211,13 +211,14 @@ void rig_init(struct rig *rig, const char *kind, struct io_backend *io, size_t b
 		.io_kind = kind,
 		.io = io,
 		.identity = {.topic_id = {{1, 2, 3}}, .partition = 7, .leader_epoch = 1},
-		.config = {
-			.retention_ms = -1,
-			.retention_bytes = -1,
-			.segment_bytes = 1 << 20,
-			.segment_ms = INT64_C(7) * 24 * 3600 * 1000,
-			.delete_enabled = true,
-		},
+		.config =
+			{
+				.retention_ms = -1,
+				.retention_bytes = -1,
+				.segment_bytes = 1 << 20,
+				.segment_ms = INT64_C(7) * 24 * 3600 * 1000,
+				.delete_enabled = true,
+			},
 		.direct_io = kind != NULL,
 	};
 	make_folder(rig->folder, !kind);
@@ -386,12 +387,13 @@ static void read_done(struct log_read *read, int rc)
 struct rig_read rig_read(struct rig *rig, int64_t offset, size_t bytes_max, bool oversize_first)
 {
 	struct waited_read waited = {
-		.read = {
-			.offset = offset,
-			.bytes_max = bytes_max,
-			.oversize_first = oversize_first,
-			.done = read_done,
-		},
+		.read =
+			{
+				.offset = offset,
+				.bytes_max = bytes_max,
+				.oversize_first = oversize_first,
+				.done = read_done,
+			},
 	};
 	struct rig_read ret = {0};
 

@@ -33,8 +33,8 @@ struct made_batch {
 	struct batch batch;
 };
 
-/* `records` records of about `value_bytes` each, contents from `seed`; the first at `first_ms`, each
- * one a millisecond later. */
+/* `records` records of about `value_bytes` each, contents from `seed`; the first at `first_ms`,
+ * each one a millisecond later. */
 struct made_batch make_batch(unsigned records, size_t value_bytes, int64_t first_ms, uint64_t seed);
 /* Puts the right length and CRC into a batch whose other bytes were edited. */
 void fix_batch(uint8_t *data, size_t size);
@@ -74,8 +74,8 @@ void rig_init(struct rig *rig, const char *kind, struct io_backend *io, size_t b
 void rig_fini(struct rig *rig); /* the folder too */
 /* The log of the rig's identity, config and folder. */
 int rig_try_open(struct rig *rig, char *why, size_t why_bytes);
-void rig_open(struct rig *rig);  /* must succeed */
-void rig_close(struct rig *rig); /* turns until closed */
+void rig_open(struct rig *rig);   /* must succeed */
+void rig_close(struct rig *rig);  /* turns until closed */
 void rig_reopen(struct rig *rig); /* the next run of the broker: a higher leader epoch */
 /* The folder as it is now becomes the rig's, without the log being closed in it: a kill -9. */
 void rig_kill(struct rig *rig);
