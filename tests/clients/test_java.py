@@ -3,27 +3,18 @@
 A scenario checks what it is told by the clients; here it must end well, and its clients must have
 nothing to warn of.
 """
-import os
 import pathlib
 import re
 import subprocess
 
-import harness
 import pytest
+from java_jars import jars
 
 SOURCES = pathlib.Path(__file__).parent / "java"
 SCENARIO = re.compile(r'@Scenario(?:\(says = "([^"]*)"\))?\s+static void (\w+)\(')
 SCENARIOS = [(f"{source.stem}.{name}", says) for source in sorted(SOURCES.glob("*.java"))
              for says, name in SCENARIO.findall(source.read_text())]
 SCENARIO_SECONDS = 90
-
-
-def jars():
-    """The folder that `./dev deps` filled."""
-    named = os.environ.get("KAFKA_CLIENTS_JAR")
-    folder = pathlib.Path(named).parent if named else harness.ROOT / ".cache/java"
-    assert list(folder.glob("kafka-clients-*.jar")), f"no kafka-clients in {folder}: ./dev deps"
-    return folder
 
 
 @pytest.fixture(scope="session", name="class_path")
