@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "dataplane/handlers/handlers.h"
 #include "dataplane/shard_internal.h"
-#include "dataplane/tcp/conn.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -85,9 +84,8 @@ static int decode(struct request *request, const void *frame, size_t length)
 		rc = 0;
 	}
 	if (rc == -ERR_VERSION)
-		log_info("request", "not served key=%d version=%d peer=%s",
-			 request->header.api_key, request->header.api_version,
-			 conn_peer(request->conn));
+		log_info("request", "not served key=%d version=%d peer=%s", request->header.api_key,
+			 request->header.api_version, request->channel->peer);
 	if (rc < 0)
 		return rc;
 	request->response = request_calloc(request, 1, request->api->response_size);
@@ -97,7 +95,8 @@ static int decode(struct request *request, const void *frame, size_t length)
 	return 0;
 }
 
-int request_start(struct shard *shard, struct conn *conn, void *frame, size_t length, size_t capacity)
+int request_start(struct shard *shard, struct channel *channel, void *frame, size_t length,
+		  size_t capacity)
 {
 	struct request *request = request_new(shard);
 	int rc;
@@ -105,7 +104,7 @@ int request_start(struct shard *shard, struct conn *conn, void *frame, size_t le
 	if (!request)
 		return -ENOMEM;
 	request->shard = shard;
-	request->conn = conn;
+	request->channel = channel;
 	shard->requests_live++;
 	const void *bytes = frame;
 	if (!capacity)
@@ -122,7 +121,7 @@ int request_start(struct shard *shard, struct conn *conn, void *frame, size_t le
 		request->frame_capacity = capacity;
 		request->charged_bytes += capacity; /* charged by the connection already */
 	}
-	list_push_back(conn_requests(conn), &request->link);
+	channel->ops->begin(channel, request);
 	shard_count(shard, requests, 1);
 	handle_request(request);
 	return 0;
@@ -133,22 +132,23 @@ void request_answer(struct request *request)
 	check(!request->answered);
 	if (!request->silent && !request->closing) {
 		int16_t version = request->message ? request->header.api_version : 0;
-		int rc = kafka_encode_response(request->api, version, request->header.correlation_id,
-					       request->response, &request->arena, &request->writer);
+		int rc = kafka_encode_response(request->api, version,
+					       request->header.correlation_id, request->response,
+					       &request->arena, &request->writer);
 		if (rc < 0) {
 			log_warn("request", "answer too large api=%s peer=%s", request->api->name,
-				 conn_peer(request->conn));
+				 request->channel->peer);
 			request->closing = true;
 		}
 	}
 	request->answered = true;
-	conn_pump(request->conn);
+	request->channel->ops->answered(request->channel, request);
 }
 
 void request_fail(struct request *request, const char *why)
 {
 	log_info("request", "failed api=%s peer=%s reason=\"%s\"", request->api->name,
-		 conn_peer(request->conn), why);
+		 request->channel->peer, why);
 	request->closing = true;
 	request_answer(request);
 }

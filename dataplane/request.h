@@ -13,13 +13,27 @@
 #include "kafka_messages.h"
 #include "dataplane/kafka/wire.h"
 
-struct conn;
+struct channel;
+struct request;
 struct shard;
 
+/* Where requests come from and their answers go: a TCP connection, or a slot of a datagram session.
+ * Embedded in either; lives until its last request is released. */
+struct channel_ops {
+	/* Decoded, its handler runs next: the channel keeps it, in order of arrival. */
+	void (*begin)(struct channel *channel, struct request *request);
+	/* Its turn to leave has come, or will when those before it have. */
+	void (*answered)(struct channel *channel, struct request *request);
+};
+struct channel {
+	const struct channel_ops *ops;
+	char peer[64]; /* "127.0.0.1:4711" */
+};
+
 struct request {
-	struct list link; /* in its connection, in order of arrival; or in shard.free_requests */
+	struct list link; /* its channel's; or in shard.free_requests */
 	struct shard *shard;
-	struct conn *conn;
+	struct channel *channel;
 	struct arena arena;
 	void *frame; /* null: the frame lies in the arena */
 	size_t frame_capacity;
@@ -32,7 +46,7 @@ struct request {
 	struct wire_writer writer;
 	bool answered;
 	bool silent;  /* acks=0: nothing is sent */
-	bool closing; /* close the connection once this one's turn has come */
+	bool closing; /* close the channel once this one's turn has come */
 	/* Optional.  The connection is gone or the broker stops: answer soon. */
 	void (*cancel)(struct request *request);
 	/* Optional.  The response was sent (or dropped): let go of what it referred to, then call
@@ -41,9 +55,10 @@ struct request {
 };
 
 /* Decodes `frame` (without its size) and starts the handler.  Takes over `frame` when `capacity`
- * is not 0; else it is copied.  -ERR_BAD_REQUEST, -ERR_VERSION, -ENOMEM: nothing can be answered, close
- * the connection; `frame` stays the caller's. */
-int request_start(struct shard *shard, struct conn *conn, void *frame, size_t length, size_t capacity);
+ * is not 0; else it is copied.  -ERR_BAD_REQUEST, -ERR_VERSION, -ENOMEM: nothing can be answered,
+ * close the connection; `frame` stays the caller's. */
+int request_start(struct shard *shard, struct channel *channel, void *frame, size_t length,
+		  size_t capacity);
 /* The handler is done: encodes `response` and passes it to the connection. */
 void request_answer(struct request *request);
 /* No answer; the connection is closed when the requests before it are answered. */

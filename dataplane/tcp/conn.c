@@ -41,6 +41,7 @@ enum {
 };
 
 struct conn {
+	struct channel channel;
 	uint32_t magic;
 	int fd;
 	struct shard *shard;
@@ -73,7 +74,6 @@ struct conn {
 	struct iovec vectors[SEND_VECTORS];
 	unsigned sending_count; /* requests at the head that end with the send in flight */
 	size_t head_sent;       /* vectors of a head that needs several sends */
-	char peer[64];
 };
 
 static void want_more(struct conn *conn);
@@ -84,16 +84,6 @@ static struct conn *conn_of(struct io *io, size_t offset)
 
 	check(conn->magic == CONN_MAGIC);
 	return conn;
-}
-
-struct list *conn_requests(struct conn *conn)
-{
-	return &conn->requests;
-}
-
-const char *conn_peer(const struct conn *conn)
-{
-	return conn->peer;
 }
 
 static void touch(struct conn *conn)
@@ -150,13 +140,14 @@ static void drop_requests(struct conn *conn)
 	}
 }
 
-void conn_close(struct conn *conn, const char *why)
+/* `why` (static) is logged, null for an ordinary end. */
+static void conn_close(struct conn *conn, const char *why)
 {
 	if (conn->closing)
 		return;
 	conn->closing = true;
 	if (why) {
-		log_info("tcp", "closing peer=%s reason=\"%s\"", conn->peer, why);
+		log_info("tcp", "closing peer=%s reason=\"%s\"", conn->channel.peer, why);
 		shard_count(conn->shard, connections_failed, 1);
 	}
 	if (conn->receiving)
@@ -232,7 +223,8 @@ static void release_sent(struct conn *conn)
 	}
 }
 
-void conn_pump(struct conn *conn)
+/* Sends what is answered and in turn; then reads on. */
+static void pump(struct conn *conn)
 {
 	if (conn->sending || conn->busy)
 		return;
@@ -280,7 +272,7 @@ static void sent(struct io *io, int result)
 		conn_close(conn,
 			   result == -EPIPE || result == -ECONNRESET ? NULL : error_text(result));
 	else
-		conn_pump(conn);
+		pump(conn);
 }
 
 /* ---- receiving ---- */
@@ -319,7 +311,7 @@ static void start_request(struct conn *conn, void *frame, size_t length, size_t 
 
 	conn->busy++; /* no answer leaves, and nothing is freed, before we are back */
 	conn->request_count++;
-	rc = request_start(conn->shard, conn, frame, length, capacity);
+	rc = request_start(conn->shard, &conn->channel, frame, length, capacity);
 	conn->busy--;
 	if (rc < 0) {
 		conn->request_count--;
@@ -470,7 +462,7 @@ static void received(struct io *io, int result)
 	shard_count(shard, request_bytes, result);
 	received_bytes(conn, io->buffer->data, (size_t)result);
 	io_buffer_put(shard->io, io->buffer);
-	conn_pump(conn);
+	pump(conn);
 }
 
 static void received_into_frame(struct io *io, int result)
@@ -496,7 +488,7 @@ static void received_into_frame(struct io *io, int result)
 		start_request(conn, whole, conn->frame_length, conn->frame_capacity);
 		conn->busy--;
 	}
-	conn_pump(conn);
+	pump(conn);
 }
 
 /* Doubles a large frame's memory as its bytes really come. */
@@ -543,7 +535,7 @@ static void want_more(struct conn *conn)
 		size_t before = conn->backlog_length;
 		received_bytes(conn, (const uint8_t *)"", 0);
 		if (conn->closing || conn->backlog_length != before) {
-			conn_pump(conn);
+			pump(conn);
 			return;
 		}
 	}
@@ -613,7 +605,7 @@ static void describe_peer(struct conn *conn)
 			port = ntohs(in6->sin6_port);
 		}
 	}
-	snprintf(conn->peer, sizeof(conn->peer), "%s:%u", host, port);
+	snprintf(conn->channel.peer, sizeof(conn->channel.peer), "%s:%u", host, port);
 }
 
 static void refuse(struct shard *shard, int fd, const char *why)
@@ -626,6 +618,23 @@ static void refuse(struct shard *shard, int fd, const char *why)
 	shard->refused_ns = shard->now_ns;
 	log_warn("tcp", "connections refused reason=\"%s\"", why);
 }
+
+static void request_begun(struct channel *channel, struct request *request)
+{
+	struct conn *conn = container_of(channel, struct conn, channel);
+
+	list_push_back(&conn->requests, &request->link);
+}
+
+static void request_answered(struct channel *channel, struct request *request)
+{
+	pump(container_of(channel, struct conn, channel));
+}
+
+static const struct channel_ops conn_channel = {
+	.begin = request_begun,
+	.answered = request_answered,
+};
 
 static void open_connection(struct shard *shard, int fd)
 {
@@ -648,6 +657,7 @@ static void open_connection(struct shard *shard, int fd)
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	conn->channel.ops = &conn_channel;
 	conn->magic = CONN_MAGIC;
 	conn->fd = fd;
 	conn->shard = shard;

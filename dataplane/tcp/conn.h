@@ -6,24 +6,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct conn;
-struct list;
 struct shard;
 
 /* Arms accepting on the shard's listener. */
 void conn_accept_start(struct shard *shard);
 void conn_accept_stop(struct shard *shard);
-/* A request of this connection is answered: sends what is now in turn. */
-void conn_pump(struct conn *conn);
-/* Drops the connection; `why` (static) is logged, null for an ordinary end. */
-void conn_close(struct conn *conn, const char *why);
-/* Its requests, in order of arrival (request.c adds, conn.c removes). */
-struct list *conn_requests(struct conn *conn);
-const char *conn_peer(const struct conn *conn); /* "127.0.0.1:4711" */
 /* Memory was given back: lets starved connections read again. */
 void conn_resume_starved(struct shard *shard);
 /* Closes what has been idle or stuck too long; about once a second. */
 void conn_expire(struct shard *shard);
 /* Stopping: reads nothing more; closes connections with nothing under way. */
 void conn_drain_all(struct shard *shard);
-void conn_close_all(struct shard *shard, const char *why);
+void conn_close_all(struct shard *shard, const char *why); /* `why` (static) is logged */
