@@ -49,13 +49,13 @@ class Scenario:
 def scenarios():
     kib = 1024
     return [
-        Scenario("submitted-256k", "submitted", 256 * kib, 8, mbytes=4096, seconds=20),
-        Scenario("submitted-16k", "submitted", 16 * kib, 32, mbytes=2048, seconds=20),
-        Scenario("submitted-16k-64p", "submitted", 16 * kib, 64, files=64, mbytes=2048, seconds=20),
-        Scenario("durable-256k", "durable", 256 * kib, 8, mbytes=4096, seconds=20),
-        Scenario("durable-256k-64p", "durable", 256 * kib, 64, files=64, mbytes=4096, seconds=20),
-        Scenario("durable-16k", "durable", 16 * kib, 32, mbytes=2048, seconds=5),
-        Scenario("durable-16k-64p", "durable", 16 * kib, 64, files=64, mbytes=2048, seconds=5),
+        Scenario("submitted-256k", "submitted", 256 * kib, 8, mbytes=4096, seconds=2),
+        Scenario("submitted-16k", "submitted", 16 * kib, 32, mbytes=2048, seconds=2),
+        Scenario("submitted-16k-64p", "submitted", 16 * kib, 64, files=64, mbytes=2048, seconds=2),
+        Scenario("durable-256k", "durable", 256 * kib, 8, mbytes=4096, seconds=2),
+        Scenario("durable-256k-64p", "durable", 256 * kib, 64, files=64, mbytes=4096, seconds=2),
+        Scenario("durable-16k", "durable", 16 * kib, 32, mbytes=2048, seconds=2),
+        Scenario("durable-16k-64p", "durable", 16 * kib, 64, files=64, mbytes=2048, seconds=2),
         Scenario("durable-16k-one", "durable", 16 * kib, 1, mbytes=2048, seconds=2),
         Scenario("durable-16k-one-written", "durable", 16 * kib, 1, mbytes=512, seconds=2,
                  baseline="written"),
