@@ -118,10 +118,10 @@ class Broker:
 
     def wait_ready(self):
         def ready_or_dead():
-            return "ready" in self.log() or self.process.poll() is not None
+            return "ready listen=" in self.log() or self.process.poll() is not None
 
         eventually("the line with ready", ready_or_dead, START_SECONDS)
-        if "ready" not in self.log():
+        if "ready listen=" not in self.log():
             raise AssertionError(f"sluiced ended with {self.process.returncode}:\n{self.log()}")
 
     @property

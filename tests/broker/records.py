@@ -5,6 +5,11 @@ import time
 
 from messages import Reader
 
+try:
+    import google_crc32c
+except ImportError:
+    google_crc32c = None
+
 BATCH_HEADER = struct.Struct(">qiibIhiqqqhii")
 HEADER_BYTES = 61
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
@@ -30,8 +35,7 @@ def _crc_tables():
 _BITS, (_T0, _T1, _T2, _T3) = _crc_tables()
 
 
-def crc32c(data):
-    data = bytes(data)
+def _crc32c(data):
     whole = len(data) & ~7
     crc = 0xFFFFFFFF
     t0, t1, t2, t3 = _T0, _T1, _T2, _T3
@@ -43,7 +47,12 @@ def crc32c(data):
     return crc ^ 0xFFFFFFFF
 
 
-assert crc32c(b"123456789") == 0xE3069283
+def crc32c(data):
+    # The package is a thousand times faster, and only that.
+    return google_crc32c.value(bytes(data)) if google_crc32c else _crc32c(bytes(data))
+
+
+assert crc32c(b"123456789") == _crc32c(b"123456789") == 0xE3069283
 
 
 def varint(value):

@@ -1,0 +1,216 @@
+"""Limits on connections, requests and time."""
+
+import resource
+import struct
+import time
+
+import pytest
+
+from harness import Broker, eventually, sanitized
+from messages import request_frame
+from records import batch
+
+
+def ask(connection):
+    return connection.request("ApiVersions", 3, client_software_name="test",
+                              client_software_version="1")
+
+
+def opens(broker):
+    """Whether a new connection is served."""
+    try:
+        with broker.connect() as connection:
+            ask(connection)
+            return True
+    except ConnectionError:
+        return False
+
+
+def test_thousands_of_idle_connections_are_held_and_cost_little():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # One descriptor here and one there for each.
+    count = min(10_000, hard - 500)
+    if count < 2000:
+        pytest.skip(f"{hard} descriptors are too few")
+    if sanitized():
+        count = 2000
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    connections = []
+    try:
+        with Broker() as broker:
+            before = broker.rss_bytes()
+            for _ in range(count):
+                connections.append(broker.connect())
+            for connection in connections[:: count // 50]:
+                ask(connection)
+            assert broker.fd_count() > count
+            broker.check_serves()
+            if not sanitized():
+                assert (broker.rss_bytes() - before) / count < 16 << 10
+            for connection in connections:
+                connection.close()
+            eventually("the descriptors are given back", lambda: broker.fd_count() < 200)
+    finally:
+        for connection in connections:
+            connection.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_connections_above_the_limit_are_refused_until_others_end():
+    with Broker(shards=1, settings={"max.connections": 10}) as broker:
+        held = [broker.connect() for _ in range(10)]
+        for connection in held:
+            ask(connection)
+        for _ in range(3):
+            assert not opens(broker)
+        for connection in held:
+            ask(connection)  # those inside do not suffer
+        held.pop().close()
+        eventually("room for one more", lambda: opens(broker))
+        for connection in held:
+            connection.close()
+
+
+def test_connections_beyond_the_descriptors_are_survived():
+    """The process runs out; what it has goes on, and new ones are served when there is room."""
+    with Broker(prefix=["prlimit", "--nofile=100:100"]) as broker:
+        with broker.connect() as admin:
+            admin.create_topic("held")
+            held = []
+            for _ in range(150):
+                held.append(broker.connect())
+            assert admin.produce("held", 0, [b"x"]) == 0
+            cpu = broker.cpu_seconds()
+            time.sleep(1)  # a span to measure in
+            assert broker.cpu_seconds() - cpu < 0.5, "spins while it is out of descriptors"
+            for connection in held:
+                connection.close()
+            eventually("new connections are served again", lambda: opens(broker))
+            assert admin.fetch_values("held", 0, 0) == [b"x"]
+
+
+def test_a_silent_connection_is_closed_and_a_busy_one_is_not():
+    with Broker(settings={"connections.max.idle.ms": "1500"}) as broker:
+        with broker.connect() as silent, broker.connect() as busy, broker.connect() as polling:
+            busy.create_topic("idle")
+            ask(silent)
+            polling.send("Fetch", 11, max_wait_ms=60_000, min_bytes=1, max_bytes=1000, topics=[
+                {"topic": "idle", "partitions": [{"partition": 0, "partition_max_bytes": 100}]}])
+            deadline = time.monotonic() + 60
+            closed = False
+            while not closed and time.monotonic() < deadline:
+                ask(busy)
+                closed = silent.closed_by_peer(0.1)
+            assert closed
+            # One that waits for its answer is not idle.
+            busy.produce("idle", 0, [b"x"])
+            assert polling.receive()[1]["responses"][0]["partitions"][0]["records"]
+
+
+def test_idle_connections_stay_where_the_limit_is_0():
+    with Broker(settings={"connections.max.idle.ms": "0"}) as broker, broker.connect() as silent:
+        ask(silent)
+        assert not silent.closed_by_peer(3)
+        ask(silent)
+
+
+def test_a_request_of_the_largest_size_is_taken_and_a_larger_one_is_not():
+    limit = 100_000
+    with Broker(settings={"socket.request.max.bytes": limit}) as broker:
+        def produce_of(size):
+            body = {"acks": -1, "timeout_ms": 1000, "topic_data": [
+                {"name": "t", "partition_data": [{"index": 0, "records": batch([b"x" * size])}]}]}
+            return request_frame("Produce", 7, 5, body)
+
+        size = limit - (len(produce_of(60_000)) - 60_000)
+        exact = produce_of(size)
+        size -= len(exact) - 4 - limit
+        exact = produce_of(size)
+        assert len(exact) - 4 == limit
+        with broker.connect() as connection:
+            connection.create_topic("t")
+            connection.send_bytes(exact)
+            assert connection.receive_frame()[0] == 5
+            assert connection.list_offset("t", 0, -1)["offset"] == 1
+            connection.send_bytes(produce_of(size + 1))
+            assert connection.closed_by_peer()
+        broker.wait_log("frame length")
+        broker.check_serves()
+
+
+def test_requests_above_the_number_per_connection_wait_in_the_socket():
+    """With four at a time a hundred are answered all the same, in order."""
+    with Broker(settings={"max.requests.per.connection": 4}) as broker:
+        with broker.connect() as connection, broker.connect() as other:
+            connection.create_topic("p", 2)
+            asked = [connection.send("Fetch", 11, max_wait_ms=20, min_bytes=1, max_bytes=1000,
+                                     topics=[{"topic": "p", "partitions": [
+                                         {"partition": i % 2, "partition_max_bytes": 100}]}])
+                     for i in range(40)]
+            asked += [connection.send("Metadata", 9, topics=[]) for _ in range(60)]
+            ask(other)
+            assert [connection.receive()[0] for _ in asked] == asked
+
+
+def test_one_request_at_a_time_is_served_too():
+    with Broker(settings={"max.requests.per.connection": 1}) as broker:
+        with broker.connect() as connection:
+            asked = [connection.send("Metadata", 9, topics=[]) for _ in range(200)]
+            assert [connection.receive()[0] for _ in asked] == asked
+
+
+def test_large_requests_beyond_the_memory_wait_for_their_turn():
+    """Forty requests of a mebibyte through a budget of sixteen: slower, not refused."""
+    settings = {"queued.max.request.bytes": "16MiB", "message.max.bytes": "4MiB",
+                "log.buffer.bytes": "32MiB"}
+    with Broker(settings=settings) as broker:
+        with broker.connect() as admin:
+            admin.create_topic("big", 4)
+        before = broker.rss_bytes()
+        data = batch([b"x" * (1 << 20)])
+        connections = [broker.connect() for _ in range(40)]
+        frame = request_frame("Produce", 9, 1, {"acks": -1, "timeout_ms": 60000, "topic_data": [
+            {"name": "big", "partition_data": [{"index": 0, "records": data}]}]})
+        # All begin, none ends: every one holds memory and wants more.
+        for connection in connections:
+            connection.send_bytes(frame[: 300_000])
+        for connection in connections:
+            connection.send_bytes(frame[300_000:])
+        for connection in connections:
+            assert connection.receive_frame()[0] == 1
+            connection.close()
+        with broker.connect() as admin:
+            assert admin.list_offset("big", 0, -1)["offset"] == 40
+        if not sanitized():
+            assert broker.rss_bytes() - before < 160 << 20
+
+
+@pytest.mark.slow
+def test_a_slow_reader_of_a_long_answer_is_not_cut_off():
+    """Longer under way than a connection may be stuck, but never standing still."""
+    with Broker() as broker:
+        with broker.connect() as connection:
+            connection.create_topic("long")
+            data = batch([b"x" * (1 << 19)])
+            for _ in range(50):
+                assert connection.produce_batch("long", 0, data)["error_code"] == 0
+        with broker.connect(receive_buffer=1 << 16) as slow:
+            slow.send("Fetch", 11, max_wait_ms=0, max_bytes=1 << 30, topics=[
+                {"topic": "long", "partitions": [{"partition": 0, "partition_max_bytes": 1 << 30}]}])
+            got = 0
+            begun = time.monotonic()
+            while got < 24 << 20:
+                part = slow.socket.recv(1 << 18)
+                assert part, f"cut off after {time.monotonic() - begun:.0f} s and {got} bytes"
+                got += len(part)
+                # Some 600 KB/s; an even pace is the point here.
+                time.sleep(max(0.0, begun + got / 600_000 - time.monotonic()))
+            assert time.monotonic() - begun > 35
+
+
+@pytest.mark.slow
+def test_a_connection_stuck_within_a_frame_is_closed():
+    with Broker() as broker, broker.connect() as stuck:
+        stuck.send_bytes(struct.pack(">i", 5000) + b"\0" * 100)
+        assert stuck.closed_by_peer(90)
+        broker.check_serves()
