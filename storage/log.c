@@ -198,8 +198,8 @@ void log_finish_close(struct log *log)
 	struct segment *active = log->active;
 	if (log->remove)
 		remove_files(log);
-	else if (log->state == LOG_CLOSING && active && active->checkpoint_end != active->end)
-		segment_checkpoint(active);
+	else if (log->state == LOG_CLOSING && active)
+		segment_seal(active);
 	check(list_empty(&log->submit_waiters));
 	log_wake_watches(log);
 	check(list_empty(&log->durable_waiters));

@@ -682,36 +682,58 @@ fail:
 	return rc;
 }
 
+static bool all_zero(const uint8_t *data, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i++) {
+		if (data[i])
+			return false;
+	}
+	return true;
+}
+
+/* The rest of the last batch's block.  1: something had to go. */
+static int zero_block_rest(const struct segment *segment)
+{
+	size_t used = segment->end % BLOCK_BYTES;
+	off_t at = (off_t)round_down(segment->end, BLOCK_BYTES);
+	uint8_t *block = used ? aligned_alloc(BLOCK_BYTES, BLOCK_BYTES) : NULL;
+	int rc = 0;
+
+	if (!used)
+		return 0;
+	if (!block)
+		return -ENOMEM;
+	ssize_t got = pread(segment->fd, block, BLOCK_BYTES, at);
+	if (got < (ssize_t)used) {
+		rc = got < 0 ? -errno : -EIO;
+	} else if (got < BLOCK_BYTES || !all_zero(block + used, BLOCK_BYTES - used)) {
+		memset(block + used, 0, BLOCK_BYTES - used);
+		got = pwrite(segment->fd, block, BLOCK_BYTES, at);
+		rc = got == BLOCK_BYTES ? 1 : got < 0 ? -errno : -EIO;
+	}
+	free(block);
+	return rc;
+}
+
 /* Behind the last batch may lie what a broken-off write left: part of a batch, or whole ones that
- * had overtaken it.  A later batch of the same size as the lost one would make them valid again. */
+ * had overtaken it.  A later batch of the same size as the lost one would make them valid again.
+ * After a clean stop there is nothing, and the index vouches for everything: no flush is needed. */
 int segment_cut(struct segment *segment)
 {
 	uint64_t block_end = round_up(segment->end, BLOCK_BYTES);
-	size_t used = segment->end % BLOCK_BYTES;
+	bool clean = segment->allocated_end == block_end && segment->checkpoint_end == segment->end;
 	int rc = 0;
 
-	if (ftruncate(segment->fd, (off_t)block_end) < 0)
+	if (segment->allocated_end != block_end && ftruncate(segment->fd, (off_t)block_end) < 0)
+		return -errno;
+	rc = zero_block_rest(segment);
+	if (rc < 0)
+		return rc;
+	/* What was found may be in the device's cache only, and the file's size is to be kept. */
+	if ((!clean || rc > 0) && fsync(segment->fd) < 0)
 		return -errno;
 	segment->allocated_end = block_end;
-	if (used) {
-		uint8_t *block = aligned_alloc(BLOCK_BYTES, BLOCK_BYTES);
-		off_t at = (off_t)(block_end - BLOCK_BYTES);
-		if (!block)
-			return -ENOMEM;
-		ssize_t got = pread(segment->fd, block, BLOCK_BYTES, at);
-		if (got != BLOCK_BYTES) {
-			rc = got < 0 ? -errno : -EIO;
-		} else {
-			memset(block + used, 0, BLOCK_BYTES - used);
-			got = pwrite(segment->fd, block, BLOCK_BYTES, at);
-			rc = got == BLOCK_BYTES ? 0 : got < 0 ? -errno : -EIO;
-		}
-		free(block);
-	}
-	/* What was found may be in the device's cache only, and the file's size is to be kept. */
-	if (rc == 0 && fsync(segment->fd) < 0)
-		rc = -errno;
 	segment->shares_flush = flush_shares(segment->log->store, segment->fd);
 	segment->settled_end = block_end;
-	return rc;
+	return 0;
 }

@@ -16,8 +16,8 @@
 enum {
 	SECTOR_BYTES = 512,
 	QUEUE_MAX = 4096,
-	FILES_MAX = 4096,
-	BLOCKS_MAX = 4096, /* of a file */
+	FILES_MAX = 1024,
+	BLOCKS_MAX = 32768, /* of a file */
 };
 
 /* What a sector held before a write that is not yet flushed. */
