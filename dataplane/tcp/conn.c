@@ -109,8 +109,7 @@ static void free_when_idle(struct conn *conn)
 {
 	struct shard *shard = conn->shard;
 
-	if (!conn->closing || conn->receiving || conn->sending || conn->request_count ||
-	    conn->busy)
+	if (!conn->closing || conn->receiving || conn->sending || conn->request_count || conn->busy)
 		return;
 	close(conn->fd);
 	give_frame(conn);
@@ -120,7 +119,8 @@ static void free_when_idle(struct conn *conn)
 	shard->connection_count--;
 	shard_count(shard, connections_open, -1);
 	conn->magic = 0;
-#ifndef __clang_analyzer__ /* does not follow `busy`, so it takes what comes later for a use of it */
+#ifndef __clang_analyzer__ /* does not follow `busy`, so it takes what comes later for a use of it \
+			    */
 	free(conn);
 #endif
 }
@@ -300,8 +300,8 @@ static int frame_fits(struct conn *conn, uint32_t length)
 		return 0;
 	/* "GET " or a TLS hello in place of a length: say so. */
 	conn_close(conn, length == 0x47455420 || length >> 24 == 0x16
-				? "not the Kafka protocol (HTTP or TLS?)"
-				: "frame length outside the limits");
+				 ? "not the Kafka protocol (HTTP or TLS?)"
+				 : "frame length outside the limits");
 	return -ERR_BAD_REQUEST;
 }
 
@@ -334,7 +334,8 @@ static uint8_t *whole_frame(struct conn *conn)
 }
 
 /* A frame too large for an arena begins: memory for it, with what has come already. */
-static int take_large_frame(struct conn *conn, uint32_t length, const uint8_t *have, size_t have_length)
+static int take_large_frame(struct conn *conn, uint32_t length, const uint8_t *have,
+			    size_t have_length)
 {
 	size_t grant = length < FIRST_GRANT_BYTES ? length : FIRST_GRANT_BYTES;
 
