@@ -1,0 +1,786 @@
+/* Administration: one request, one answer, the caller waits.
+ *
+ * A request goes to any broker, or to the controller where only that one does it.  When a broker
+ * cannot be reached the next address is tried, each once; an answer that may pass by itself is
+ * asked for again until default.api.timeout.ms is over. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/errors.h"
+#include "client/client_internal.h"
+#include "dataplane/kafka/kafka_errors.h"
+#include "kafka_messages.h"
+
+enum {
+	METADATA_VERSION_MAX = 12,
+	LIST_OFFSETS_VERSION_MAX = 7,
+	DESCRIBE_CLUSTER_BROKERS = 1,
+	ANSWER_ARENA_BYTES = 64 << 20,
+	CONFIG_SET = 0,
+	CONFIG_DELETE = 1,
+	PAUSE_MS = 100,
+};
+
+/* One exchange.  It outlives an interrupted caller, so it is on the heap. */
+struct exchange {
+	struct request *request;
+	bool done;
+	bool abandoned;
+	int rc;
+};
+
+static void exchange_free(struct exchange *exchange)
+{
+	if (!exchange)
+		return;
+	request_free(exchange->request);
+	free(exchange);
+}
+
+static void exchange_done(struct request *request, int rc)
+{
+	struct exchange *exchange = request->user;
+
+	exchange->done = true;
+	exchange->rc = rc;
+	if (exchange->abandoned)
+		exchange_free(exchange);
+}
+
+static int exchange_finished(struct sluice_client *client, void *user)
+{
+	const struct exchange *exchange = user;
+
+	return exchange->done;
+}
+
+/* What an administrative call asks, and how it reads the answer. */
+struct question {
+	int16_t api;
+	int16_t version_max; /* 0: as new as we speak */
+	bool controller;
+	/* Fills request->message.  -ENOMEM. */
+	int (*fill)(struct request *request, void *user);
+	/* 0, or the error in the user's space; `message` the broker's own words, if any. */
+	int (*read)(struct request *request, void *user, struct kafka_string *message);
+	void *user;
+	const char *what; /* "topic create greetings", for the sentence */
+	const char *about;
+};
+
+static int ask_once(struct sluice_client *client, const struct question *question,
+		    struct broker *broker, int64_t timeout_ms, struct exchange **ret)
+{
+	struct exchange *exchange = calloc(1, sizeof(*exchange));
+
+	if (!exchange)
+		return -ENOMEM;
+	exchange->request = request_new(question->api, exchange_done, exchange);
+	if (!exchange->request || question->fill(exchange->request, question->user) < 0) {
+		exchange_free(exchange);
+		return -ENOMEM;
+	}
+	if (question->version_max)
+		exchange->request->version_max = question->version_max;
+	peer_send(&broker->peers[BROKER_MAIN], exchange->request, timeout_ms);
+	int rc = client_wait(client, -1, exchange_finished, exchange);
+	if (!exchange->done) {
+		exchange->abandoned = true;
+		return rc;
+	}
+	*ret = exchange;
+	return 0;
+}
+
+static struct broker *where(const struct sluice_client *client, const struct question *question,
+			    unsigned attempt)
+{
+	struct broker *controller = cluster_broker(client, client->cluster.controller);
+
+	return question->controller && controller && attempt == 0 ? controller
+								  : cluster_any(client, attempt);
+}
+
+static int never(struct sluice_client *client, void *user)
+{
+	return 0;
+}
+
+/* -EINTR, else 0. */
+static int pause_a_bit(struct sluice_client *client)
+{
+	int rc = client_wait(client, PAUSE_MS, never, NULL);
+
+	return rc == -ETIMEDOUT ? 0 : rc;
+}
+
+static int read_answer(struct sluice_client *client, const struct question *question,
+		       struct exchange *exchange)
+{
+	struct kafka_string message = {0};
+	int rc = exchange->rc < 0 ? client_error_of(exchange->rc)
+				  : question->read(exchange->request, question->user, &message);
+
+	if (rc == 0)
+		return 0;
+	if (exchange->rc < 0) {
+		const struct url *url = &exchange->request->peer->url;
+		return client_fail(client, rc, "%s://%s:%d: %s", url->scheme, url->host, url->port,
+				   sluice_error_text(rc));
+	}
+	if (message.length > 0)
+		return client_fail(client, rc, "%s %s: %s: %.*s", question->what, question->about,
+				   sluice_error_text(rc), (int)message.length, message.data);
+	return client_fail(client, rc, "%s %s: %s", question->what, question->about,
+			   sluice_error_text(rc));
+}
+
+static bool worth_another(int rc, bool answered, unsigned attempt,
+			  const struct sluice_client *client)
+{
+	if (answered)
+		return rc == -SLUICE_KAFKA(41) ||
+		       rc == -SLUICE_KAFKA(KAFKA_NOT_LEADER_OR_FOLLOWER) ||
+		       rc == -SLUICE_KAFKA(KAFKA_LEADER_NOT_AVAILABLE);
+	return client_retriable(rc) && attempt + 1 < cluster_address_count(client);
+}
+
+static int ask(struct sluice_client *client, const struct question *question)
+{
+	uint64_t deadline_ns = client_deadline(client->options.api_timeout_ms);
+	unsigned unreachable = 0;
+	unsigned attempt = 0;
+
+	if (client->depth > 0)
+		return -EDEADLK;
+	for (;;) {
+		struct exchange *exchange = NULL;
+		uint64_t now_ns = loop_now();
+		if (now_ns >= deadline_ns)
+			return -ETIMEDOUT;
+		int64_t left_ms = (int64_t)((deadline_ns - now_ns) / NS_PER_MS) + 1;
+		if (left_ms > client->options.request_timeout_ms)
+			left_ms = client->options.request_timeout_ms;
+		int rc = ask_once(client, question, where(client, question, attempt), left_ms,
+				  &exchange);
+		if (rc < 0)
+			return rc;
+		bool answered = exchange->rc == 0;
+		rc = read_answer(client, question, exchange);
+		exchange_free(exchange);
+		if (rc == 0 || !worth_another(rc, answered, unreachable, client))
+			return rc;
+		unreachable += !answered;
+		attempt++;
+		if (answered) {
+			rc = pause_a_bit(client);
+			if (rc < 0)
+				return rc;
+		}
+	}
+}
+
+/* ---- copying answers out ---- */
+
+/* An answer for the user: the struct comes first in memory that is freed with it. */
+struct answer {
+	struct arena arena;
+};
+
+static void *answer_new(size_t size)
+{
+	struct arena arena;
+
+	arena_init(&arena, ANSWER_ARENA_BYTES);
+	struct answer *answer = arena_calloc(&arena, 1, sizeof(*answer) + size);
+	if (!answer)
+		return NULL;
+	answer->arena = arena;
+	return answer + 1;
+}
+
+static struct arena *answer_arena(void *contents)
+{
+	return &((struct answer *)contents - 1)->arena;
+}
+
+static void answer_free(void *contents)
+{
+	if (!contents)
+		return;
+	struct arena arena = *answer_arena(contents);
+	arena_fini(&arena);
+}
+
+/* Null for a null string and where memory is out: *failed tells. */
+static const char *copy_text(struct arena *arena, const struct kafka_string *text, bool *failed)
+{
+	if (text->length < 0)
+		return NULL;
+	const char *copy = arena_strndup(arena, text->data, (size_t)text->length);
+	*failed = *failed || !copy;
+	return copy;
+}
+
+static int32_t *copy_ids(struct arena *arena, const int32_t *ids, int32_t count, bool *failed)
+{
+	size_t length = count > 0 ? (size_t)count : 0;
+	int32_t *copy = arena_calloc(arena, length, sizeof(*copy));
+
+	*failed = *failed || !copy;
+	if (copy && length > 0)
+		memcpy(copy, ids, length * sizeof(*copy));
+	return copy;
+}
+
+/* ---- metadata ---- */
+
+struct metadata_question {
+	const char *const *topics;
+	size_t count;
+	struct sluice_client *client;
+	struct sluice_metadata *ret;
+};
+
+static int metadata_fill(struct request *request, void *user)
+{
+	const struct metadata_question *question = user;
+	struct kafka_metadata_request *message = request->message;
+
+	message->allow_auto_topic_creation = false;
+	if (!question->topics) {
+		message->topics_count = -1; /* all */
+		return 0;
+	}
+	message->topics = arena_calloc(&request->arena, question->count, sizeof(*message->topics));
+	if (!message->topics)
+		return -ENOMEM;
+	message->topics_count = (int32_t)question->count;
+	for (size_t i = 0; i < question->count; i++)
+		message->topics[i].name = kafka_string_of(question->topics[i]);
+	return 0;
+}
+
+static int compare_partitions(const void *a, const void *b)
+{
+	const struct sluice_partition *one = a;
+	const struct sluice_partition *other = b;
+
+	return (one->index > other->index) - (one->index < other->index);
+}
+
+static int compare_topics(const void *a, const void *b)
+{
+	return strcmp(((const struct sluice_topic *)a)->name,
+		      ((const struct sluice_topic *)b)->name);
+}
+
+static void copy_partition(struct arena *arena, struct sluice_partition *to,
+			   const struct kafka_metadata_response_metadata_response_partition *from,
+			   bool *failed)
+{
+	*to = (struct sluice_partition){
+		.error = client_kafka_error(from->error_code),
+		.index = from->partition_index,
+		.leader = from->leader_id,
+		.replicas = copy_ids(arena, from->replica_nodes, from->replica_nodes_count, failed),
+		.replica_count = (size_t)from->replica_nodes_count,
+		.in_sync = copy_ids(arena, from->isr_nodes, from->isr_nodes_count, failed),
+		.in_sync_count = (size_t)from->isr_nodes_count,
+	};
+}
+
+static void copy_topic(struct arena *arena, struct sluice_topic *to,
+		       const struct kafka_metadata_response_metadata_response_topic *from,
+		       bool *failed)
+{
+	size_t count = from->partitions_count > 0 ? (size_t)from->partitions_count : 0;
+	struct sluice_partition *partitions = arena_calloc(arena, count, sizeof(*partitions));
+	char id[UUID_TEXT_BYTES] = "";
+
+	if (!uuid_zero(&from->topic_id))
+		uuid_text(&from->topic_id, id);
+	to->error = client_kafka_error(from->error_code);
+	to->name = copy_text(arena, &from->name, failed);
+	to->id = arena_strndup(arena, id, strlen(id));
+	to->internal = from->is_internal;
+	to->partitions = partitions;
+	to->partition_count = count;
+	*failed = *failed || !partitions || !to->id || !to->name;
+	for (size_t i = 0; !*failed && i < count; i++)
+		copy_partition(arena, &partitions[i], &from->partitions[i], failed);
+	if (!*failed)
+		qsort(partitions, count, sizeof(*partitions), compare_partitions);
+}
+
+static int metadata_copy(struct sluice_metadata *to, const struct kafka_metadata_response *from)
+{
+	struct arena *arena = answer_arena(to);
+	struct sluice_broker *brokers = arena_calloc(arena, (size_t)from->brokers_count,
+						     sizeof(*brokers));
+	struct sluice_topic *topics = arena_calloc(arena, (size_t)from->topics_count,
+						   sizeof(*topics));
+	bool failed = !brokers || !topics;
+
+	to->cluster_id = copy_text(arena, &from->cluster_id, &failed);
+	to->controller = from->controller_id;
+	to->brokers = brokers;
+	to->topics = topics;
+	for (int32_t i = 0; !failed && i < from->brokers_count; i++) {
+		brokers[to->broker_count++] = (struct sluice_broker){
+			.id = from->brokers[i].node_id,
+			.host = copy_text(arena, &from->brokers[i].host, &failed),
+			.port = from->brokers[i].port,
+			.rack = copy_text(arena, &from->brokers[i].rack, &failed),
+		};
+	}
+	for (int32_t i = 0; !failed && i < from->topics_count; i++)
+		copy_topic(arena, &topics[to->topic_count++], &from->topics[i], &failed);
+	if (failed)
+		return -ENOMEM;
+	qsort(topics, to->topic_count, sizeof(*topics), compare_topics);
+	return 0;
+}
+
+static int metadata_read(struct request *request, void *user, struct kafka_string *message)
+{
+	struct metadata_question *question = user;
+	const struct kafka_metadata_response *response = request->response;
+
+	question->client->cluster.controller = response->controller_id;
+	question->ret = answer_new(sizeof(*question->ret));
+	if (!question->ret)
+		return -ENOMEM;
+	int rc = metadata_copy(question->ret, response);
+	if (rc < 0)
+		answer_free(question->ret);
+	return rc;
+}
+
+int sluice_metadata(struct sluice_client *client, const char *const *topics, size_t count,
+		    struct sluice_metadata **ret)
+{
+	struct metadata_question user = {.topics = topics, .count = count, .client = client};
+	const struct question question = {
+		.api = KAFKA_METADATA,
+		.version_max = METADATA_VERSION_MAX,
+		.fill = metadata_fill,
+		.read = metadata_read,
+		.user = &user,
+		.what = "metadata",
+		.about = "",
+	};
+	int rc = ask(client, &question);
+
+	if (rc == 0)
+		*ret = user.ret;
+	return rc;
+}
+
+void sluice_metadata_free(struct sluice_metadata *metadata)
+{
+	answer_free(metadata);
+}
+
+/* ---- topics ---- */
+
+struct topic_question {
+	const char *topic;
+	int32_t partitions;
+	int16_t replicas;
+	const struct sluice_config *configs;
+	size_t count;
+	int32_t timeout_ms;
+};
+
+static int create_fill(struct request *request, void *user)
+{
+	const struct topic_question *question = user;
+	struct kafka_create_topics_request *message = request->message;
+	struct kafka_create_topics_request_creatable_topic *topic = arena_calloc(&request->arena, 1,
+										 sizeof(*topic));
+
+	if (!topic)
+		return -ENOMEM;
+	kafka_create_topics_request_creatable_topic_init(topic);
+	message->topics = topic;
+	message->topics_count = 1;
+	message->timeout_ms = question->timeout_ms;
+	topic->name = kafka_string_of(question->topic);
+	topic->num_partitions = question->partitions;
+	topic->replication_factor = question->replicas;
+	topic->configs = arena_calloc(&request->arena, question->count, sizeof(*topic->configs));
+	if (!topic->configs)
+		return -ENOMEM;
+	topic->configs_count = (int32_t)question->count;
+	for (size_t i = 0; i < question->count; i++) {
+		topic->configs[i].name = kafka_string_of(question->configs[i].name);
+		topic->configs[i].value = kafka_string_of(question->configs[i].value);
+	}
+	return 0;
+}
+
+static int create_read(struct request *request, void *user, struct kafka_string *message)
+{
+	const struct kafka_create_topics_response *response = request->response;
+
+	if (response->topics_count != 1)
+		return -EPROTO;
+	*message = response->topics[0].error_message;
+	return client_kafka_error(response->topics[0].error_code);
+}
+
+int sluice_topic_create(struct sluice_client *client, const char *topic, int32_t partitions,
+			int16_t replicas, const struct sluice_config *configs, size_t count)
+{
+	struct topic_question user = {
+		.topic = topic,
+		.partitions = partitions,
+		.replicas = replicas,
+		.configs = configs,
+		.count = count,
+		.timeout_ms = (int32_t)client->options.request_timeout_ms,
+	};
+	const struct question question = {
+		.api = KAFKA_CREATE_TOPICS,
+		.controller = true,
+		.fill = create_fill,
+		.read = create_read,
+		.user = &user,
+		.what = "create topic",
+		.about = topic,
+	};
+
+	return ask(client, &question);
+}
+
+static int delete_fill(struct request *request, void *user)
+{
+	const struct topic_question *question = user;
+	struct kafka_delete_topics_request *message = request->message;
+
+	/* By the version that is spoken either the one or the other counts. */
+	message->topics = arena_calloc(&request->arena, 1, sizeof(*message->topics));
+	message->topic_names = arena_calloc(&request->arena, 1, sizeof(*message->topic_names));
+	if (!message->topics || !message->topic_names)
+		return -ENOMEM;
+	message->topics_count = 1;
+	message->topics[0].name = kafka_string_of(question->topic);
+	message->topic_names_count = 1;
+	message->topic_names[0] = kafka_string_of(question->topic);
+	message->timeout_ms = question->timeout_ms;
+	return 0;
+}
+
+static int delete_read(struct request *request, void *user, struct kafka_string *message)
+{
+	const struct kafka_delete_topics_response *response = request->response;
+
+	if (response->responses_count != 1)
+		return -EPROTO;
+	*message = response->responses[0].error_message;
+	return client_kafka_error(response->responses[0].error_code);
+}
+
+int sluice_topic_delete(struct sluice_client *client, const char *topic)
+{
+	struct topic_question user = {
+		.topic = topic,
+		.timeout_ms = (int32_t)client->options.request_timeout_ms,
+	};
+	const struct question question = {
+		.api = KAFKA_DELETE_TOPICS,
+		.controller = true,
+		.fill = delete_fill,
+		.read = delete_read,
+		.user = &user,
+		.what = "delete topic",
+		.about = topic,
+	};
+
+	return ask(client, &question);
+}
+
+static int grow_fill(struct request *request, void *user)
+{
+	const struct topic_question *question = user;
+	struct kafka_create_partitions_request *message = request->message;
+	struct kafka_create_partitions_request_create_partitions_topic *topic =
+		arena_calloc(&request->arena, 1, sizeof(*topic));
+
+	if (!topic)
+		return -ENOMEM;
+	topic->name = kafka_string_of(question->topic);
+	topic->count = question->partitions;
+	topic->assignments_count = -1; /* the broker's choice */
+	message->topics = topic;
+	message->topics_count = 1;
+	message->timeout_ms = question->timeout_ms;
+	return 0;
+}
+
+static int grow_read(struct request *request, void *user, struct kafka_string *message)
+{
+	const struct kafka_create_partitions_response *response = request->response;
+
+	if (response->results_count != 1)
+		return -EPROTO;
+	*message = response->results[0].error_message;
+	return client_kafka_error(response->results[0].error_code);
+}
+
+int sluice_topic_grow(struct sluice_client *client, const char *topic, int32_t partitions)
+{
+	struct topic_question user = {
+		.topic = topic,
+		.partitions = partitions,
+		.timeout_ms = (int32_t)client->options.request_timeout_ms,
+	};
+	const struct question question = {
+		.api = KAFKA_CREATE_PARTITIONS,
+		.controller = true,
+		.fill = grow_fill,
+		.read = grow_read,
+		.user = &user,
+		.what = "grow topic",
+		.about = topic,
+	};
+
+	return ask(client, &question);
+}
+
+/* ---- configurations ---- */
+
+struct configs_question {
+	enum sluice_resource type;
+	const char *name;
+	const struct sluice_config *configs;
+	size_t count;
+	struct sluice_configs *ret;
+};
+
+static int get_fill(struct request *request, void *user)
+{
+	const struct configs_question *question = user;
+	struct kafka_describe_configs_request *message = request->message;
+
+	message->resources = arena_calloc(&request->arena, 1, sizeof(*message->resources));
+	if (!message->resources)
+		return -ENOMEM;
+	message->resources_count = 1;
+	message->resources[0].resource_type = (int8_t)question->type;
+	message->resources[0].resource_name = kafka_string_of(question->name);
+	message->resources[0].configuration_keys_count = -1; /* all */
+	message->include_documentation = true;
+	return 0;
+}
+
+static const char *source_name(int8_t source)
+{
+	static const char *const names[] = {"unknown", "topic",   "broker", "broker",
+					    "broker",  "default", "logger"};
+
+	return names[source >= 0 && (size_t)source < array_count(names) ? source : 0];
+}
+
+static int compare_configs(const void *a, const void *b)
+{
+	return strcmp(((const struct sluice_config *)a)->name,
+		      ((const struct sluice_config *)b)->name);
+}
+
+static int configs_copy(struct sluice_configs *to,
+			const struct kafka_describe_configs_response_describe_configs_result *from)
+{
+	struct arena *arena = answer_arena(to);
+	size_t count = from->configs_count > 0 ? (size_t)from->configs_count : 0;
+	struct sluice_config *configs = arena_calloc(arena, count, sizeof(*configs));
+	bool failed = !configs;
+
+	to->configs = configs;
+	for (; !failed && to->count < count; to->count++) {
+		const struct kafka_describe_configs_response_describe_configs_resource_result *one =
+			&from->configs[to->count];
+		const char *help = copy_text(arena, &one->documentation, &failed);
+		configs[to->count] = (struct sluice_config){
+			.name = copy_text(arena, &one->name, &failed),
+			.value = copy_text(arena, &one->value, &failed),
+			.source = source_name(one->config_source),
+			.help = help ? help : "",
+			.read_only = one->read_only,
+			.sensitive = one->is_sensitive,
+		};
+	}
+	if (failed)
+		return -ENOMEM;
+	qsort(configs, count, sizeof(*configs), compare_configs);
+	return 0;
+}
+
+static int get_read(struct request *request, void *user, struct kafka_string *message)
+{
+	struct configs_question *question = user;
+	const struct kafka_describe_configs_response *response = request->response;
+
+	if (response->results_count != 1)
+		return -EPROTO;
+	*message = response->results[0].error_message;
+	if (response->results[0].error_code)
+		return client_kafka_error(response->results[0].error_code);
+	question->ret = answer_new(sizeof(*question->ret));
+	if (!question->ret)
+		return -ENOMEM;
+	int rc = configs_copy(question->ret, &response->results[0]);
+	if (rc < 0)
+		answer_free(question->ret);
+	return rc;
+}
+
+int sluice_configs_get(struct sluice_client *client, enum sluice_resource type, const char *name,
+		       struct sluice_configs **ret)
+{
+	struct configs_question user = {.type = type, .name = name};
+	const struct question question = {
+		.api = KAFKA_DESCRIBE_CONFIGS,
+		.fill = get_fill,
+		.read = get_read,
+		.user = &user,
+		.what = "configuration of",
+		.about = name,
+	};
+	int rc = ask(client, &question);
+
+	if (rc == 0)
+		*ret = user.ret;
+	return rc;
+}
+
+void sluice_configs_free(struct sluice_configs *configs)
+{
+	answer_free(configs);
+}
+
+static int set_fill(struct request *request, void *user)
+{
+	const struct configs_question *question = user;
+	struct kafka_incremental_alter_configs_request *message = request->message;
+	struct kafka_incremental_alter_configs_request_alterable_config *configs =
+		arena_calloc(&request->arena, question->count, sizeof(*configs));
+
+	message->resources = arena_calloc(&request->arena, 1, sizeof(*message->resources));
+	if (!configs || !message->resources)
+		return -ENOMEM;
+	message->resources_count = 1;
+	message->resources[0].resource_type = (int8_t)question->type;
+	message->resources[0].resource_name = kafka_string_of(question->name);
+	message->resources[0].configs = configs;
+	message->resources[0].configs_count = (int32_t)question->count;
+	for (size_t i = 0; i < question->count; i++) {
+		configs[i].name = kafka_string_of(question->configs[i].name);
+		configs[i].value = kafka_string_of(question->configs[i].value);
+		configs[i].config_operation = question->configs[i].value ? CONFIG_SET
+									 : CONFIG_DELETE;
+	}
+	return 0;
+}
+
+static int set_read(struct request *request, void *user, struct kafka_string *message)
+{
+	const struct kafka_incremental_alter_configs_response *response = request->response;
+
+	if (response->responses_count != 1)
+		return -EPROTO;
+	*message = response->responses[0].error_message;
+	return client_kafka_error(response->responses[0].error_code);
+}
+
+int sluice_configs_set(struct sluice_client *client, enum sluice_resource type, const char *name,
+		       const struct sluice_config *configs, size_t count)
+{
+	struct configs_question user = {
+		.type = type, .name = name, .configs = configs, .count = count};
+	const struct question question = {
+		.api = KAFKA_INCREMENTAL_ALTER_CONFIGS,
+		.fill = set_fill,
+		.read = set_read,
+		.user = &user,
+		.what = "configure",
+		.about = name,
+	};
+
+	return ask(client, &question);
+}
+
+/* ---- offsets ---- */
+
+struct offset_question {
+	const char *topic;
+	int32_t partition;
+	int64_t timestamp_ms;
+	int64_t ret_offset;
+	int64_t ret_timestamp_ms;
+};
+
+static int offset_fill(struct request *request, void *user)
+{
+	const struct offset_question *question = user;
+	struct kafka_list_offsets_request *message = request->message;
+
+	message->replica_id = -1;
+	message->topics = arena_calloc(&request->arena, 1, sizeof(*message->topics));
+	if (!message->topics)
+		return -ENOMEM;
+	message->topics_count = 1;
+	message->topics->name = kafka_string_of(question->topic);
+	message->topics->partitions = arena_calloc(&request->arena, 1,
+						   sizeof(*message->topics->partitions));
+	if (!message->topics->partitions)
+		return -ENOMEM;
+	message->topics->partitions_count = 1;
+	message->topics->partitions->partition_index = question->partition;
+	message->topics->partitions->current_leader_epoch = -1;
+	message->topics->partitions->timestamp = question->timestamp_ms;
+	return 0;
+}
+
+static int offset_read(struct request *request, void *user, struct kafka_string *message)
+{
+	struct offset_question *question = user;
+	const struct kafka_list_offsets_response *response = request->response;
+
+	if (response->topics_count != 1 || response->topics->partitions_count != 1)
+		return -EPROTO;
+	if (response->topics->partitions->error_code)
+		return client_kafka_error(response->topics->partitions->error_code);
+	question->ret_offset = response->topics->partitions->offset;
+	question->ret_timestamp_ms = response->topics->partitions->timestamp;
+	return 0;
+}
+
+int sluice_list_offset(struct sluice_client *client, const char *topic, int32_t partition,
+		       int64_t timestamp_ms, int64_t *ret_offset, int64_t *ret_timestamp_ms)
+{
+	struct offset_question user = {
+		.topic = topic, .partition = partition, .timestamp_ms = timestamp_ms};
+	const struct question question = {
+		.api = KAFKA_LIST_OFFSETS,
+		.version_max = LIST_OFFSETS_VERSION_MAX,
+		.fill = offset_fill,
+		.read = offset_read,
+		.user = &user,
+		.what = "offsets of",
+		.about = topic,
+	};
+	int rc = ask(client, &question);
+
+	if (rc < 0)
+		return rc;
+	*ret_offset = user.ret_offset;
+	if (ret_timestamp_ms)
+		*ret_timestamp_ms = user.ret_timestamp_ms;
+	return 0;
+}

@@ -1,0 +1,79 @@
+/* client/channel.h: the seam between requests and what carries them.
+ *
+ * A channel takes a request's bytes to one broker and brings the answer's bytes back.  tcp.c is one
+ * (Kafka's framing over a stream, answers in the order of the requests); datagram.c is the other
+ * (the transport of dataplane/transport, a slot for each request).  A channel knows nothing of the
+ * bytes' meaning and retries nothing: when it breaks, it says so and is closed.
+ *
+ * Phases: open -> opened -> call, call, ... -> perhaps lost -> close.  All on the client's thread;
+ * no callback runs inside open or call, and close is not called inside opened or done. */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/list.h"
+
+struct loop;
+
+/* An answer's bytes, without any framing; freed with the last reference. */
+struct channel_buffer {
+	uint32_t references;
+	size_t length;
+	uint8_t data[];
+};
+
+struct channel_buffer *channel_buffer_new(size_t length); /* one reference; null: no memory */
+void channel_buffer_acquire(struct channel_buffer *buffer);
+void channel_buffer_release(struct channel_buffer *buffer); /* null is fine */
+
+enum channel_call_flags { CHANNEL_NO_RESPONSE = 1 };
+
+/* Embedded in the request that owns it.  The vectors and their bytes stay put until `done`, which
+ * runs exactly once: with rc 0 and the answer (null where none was wanted: the bytes have left),
+ * whose reference is then the owner's, or with an error. */
+struct channel_call {
+	struct list link; /* the channel's */
+	const struct iovec *vectors;
+	size_t vector_count;
+	size_t bytes;
+	unsigned flags;
+	void (*done)(struct channel_call *call, int rc, struct channel_buffer *response);
+	size_t sent;      /* the channel's: bytes that have left */
+	uint8_t frame[4]; /* the channel's */
+};
+
+struct channel_owner {
+	void (*opened)(struct channel_owner *owner);
+	/* Before or after opened, at most once: the channel is of no use any more.  The owner
+	 * closes it, here and now. */
+	void (*lost)(struct channel_owner *owner, int rc);
+};
+
+struct channel_settings {
+	const char *host;
+	int port;
+	size_t response_bytes_max;
+};
+
+struct channel {
+	const struct channel_ops *ops;
+	struct channel_owner *owner;
+};
+
+struct channel_ops {
+	const char *scheme;
+	/* Begins to connect.  -errno: not even that. */
+	int (*open)(struct channel **ret, struct loop *loop,
+		    const struct channel_settings *settings, struct channel_owner *owner);
+	/* Legal from opened on. */
+	void (*call)(struct channel *channel, struct channel_call *call);
+	/* Calls under way are done first, with what `lost` was told, else -ECANCELED.  Null is
+	 * fine. */
+	void (*close)(struct channel *channel);
+};
+
+extern const struct channel_ops channel_tcp;
+
+/* Null: this build carries no such scheme. */
+const struct channel_ops *channel_ops_find(const char *scheme);

@@ -1,0 +1,162 @@
+#include "client/loop.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+
+enum { EVENTS_A_TURN = 64 };
+
+uint64_t loop_now(void)
+{
+	return clock_monotonic_ns(clock_system());
+}
+
+static int watch(struct loop *loop, int fd, void *pointer)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = pointer};
+
+	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+int loop_init(struct loop *loop)
+{
+	*loop = (struct loop){.timer_fd = -1, .wake_fd = -1, .armed_ns = UINT64_MAX};
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->epoll_fd < 0)
+		return -errno;
+	loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (loop->timer_fd < 0)
+		return -errno;
+	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (loop->wake_fd < 0)
+		return -errno;
+	/* They are told from sources by these two addresses. */
+	int rc = watch(loop, loop->timer_fd, &loop->timer_fd);
+	return rc < 0 ? rc : watch(loop, loop->wake_fd, &loop->wake_fd);
+}
+
+static void close_fd(int fd)
+{
+	if (fd > 0)
+		close(fd);
+}
+
+void loop_fini(struct loop *loop)
+{
+	close_fd(loop->epoll_fd);
+	close_fd(loop->timer_fd);
+	close_fd(loop->wake_fd);
+	timers_fini(&loop->timers);
+}
+
+int loop_add(struct loop *loop, struct loop_source *source, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.ptr = source};
+
+	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, source->fd, &event) < 0 ? -errno : 0;
+}
+
+void loop_change(struct loop *loop, struct loop_source *source, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.ptr = source};
+	int rc = epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, source->fd, &event);
+
+	check(rc == 0);
+}
+
+void loop_remove(struct loop *loop, struct loop_source *source)
+{
+	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+}
+
+/* Moves the timerfd to the next timer, where that has changed. */
+static void set_alarm(struct loop *loop)
+{
+	uint64_t next_ns = timers_next_ns(&loop->timers);
+	struct itimerspec when = {0};
+
+	if (next_ns == loop->armed_ns)
+		return;
+	if (next_ns != UINT64_MAX) {
+		/* A time of all zeros would switch it off. */
+		next_ns += next_ns == 0;
+		when.it_value.tv_sec = (time_t)(next_ns / NS_PER_SECOND);
+		when.it_value.tv_nsec = (long)(next_ns % NS_PER_SECOND);
+	}
+	timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+	loop->armed_ns = next_ns;
+}
+
+int loop_arm(struct loop *loop, struct timer *timer, uint64_t due_ns)
+{
+	int rc = timers_arm(&loop->timers, timer, due_ns);
+
+	if (rc == 0)
+		set_alarm(loop);
+	return rc;
+}
+
+void loop_disarm(struct loop *loop, struct timer *timer)
+{
+	/* The alarm may ring for nothing once: cheaper than moving it each time. */
+	timers_disarm(&loop->timers, timer);
+}
+
+static void drain(int fd)
+{
+	uint64_t count;
+	ssize_t got = read(fd, &count, sizeof(count));
+
+	(void)got; /* nothing there is fine too */
+}
+
+static int dispatch(struct loop *loop, const struct epoll_event *event)
+{
+	if (event->data.ptr == &loop->timer_fd) {
+		drain(loop->timer_fd);
+		loop->armed_ns = UINT64_MAX;
+		return 0;
+	}
+	if (event->data.ptr == &loop->wake_fd) {
+		drain(loop->wake_fd);
+		return 0;
+	}
+	struct loop_source *source = event->data.ptr;
+	source->ready(source, event->events);
+	return 1;
+}
+
+int loop_turn(struct loop *loop, int timeout_ms)
+{
+	struct epoll_event event;
+
+	if (atomic_exchange(&loop->interrupted, false))
+		return -EINTR;
+	set_alarm(loop);
+	/* One event at a time: what runs may close the source of another event. */
+	int ran = 0;
+	int count = epoll_wait(loop->epoll_fd, &event, 1, timeout_ms);
+	for (int left = EVENTS_A_TURN; count > 0 && left > 0; left--) {
+		ran += dispatch(loop, &event);
+		count = epoll_wait(loop->epoll_fd, &event, 1, 0);
+	}
+	if (count < 0 && errno != EINTR)
+		return -errno;
+	ran += (int)timers_run(&loop->timers, loop_now());
+	set_alarm(loop);
+	return atomic_exchange(&loop->interrupted, false) ? -EINTR : ran;
+}
+
+void loop_interrupt(struct loop *loop)
+{
+	uint64_t one = 1;
+
+	atomic_store(&loop->interrupted, true);
+	ssize_t put = write(loop->wake_fd, &one, sizeof(one));
+	(void)put; /* full: it is readable already */
+}

@@ -1,0 +1,42 @@
+/* client/loop.h: one epoll set, timers, and a way to interrupt: what a client waits on.
+ *
+ * The epoll descriptor itself polls readable whenever a turn has something to do: sockets are in
+ * the set, and so is a timerfd that stands at the next timer.  Owner: the client's thread; only
+ * loop_interrupt may come from elsewhere. */
+#pragma once
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/timers.h"
+
+struct loop_source {
+	void (*ready)(struct loop_source *source, uint32_t events); /* EPOLLIN, ... */
+	int fd;
+};
+
+struct loop {
+	int epoll_fd;
+	int timer_fd;
+	int wake_fd;
+	struct timers timers;
+	uint64_t armed_ns; /* what the timerfd stands at; UINT64_MAX: off */
+	atomic_bool interrupted;
+};
+
+int loop_init(struct loop *loop);
+void loop_fini(struct loop *loop); /* one of all zeros or half made is fine */
+
+int loop_add(struct loop *loop, struct loop_source *source, uint32_t events);
+void loop_change(struct loop *loop, struct loop_source *source, uint32_t events);
+void loop_remove(struct loop *loop, struct loop_source *source);
+
+/* `timer->expired` runs in a turn at `due_ns` of loop_now or later.  -ENOMEM */
+int loop_arm(struct loop *loop, struct timer *timer, uint64_t due_ns);
+void loop_disarm(struct loop *loop, struct timer *timer);
+uint64_t loop_now(void); /* monotonic, ns */
+
+/* Waits up to `timeout_ms` (-1: no end) and handles what is ready.  Returns how many sources and
+ * timers ran; -EINTR after an interrupt, which is then spent. */
+int loop_turn(struct loop *loop, int timeout_ms);
+void loop_interrupt(struct loop *loop); /* any thread, signal handlers */
