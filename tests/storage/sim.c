@@ -16,7 +16,6 @@
 enum {
 	SECTOR_BYTES = 512,
 	QUEUE_MAX = 4096,
-	FILES_MAX = 1024,
 	BLOCKS_MAX = 32768, /* of a file */
 };
 
@@ -31,7 +30,7 @@ struct before {
 struct sized {
 	ino_t file;
 	uint64_t flushed_bytes; /* the size that is certain */
-	bool settled[BLOCKS_MAX];
+	uint8_t settled[BLOCKS_MAX / 8]; /* a bit a block */
 };
 
 struct queued {
@@ -50,8 +49,8 @@ struct sim {
 	uint64_t completed;
 	struct before *befores; /* in the order of the writes */
 	size_t before_count, before_capacity;
-	struct sized files[FILES_MAX];
-	unsigned file_count;
+	struct sized *files;
+	unsigned file_count, file_capacity;
 };
 
 static struct sim *sim_of(const struct io_backend *backend)
@@ -67,6 +66,14 @@ static ino_t file_of(int fd)
 	return info.st_ino;
 }
 
+static void settle(struct sized *file, uint64_t offset)
+{
+	uint64_t block = offset / BLOCK_BYTES;
+
+	check(block < BLOCKS_MAX);
+	file->settled[block / 8] |= (uint8_t)(1 << block % 8);
+}
+
 static struct sized *size_of(struct sim *sim, int fd)
 {
 	struct stat info;
@@ -76,14 +83,18 @@ static struct sized *size_of(struct sim *sim, int fd)
 		if (sim->files[i].file == info.st_ino)
 			return &sim->files[i];
 	}
-	check(sim->file_count < FILES_MAX);
+	if (sim->file_count == sim->file_capacity) {
+		sim->file_capacity = sim->file_capacity ? sim->file_capacity * 2 : 4;
+		sim->files = realloc(sim->files, sim->file_capacity * sizeof(*sim->files));
+		check(sim->files);
+	}
 	/* Made, or recovered, and flushed by plain calls. */
 	struct sized *file = &sim->files[sim->file_count++];
 	memset(file, 0, sizeof(*file));
 	file->file = info.st_ino;
 	file->flushed_bytes = (uint64_t)info.st_size;
 	for (uint64_t at = 0; at < file->flushed_bytes; at += BLOCK_BYTES)
-		file->settled[at / BLOCK_BYTES] = true;
+		settle(file, at);
 	return file;
 }
 
@@ -98,7 +109,6 @@ static void remember(struct sim *sim, int fd, uint64_t offset)
 	}
 	struct before *before = &sim->befores[sim->before_count++];
 	*before = (struct before){.file = file_of(fd), .offset = offset, .completed = UINT64_MAX};
-	check(offset / BLOCK_BYTES < BLOCKS_MAX);
 	check(pread(fd, before->content, SECTOR_BYTES, (off_t)offset) >= 0);
 }
 
@@ -122,7 +132,8 @@ static bool is_settled(const struct sim *sim, const struct before *before)
 {
 	for (unsigned i = 0; i < sim->file_count; i++) {
 		if (sim->files[i].file == before->file)
-			return sim->files[i].settled[before->offset / BLOCK_BYTES];
+			return sim->files[i].settled[before->offset / BLOCK_BYTES / 8] >>
+				       before->offset / BLOCK_BYTES % 8 & 1;
 	}
 	return false;
 }
@@ -142,7 +153,7 @@ static void do_flush(struct sim *sim, const struct queued *queued)
 		if (!covered)
 			sim->befores[kept++] = *before;
 		else if (file)
-			file->settled[before->offset / BLOCK_BYTES] = true;
+			settle(file, before->offset);
 	}
 	sim->before_count = kept;
 	if (file)
@@ -255,6 +266,7 @@ static void sim_free(struct io_backend *backend)
 
 	check(!sim->queue_count);
 	free(sim->befores);
+	free(sim->files);
 	free(sim);
 }
 
