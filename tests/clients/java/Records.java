@@ -23,6 +23,7 @@ import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.apache.kafka.common.errors.TransactionalIdAuthorizationException;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.internals.RecordHeader;
+import org.apache.kafka.common.record.TimestampType;
 
 /** Producing and reading by manual assignment. */
 final class Records {
@@ -292,6 +293,52 @@ final class Records {
 				Support.poll(consumer, 1000).forEach(record -> found.add(text(record)));
 				Support.same(expected, found, "records with acks=" + acks);
 			}
+		}
+	}
+
+	/** The broker's clock goes into the batch, whose checksum the consumer verifies. */
+	@Scenario
+	static void append_time_replaces_the_producers_time() throws Exception {
+		String topic = "java-append-time";
+		Support.createTopic(topic, 1, "message.timestamp.type", "LogAppendTime");
+		long before = System.currentTimeMillis();
+		try (var producer = Support.producer("compression.type", "zstd"); var consumer = Support.consumer()) {
+			RecordMetadata answer = Support.done(producer.send(
+				new ProducerRecord<>(topic, 0, 1000L, null, bytes("stamped"))));
+			Support.check(answer.timestamp() >= before - 1000
+				      && answer.timestamp() <= System.currentTimeMillis() + 1000,
+				      "the answer's time: " + answer.timestamp());
+			consumer.assign(Support.partitions(topic, 1));
+			consumer.seekToBeginning(consumer.assignment());
+			var record = Support.poll(consumer, 1).get(0);
+			Support.same(TimestampType.LOG_APPEND_TIME, record.timestampType(), "type");
+			Support.same(answer.timestamp(), record.timestamp(), "time");
+		}
+	}
+
+	@Scenario
+	static void many_partitions_are_written_and_read_by_one_client() throws Exception {
+		String topic = "java-many";
+		int partitions = 300;
+		Support.createTopic(topic, partitions);
+		List<Future<RecordMetadata>> sent = new ArrayList<>();
+		try (var producer = Support.producer(); var consumer = Support.consumer()) {
+			for (int i = 0; i < 10 * partitions; i++)
+				sent.add(producer.send(new ProducerRecord<>(topic, i % partitions, null,
+									    bytes("" + i))));
+			Support.all(sent);
+			consumer.assign(Support.partitions(topic, partitions));
+			consumer.seekToBeginning(consumer.assignment());
+			Map<Integer, Integer> next = new HashMap<>();
+			for (var record : Support.poll(consumer, 10 * partitions)) {
+				int seen = next.merge(record.partition(), 1, Integer::sum) - 1;
+				Support.same("" + (seen * partitions + record.partition()), text(record), "value");
+			}
+			consumer.pause(consumer.assignment());
+			Support.done(send(producer, topic, "later"));
+			Support.poll(consumer, 0);
+			consumer.resume(consumer.assignment());
+			Support.same("later", text(Support.poll(consumer, 1).get(0)), "after the pause");
 		}
 	}
 
