@@ -234,7 +234,9 @@ static void advance_written(struct log *log)
 {
 	while (log->write_head) {
 		struct buffer *buffer = log->write_head;
-		buffer->segment->written = buffer->position + buffer->written;
+		uint64_t reached = buffer->position + buffer->written;
+		log->store->unflushed_bytes += reached - buffer->segment->written;
+		buffer->segment->written = reached;
 		flush_want(buffer->segment);
 		if (buffer->written < buffer->used || buffer->link.next == &log->buffers)
 			return;

@@ -5,7 +5,11 @@
  *                 (segments)                    └─ else ──► fdatasync of the segment's own file
  *
  * A round takes every segment with written but unflushed bytes; the next begins when the last flush
- * of the round has ended, with whatever has been written by then.  There is no linger.
+ * of the round has ended, with whatever has been written by then.  There is no linger.  When so
+ * much is waiting that a flush is well used (second_round_bytes), the next begins at once, so that
+ * a stream does not wait for this thread to be told and to answer.  What the later round has
+ * achieved is believed only when the earlier has succeeded: a device that fails a flush may have
+ * dropped what both cover.
  *
  * Why one flush may stand for many files.  fdatasync has two jobs: to bring the file's metadata
  * (its extents, its size) to the disk, and to empty the device's volatile cache.  The second is not
@@ -49,6 +53,8 @@
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+
+enum { SECOND_ROUND_BYTES = 1 << 20 };
 
 #ifndef XFS_SUPER_MAGIC
 #define XFS_SUPER_MAGIC 0x58465342
@@ -113,6 +119,7 @@ static bool fill_and_sync(int fd)
 void flush_probe(struct store *store)
 {
 	store->flush_fd = -1;
+	store->second_round_bytes = SECOND_ROUND_BYTES;
 	if (store->options.flush_shared) {
 		store->flush_fd = openat(store->dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 		return;
@@ -144,96 +151,144 @@ bool flush_shares(const struct store *store, int fd)
 
 void flush_want(struct segment *segment)
 {
-	if (segment->written > segment->flushed && !segment->flushing &&
-	    !list_linked(&segment->unflushed))
+	uint64_t asked = segment->flushing ? segment->flushing : segment->flushed;
+
+	if (segment->written > asked && !list_linked(&segment->unflushed))
 		list_push_back(&segment->log->store->unflushed, &segment->unflushed);
 }
 
 /* How much of the log one flush has covered lately. */
 static void note_flush_bytes(struct log *log, uint64_t bytes)
 {
-	log->flush_bytes = (3 * log->flush_bytes + bytes) / 4;
+	log->flush_bytes = log->flush_bytes ? (3 * log->flush_bytes + bytes) / 4 : bytes;
 }
 
-static void end_flush(struct segment *segment, int result)
+static void end_flush(struct segment_flush *flush)
 {
+	struct segment *segment = flush->segment;
 	struct log *log = segment->log;
-	uint64_t reached = segment->flushing;
 
-	segment->flushing = 0;
-	if (result < 0) {
-		commit_fail(log, result, "flush");
+	if (segment->flushing == flush->reached)
+		segment->flushing = 0;
+	if (flush->result < 0) {
+		commit_fail(log, flush->result, "flush");
 	} else {
-		note_flush_bytes(log, reached - segment->flushed);
-		segment->flushed = reached;
+		if (flush->own)
+			prewrite_settled(segment, round_up(flush->reached, BLOCK_BYTES),
+					 flush->zeroed_end &&
+						 flush->zeroed_end == segment->zeroed_end);
+		note_flush_bytes(log, flush->reached - segment->flushed);
+		segment->flushed = flush->reached;
 		log->store->nothing_to_evict = false;
 		commit_flushed(log);
-		flush_want(segment);
 	}
 	/* Counted until here, so that no callback above can end the log under us. */
 	log->io_count--;
 	log_finish_close(log);
 }
 
+/* Tells what is known, in the order of the rounds. */
+static void end_rounds(struct store *store)
+{
+	while (store->round_count) {
+		struct flush_round *round = &store->rounds[store->round_first];
+		list_foreach_safe(node, after, &round->segments) {
+			struct segment_flush *flush = container_of(node, struct segment_flush,
+								   link);
+			if (!flush->ended)
+				continue;
+			list_remove(&flush->link);
+			end_flush(flush);
+		}
+		if (round->flushes_out)
+			return;
+		store->round_first = (store->round_first + 1) % FLUSH_ROUNDS;
+		store->round_count--;
+	}
+}
+
 static void file_flushed(struct io *io, int result)
 {
-	struct segment *segment = container_of(io, struct segment, flush);
+	struct segment_flush *flush = container_of(io, struct segment_flush, io);
+	struct segment *segment = flush->segment;
+	struct store *store = segment->log->store;
 
-	segment->log->store->flushes_out--;
-	if (result == 0)
-		prewrite_settled(segment, round_up(segment->flushing, BLOCK_BYTES),
-				 segment->zeroed_flushing);
-	segment->zeroed_flushing = false;
-	end_flush(segment, result);
+	flush->ended = true;
+	flush->result = result;
+	store->rounds[flush - segment->flushes].flushes_out--;
+	end_rounds(store);
 }
 
 static void device_flushed(struct io *io, int result)
 {
-	struct store *store = container_of(io, struct store, device_flush);
-	struct list *node;
+	struct flush_round *round = container_of(io, struct flush_round, device);
+	struct store *store = NULL;
 
-	store->flushes_out--;
-	while ((node = list_pop_front(&store->covered)))
-		end_flush(container_of(node, struct segment, unflushed), result);
+	round->flushes_out--;
+	list_foreach(node, &round->segments) {
+		struct segment_flush *flush = container_of(node, struct segment_flush, link);
+		if (flush->own)
+			continue;
+		flush->ended = true;
+		flush->result = result;
+		store = flush->segment->log->store;
+	}
+	check(store);
+	end_rounds(store);
 }
 
-static void start_io(struct store *store, struct io *io, int fd, io_done_fn *done)
+static void start_io(struct store *store, struct flush_round *round, struct io *io, int fd,
+		     io_done_fn *done)
 {
-	store->flushes_out++;
+	round->flushes_out++;
 	store->stats.flushes++;
 	io->done = done;
 	io_flush(store->io, io, fd);
 }
 
-static void join_round(struct store *store, struct segment *segment)
+/* True: the round's flush of the device covers it. */
+static bool join_round(struct store *store, unsigned number, struct segment *segment)
 {
+	struct flush_round *round = &store->rounds[number];
+	struct segment_flush *flush = &segment->flushes[number];
 	struct log *log = segment->log;
 
 	if (segment->dead || !log_writes(log))
-		return;
-	segment->flushing = segment->written;
+		return false;
+	*flush = (struct segment_flush){
+		.segment = segment,
+		.reached = segment->written,
+		.own = !segment->shares_flush || segment->written > segment->settled_end,
+		.zeroed_end = segment->prewriting ? 0 : segment->zeroed_end,
+	};
+	segment->flushing = flush->reached;
 	log->io_count++;
 	store->round_logs++;
-	if (segment->shares_flush && segment->flushing <= segment->settled_end) {
-		list_push_back(&store->covered, &segment->unflushed);
-		return;
-	}
-	segment->zeroed_flushing = segment->zeroed_end && !segment->prewriting;
-	start_io(store, &segment->flush, segment->fd, file_flushed);
+	list_push_back(&round->segments, &flush->link);
+	if (flush->own)
+		start_io(store, round, &flush->io, segment->fd, file_flushed);
+	return !flush->own;
 }
 
 void flush_start(struct store *store)
 {
-	struct list round;
+	unsigned number = (store->round_first + store->round_count) % FLUSH_ROUNDS;
+	bool covers = false;
+	struct list joining;
 	struct list *node;
 
-	if (store->flushes_out || list_empty(&store->unflushed))
+	if (list_empty(&store->unflushed) || store->round_count == FLUSH_ROUNDS ||
+	    (store->round_count && store->unflushed_bytes < store->second_round_bytes))
 		return;
-	list_init(&round);
-	list_move_all(&round, &store->unflushed);
+	list_init(&joining);
+	list_move_all(&joining, &store->unflushed);
+	store->unflushed_bytes = 0;
 	store->round_logs = 0;
-	while ((node = list_pop_front(&round)))
-		join_round(store, container_of(node, struct segment, unflushed));
-	if (!list_empty(&store->covered))
-		start_io(store, &store->device_flush, store->flush_fd, device_flushed);
+	while ((node = list_pop_front(&joining)))
+		covers |= join_round(store, number, container_of(node, struct segment, unflushed));
+	struct flush_round *round = &store->rounds[number];
+	if (covers)
+		start_io(store, round, &round->device, store->flush_fd, device_flushed);
+	if (round->flushes_out)
+		store->round_count++;
 }

@@ -37,7 +37,8 @@ int store_new(struct store **ret, const struct store_options *options, struct st
 	list_init(&store->logs);
 	list_init(&store->dirty);
 	list_init(&store->unflushed);
-	list_init(&store->covered);
+	for (unsigned i = 0; i < FLUSH_ROUNDS; i++)
+		list_init(&store->rounds[i].segments);
 	list_init(&store->prewrites);
 	store->flush_fd = -1;
 	store->dir_fd = open(options->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

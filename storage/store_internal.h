@@ -12,6 +12,7 @@ enum {
 	BLOCK_BYTES = 4096,
 	INDEX_INTERVAL_BYTES = 65536,
 	READ_CHUNK_BYTES = 1 << 20,
+	FLUSH_ROUNDS = 2,
 	PREWRITE_FIRST_BYTES = 64 << 10, /* zeros that a new segment is made with */
 };
 
@@ -27,6 +28,24 @@ struct epoch_start {
 	int64_t offset;
 };
 
+/* A segment's part in a commit round. */
+struct segment_flush {
+	struct segment *segment;
+	struct io io;        /* when its own file is flushed, not the device */
+	struct list link;    /* the round's */
+	uint64_t reached;    /* of the segment */
+	uint64_t zeroed_end; /* zeros that it settles: segment->zeroed_end then; 0: none */
+	bool own;
+	bool ended;
+	int result;
+};
+
+struct flush_round {
+	struct list segments; /* segment_flush, not yet told */
+	unsigned flushes_out;
+	struct io device;
+};
+
 enum prewriting { PREWRITE_IDLE, PREWRITE_ZEROS, PREWRITE_FLUSH };
 
 struct segment {
@@ -39,7 +58,7 @@ struct segment {
 	uint64_t end;      /* append position */
 	uint64_t written;  /* everything below has been written ... */
 	uint64_t flushed;  /* ... and flushed */
-	uint64_t flushing; /* what the flush under way will have flushed */
+	uint64_t flushing; /* what the flushes under way will have flushed; 0: none */
 	/* The last whole batch that is durable: what an index file may speak of. */
 	uint64_t durable_end;
 	int64_t durable_next_offset;
@@ -50,7 +69,6 @@ struct segment {
 	uint64_t settled_end;
 	uint64_t ahead_start, ahead_end;   /* likewise settled, maybe not joined to it */
 	uint64_t zeroed_start, zeroed_end; /* zeros written, not yet settled; end 0: none */
-	bool zeroed_flushing;              /* the file's flush under way covers them */
 	bool shares_flush;                 /* flush.c */
 	int64_t max_ms;                    /* largest timestamp; INT64_MIN: none */
 	int64_t created_ms;
@@ -63,8 +81,8 @@ struct segment {
 	size_t epoch_capacity;
 	struct io allocate;
 	bool allocating;
-	struct io flush;
-	struct list unflushed; /* store.unflushed, or store.covered while being flushed */
+	struct segment_flush flushes[FLUSH_ROUNDS];
+	struct list unflushed; /* store.unflushed */
 	struct io prewrite;
 	struct list prewrite_link; /* store.prewrites */
 	enum prewriting prewriting;
@@ -143,11 +161,12 @@ struct store {
 	struct list logs;
 	struct list dirty;
 	struct list unflushed; /* segments with written bytes that await the next round */
-	struct list covered;   /* segments that the flush of the device under way covers */
-	struct io device_flush;
+	uint64_t unflushed_bytes; /* theirs, about */
+	uint64_t second_round_bytes; /* a round may begin beside another when so many wait */
+	struct flush_round rounds[FLUSH_ROUNDS];
+	unsigned round_first, round_count; /* under way */
 	int flush_fd; /* its fdatasync flushes the device; -1: each file by itself */
 	dev_t flush_device;
-	unsigned flushes_out;  /* of the round under way */
 	unsigned round_logs;   /* in the last round */
 	bool nothing_to_evict; /* no tail buffer will be durable before the next flush ends */
 	struct list prewrites; /* segments that want zeros ahead of them */

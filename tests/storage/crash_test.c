@@ -351,6 +351,9 @@ static uint64_t run(uint64_t seed)
 		options->context = w;
 		options->device_fd = rig->flush_shared ? rig->store->flush_fd : 0;
 		check(!rig->flush_shared || rig->store->flush_fd >= 0);
+		/* Commit rounds beside one another, from any size on. */
+		if (chance_one_in(&w->chance, 2))
+			rig->store->second_round_bytes = 0;
 		w->fault_one_in = 0;
 		recover(w);
 		if (chance_one_in(&w->chance, 3))

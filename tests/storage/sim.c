@@ -156,7 +156,8 @@ static void do_flush(struct sim *sim, const struct queued *queued)
 			settle(file, before->offset);
 	}
 	sim->before_count = kept;
-	if (file)
+	/* Of two flushes under way the earlier may end later. */
+	if (file && queued->size_before > file->flushed_bytes)
 		file->flushed_bytes = queued->size_before;
 }
 
