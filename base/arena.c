@@ -110,7 +110,8 @@ char *arena_strndup(struct arena *arena, const char *text, size_t length)
 	char *copy = arena_alloc(arena, length + 1);
 	if (!copy)
 		return NULL;
-	memcpy(copy, text, length);
+	if (length) /* an empty text may be null */
+		memcpy(copy, text, length);
 	copy[length] = '\0';
 	return copy;
 }

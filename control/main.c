@@ -79,8 +79,9 @@ static int serve(const struct config *config)
 	rc = control_start(&control, config, &folder, why, sizeof(why));
 	if (rc < 0) {
 		log_error("sluiced", "cannot start: %s: %s", why, error_text(rc));
-		/* Shards that run already have nothing to lose yet. */
-		return EXIT_FAILURE;
+		/* Shards that run already have nothing to lose yet, but still use what a return
+		 * from main would take down. */
+		_exit(EXIT_FAILURE);
 	}
 	catch_signals(control);
 	rc = control_run(control);
