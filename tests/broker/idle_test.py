@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from harness import Broker, sanitized
+from harness import Broker, eventually, sanitized
 
 SECONDS = 6
 SHARE = 0.01
@@ -56,6 +56,5 @@ def test_busy_polling_starts_and_serves():
     with Broker(shards=1, args=["--poll", "busy"]) as broker:
         broker.check_serves()
         before = broker.cpu_seconds()
-        time.sleep(0.5)  # the span that is measured
-        assert broker.cpu_seconds() - before > 0.1, "does not poll"
+        eventually("it polls", lambda: broker.cpu_seconds() - before > 0.3)
         broker.check_serves()
