@@ -53,6 +53,7 @@ struct world {
 	size_t pending_count;
 	uint64_t batches;      /* makes each one different */
 	unsigned fault_one_in; /* 0: none */
+	int64_t start; /* records were deleted up to here, durably */
 	uint64_t repairs;
 	size_t uniform_bytes; /* all of one size, so that stale batches would fit; 0: any */
 };
@@ -216,20 +217,34 @@ static void check_read(struct world *w, int64_t offset, size_t bytes_max)
 
 static void read_somewhere(struct world *w)
 {
+	int64_t start = log_start_offset(w->rig.log);
 	int64_t high_watermark = log_high_watermark(w->rig.log);
 
-	if (!high_watermark)
+	if (start >= high_watermark)
 		return;
-	check_read(w, (int64_t)chance_below(&w->chance, (uint64_t)high_watermark),
-		   1 + chance_below(&w->chance, 40000));
+	int64_t offset = start + (int64_t)chance_below(&w->chance,
+						       (uint64_t)(high_watermark - start));
+	check_read(w, offset, 1 + chance_below(&w->chance, 40000));
 	collect(w);
+}
+
+static void trim(struct world *w)
+{
+	struct rig *rig = &w->rig;
+	int64_t high_watermark = log_high_watermark(rig->log);
+	int64_t start = w->start + (int64_t)chance_below(&w->chance, 6);
+
+	if (rig->log->state != LOG_WRITABLE || start > high_watermark)
+		return;
+	require(rig_trim(rig, start, &w->start) == 0);
+	require(w->start >= start);
 }
 
 static void check_everything(struct world *w)
 {
 	int64_t end = log_high_watermark(w->rig.log);
 
-	for (int64_t offset = 0; offset < end;) {
+	for (int64_t offset = log_start_offset(w->rig.log); offset < end;) {
 		const struct entry *entry = entry_at(w, offset);
 		check_read(w, offset, 1);
 		offset = entry->end;
@@ -254,7 +269,11 @@ static void live(struct world *w)
 	unsigned steps = (unsigned)chance_below(&w->chance, 80);
 
 	while (steps--) {
-		switch (chance_below(&w->chance, 9)) {
+		switch (chance_below(&w->chance, 10)) {
+		case 9:
+			if (chance_one_in(&w->chance, 4))
+				trim(w);
+			break;
 		case 8:
 			if (rig->log->active && rig->log->state == LOG_WRITABLE)
 				require(segment_checkpoint(rig->log->active) == 0);
@@ -288,7 +307,7 @@ static void recover(struct world *w)
 	if (rc < 0)
 		fprintf(stderr, "not opened: %s: %s\n", error_text(rc), why);
 	require(rc == 0);
-	require(log_start_offset(rig->log) == 0);
+	require(log_start_offset(rig->log) >= w->start);
 	require(log_end_offset(rig->log) == log_high_watermark(rig->log));
 	forget_from(w, log_end_offset(rig->log));
 	note_durable_below(w, log_end_offset(rig->log));
