@@ -160,8 +160,8 @@ struct store {
 	int dir_fd;
 	struct list logs;
 	struct list dirty;
-	struct list unflushed; /* segments with written bytes that await the next round */
-	uint64_t unflushed_bytes; /* theirs, about */
+	struct list unflushed;       /* segments with written bytes that await the next round */
+	uint64_t unflushed_bytes;    /* theirs, about */
 	uint64_t second_round_bytes; /* a round may begin beside another when so many wait */
 	struct flush_round rounds[FLUSH_ROUNDS];
 	unsigned round_first, round_count; /* under way */
