@@ -53,7 +53,7 @@ struct world {
 	size_t pending_count;
 	uint64_t batches;      /* makes each one different */
 	unsigned fault_one_in; /* 0: none */
-	int64_t start; /* records were deleted up to here, durably */
+	int64_t start;         /* records were deleted up to here, durably */
 	uint64_t repairs;
 	size_t uniform_bytes; /* all of one size, so that stale batches would fit; 0: any */
 };
@@ -222,8 +222,8 @@ static void read_somewhere(struct world *w)
 
 	if (start >= high_watermark)
 		return;
-	int64_t offset = start + (int64_t)chance_below(&w->chance,
-						       (uint64_t)(high_watermark - start));
+	int64_t offset = start +
+			 (int64_t)chance_below(&w->chance, (uint64_t)(high_watermark - start));
 	check_read(w, offset, 1 + chance_below(&w->chance, 40000));
 	collect(w);
 }

@@ -29,7 +29,7 @@ struct before {
 
 struct sized {
 	ino_t file;
-	uint64_t flushed_bytes; /* the size that is certain */
+	uint64_t flushed_bytes;          /* the size that is certain */
 	uint8_t settled[BLOCKS_MAX / 8]; /* a bit a block */
 };
 
@@ -133,7 +133,8 @@ static bool is_settled(const struct sim *sim, const struct before *before)
 	for (unsigned i = 0; i < sim->file_count; i++) {
 		if (sim->files[i].file == before->file)
 			return sim->files[i].settled[before->offset / BLOCK_BYTES / 8] >>
-				       before->offset / BLOCK_BYTES % 8 & 1;
+				       before->offset / BLOCK_BYTES % 8 &
+			       1;
 	}
 	return false;
 }
