@@ -88,8 +88,10 @@ static void step_settled(struct io *io, int result)
 {
 	struct segment *segment = container_of(io, struct segment, prewrite);
 
-	/* An error shows again in the log's own flush, which is the one that matters. */
-	if (result == 0)
+	/* As with any flush: what it was to cover is trusted no more. */
+	if (result < 0)
+		commit_fail(segment->log, result, "flush");
+	else
 		prewrite_settled(segment, 0, segment->zeroed_end != 0);
 	end_step(segment);
 }
