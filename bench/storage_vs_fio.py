@@ -241,19 +241,21 @@ def verdict(result):
     return "misses " + ", ".join(missed) if missed else "meets both"
 
 
-def print_table(report):
+def print_head(report):
     print(" ".join(f"{key}={value!r}" for key, value in report["machine"].items()))
     print(f"aim: bandwidth at least {BANDWIDTH_AIM} of fio's, CPU per byte at most {CPU_AIM} of it;"
           f" {report['pairs']} pairs, median (min-max)\n")
     print(f"{'scenario':<24} {'MB/s':>7} {'fio':>7} {'bandwidth ratio':>18} {'CPU s/GB':>9} "
-          f"{'fio':>7} {'CPU ratio':>18}  against the aim")
-    for result in report["scenarios"]:
-        figures = result["summary"]
-        print(f"{result['name']:<24} {figures['engine_mb_per_s']['median']:>7.0f} "
-              f"{figures['fio_mb_per_s']['median']:>7.0f} {cell(figures['ratio_mb_per_s']):>18} "
-              f"{figures['engine_cpu_s_per_gb']['median']:>9.3f} "
-              f"{figures['fio_cpu_s_per_gb']['median']:>7.3f} "
-              f"{cell(figures['ratio_cpu_s_per_gb']):>18}  {verdict(result)}", flush=True)
+          f"{'fio':>7} {'CPU ratio':>18}  against the aim", flush=True)
+
+
+def print_row(result):
+    figures = result["summary"]
+    print(f"{result['name']:<24} {figures['engine_mb_per_s']['median']:>7.0f} "
+          f"{figures['fio_mb_per_s']['median']:>7.0f} {cell(figures['ratio_mb_per_s']):>18} "
+          f"{figures['engine_cpu_s_per_gb']['median']:>9.3f} "
+          f"{figures['fio_cpu_s_per_gb']['median']:>7.3f} "
+          f"{cell(figures['ratio_cpu_s_per_gb']):>18}  {verdict(result)}", flush=True)
 
 
 def parse_args():
@@ -287,9 +289,10 @@ def main():
         sys.exit("fio is not installed (Debian package fio)")
     report = {"machine": machine(args.dir), "pairs": args.pairs, "scenarios": []}
     with tempfile.TemporaryDirectory(prefix="storage_vs_fio.", dir=args.dir) as folder:
+        print_head(report)
         for scenario in chosen(args):
             report["scenarios"].append(run_scenario(args, scenario, folder))
-    print_table(report)
+            print_row(report["scenarios"][-1])
     if args.json:
         with open(args.json, "w") as file:
             json.dump(report, file, indent=1)
