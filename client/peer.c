@@ -188,6 +188,9 @@ static void call_done(struct channel_call *call, int rc, struct channel_buffer *
 	struct peer *peer = request->peer;
 
 	request->frame = response;
+	/* The channel does not know why it is closed. */
+	if (rc == -ECANCELED && peer->failing)
+		rc = peer->failing;
 	if (rc == 0 && !(request->flags & CHANNEL_NO_RESPONSE))
 		rc = decode(request);
 	/* An answer that makes no sense: nothing after it can be trusted. */
@@ -208,7 +211,7 @@ static void close_channel(struct peer *peer, int rc)
 
 	peer->channel = NULL;
 	peer->state = PEER_IDLE;
-	peer->failing = 0;
+	peer->failing = rc; /* for what is under way */
 	/* What `done` sends anew goes into the list anew, and waits. */
 	list_init(&waited);
 	list_move_all(&waited, &peer->waiting);
@@ -219,6 +222,7 @@ static void close_channel(struct peer *peer, int rc)
 	}
 	if (channel)
 		channel->ops->close(channel);
+	peer->failing = 0;
 	finish_all(&waited, rc);
 	set_timer(peer);
 }

@@ -184,8 +184,9 @@ static int append(struct sluice_client *client, struct partition *partition,
 		  size_t charged)
 {
 	size_t room = (size_t)client->options.batch_bytes;
+	size_t bytes = charged - BATCH_OVERHEAD_BYTES;
 
-	if (partition->open && partition->open->builder.size + charged > room)
+	if (partition->open && partition->open->builder.size + bytes > room)
 		close_open(partition);
 	if (!partition->open) {
 		partition->open = batch_new(client, partition);

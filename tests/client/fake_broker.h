@@ -1,0 +1,38 @@
+/* tests/client/fake_broker.h: a broker that does what a test tells it, on loopback, in a thread.
+ *
+ * It answers ApiVersions and Metadata (itself as the only node, every topic with `partitions`)
+ * unless the handler does.  The handler runs on its thread, one request at a time. */
+#pragma once
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "dataplane/kafka/kafka.h"
+#include "kafka_messages.h"
+
+enum fake_answer {
+	FAKE_DEFAULT, /* as said above; other requests get an empty response */
+	FAKE_ANSWER,  /* the response that was filled */
+	FAKE_SILENCE,
+	FAKE_CLOSE,     /* the connection ends */
+	FAKE_CLOSE_ALL, /* all of them */
+	FAKE_GARBAGE,   /* an answer to nothing that was asked */
+};
+
+struct fake_broker {
+	int port;
+	int32_t partitions;
+	enum fake_answer (*handle)(struct fake_broker *fake, const struct kafka_api *api,
+				   int16_t version, const void *request, void *response,
+				   struct arena *arena);
+	void *user;
+	atomic_uint requests[128]; /* by API key */
+	/* Private. */
+	int listener;
+	int stop[2];
+	unsigned long thread;
+};
+
+void fake_broker_start(struct fake_broker *fake);
+void fake_broker_stop(struct fake_broker *fake);
