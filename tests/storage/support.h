@@ -41,7 +41,7 @@ void fix_batch(uint8_t *data, size_t size);
 
 /* ---- folders ---- */
 
-/* A new folder under $TMPDIR, or on a memory file system where there is one and `memory` is set. */
+/* A new folder under $TMPDIR, or, if `memory`, on a memory file system that has room. */
 void make_folder(char path[static 128], bool memory);
 void remove_folder(const char *path);
 void copy_folder(const char *from, const char *to); /* plain files and folders */
