@@ -4,7 +4,8 @@ Every line is a record for kcat with a key, and can be judged after it came back
 
     KKKKKK<TAB>NNNNNNNN KKKKKK text of the line as it stands in the package
 
-K is the key, before the tab, and again in the value so that a reader sees that they belong together.
+K is the key, before the tab, and again in the value so that a reader sees that they belong
+together.
 N is the line's number: unique and rising, so sorted values are the values in the order sent.
 """
 import gzip

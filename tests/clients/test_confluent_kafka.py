@@ -137,8 +137,9 @@ def test_records_come_back_in_order(client, topic, codec, idempotence):
               for number in range(5000)]
     producer = client.producer(compression_type=codec, enable_idempotence=idempotence)
     sent = {}
-    for number, message in enumerate(produce(producer, topic, [
-            {"value": value, "key": b"%d" % (number % 50)} for number, value in enumerate(values)])):
+    records = [{"value": value, "key": b"%d" % (number % 50)}
+               for number, value in enumerate(values)]
+    for message in produce(producer, topic, records):
         sent[message.partition(), message.offset()] = message.key(), message.value()
     assert len(sent) == len(values)
     consumer = read_from(client, topic, 3)

@@ -21,8 +21,8 @@ SCENARIO_SECONDS = 90
 @pytest.fixture(scope="session", name="class_path")
 def compiled_scenarios(tmp_path_factory):
     classes = tmp_path_factory.mktemp("classes")
-    done = subprocess.run(["javac", "-Xlint:all,-try", "-Werror", "-proc:none", "-cp", f"{jars()}/*",
-                           "-d", str(classes), *map(str, SOURCES.glob("*.java"))],
+    done = subprocess.run(["javac", "-Xlint:all,-try", "-Werror", "-proc:none",
+                           "-cp", f"{jars()}/*", "-d", str(classes), *map(str, SOURCES.glob("*.java"))],
                           capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return f"{classes}:{jars()}/*"

@@ -1,4 +1,4 @@
-"""KafkaJS: each scenario of tests/clients/node runs in a process of its own and warns of nothing."""
+"""KafkaJS: each scenario of tests/clients/node runs alone and warns of nothing."""
 import os
 import pathlib
 import re

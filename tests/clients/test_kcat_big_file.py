@@ -1,4 +1,4 @@
-"""A real file of text goes in through kcat and comes out the same, with every codec, across kill -9.
+"""A real file of text goes through kcat and back, with every codec, across kill -9.
 
 What is judged comes from the clients alone: the file sent, and what kcat prints when it consumes.
 Memory stays bounded: lines flow through awk, which splits them by partition, and sort merges those.

@@ -53,8 +53,10 @@ func poll(ctx context.Context, consumer *kgo.Client, count int) []*kgo.Record {
 
 func codecs(ctx context.Context, admin *kadm.Client) {
 	const count = 2000
-	all := map[string]kgo.CompressionCodec{"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(),
-		"snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression()}
+	all := map[string]kgo.CompressionCodec{
+		"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(),
+		"snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(),
+		"zstd": kgo.ZstdCompression()}
 	for name, codec := range all {
 		topic := "go-" + name
 		must(admin.CreateTopic(ctx, 1, 1, nil, topic))
@@ -71,7 +73,8 @@ func codecs(ctx context.Context, admin *kadm.Client) {
 		producer.Close()
 		consumer := client(assigned(topic, kgo.NewOffset().AtStart()))
 		for i, record := range poll(ctx, consumer, count) {
-			check(record.Offset == int64(i) && bytes.Equal(record.Value, sent[i].Value) &&
+			check(record.Offset == int64(i) &&
+				bytes.Equal(record.Value, sent[i].Value) &&
 				bytes.Equal(record.Key, sent[i].Key) &&
 				bytes.Equal(record.Headers[0].Value, []byte{byte(i)}),
 				"%s: record %d is %v", name, i, record)
@@ -87,7 +90,8 @@ func places(ctx context.Context, admin *kadm.Client) {
 	producer := client(kgo.DefaultProduceTopic(topic))
 	defer producer.Close()
 	for i := 0; i < 20; i++ {
-		record := &kgo.Record{Value: []byte(fmt.Sprint(i)), Timestamp: time.UnixMilli(int64(1000 * (i + 1)))}
+		record := &kgo.Record{Value: []byte(fmt.Sprint(i)),
+			Timestamp: time.UnixMilli(int64(1000 * (i + 1)))}
 		check(producer.ProduceSync(ctx, record).FirstErr() == nil, "produce %d", i)
 	}
 	for _, each := range []struct {
@@ -97,7 +101,8 @@ func places(ctx context.Context, admin *kadm.Client) {
 		{kgo.NewOffset().AfterMilli(5001), 5}, {kgo.NewOffset().AtEnd().Relative(-3), 17}} {
 		consumer := client(assigned(topic, each.offset))
 		first := poll(ctx, consumer, 20-each.first)[0]
-		check(string(first.Value) == fmt.Sprint(each.first), "%v begins with %s", each.offset, first.Value)
+		check(string(first.Value) == fmt.Sprint(each.first), "%v begins with %s",
+			each.offset, first.Value)
 		consumer.Close()
 	}
 	deleted := must(admin.DeleteRecords(ctx, kadm.Offsets{topic: {0: {Topic: topic, At: 7}}}))
@@ -113,9 +118,10 @@ func topics(ctx context.Context, admin *kadm.Client) {
 	check(errors.Is(err, kerr.TopicAlreadyExists), "created twice: %v", err)
 	must(admin.CreatePartitions(ctx, 3, "go-topic"))
 	found := must(admin.ListTopics(ctx, "go-topic"))["go-topic"]
-	check(found.Err == nil && len(found.Partitions) == 5 && found.ID == created.ID, "described: %v", found)
-	must(admin.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "retention.ms",
-		Value: kadm.StringPtr("777")}}, "go-topic"))
+	check(found.Err == nil && len(found.Partitions) == 5 && found.ID == created.ID,
+		"described: %v", found)
+	must(admin.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig,
+		Name: "retention.ms", Value: kadm.StringPtr("777")}}, "go-topic"))
 	configs := must(must(admin.DescribeTopicConfigs(ctx, "go-topic")).On("go-topic", nil))
 	seen := false
 	for _, each := range configs.Configs {

@@ -26,7 +26,7 @@ import org.apache.kafka.common.header.internals.RecordHeader;
 import org.apache.kafka.common.record.TimestampType;
 
 /** Producing and reading by manual assignment. */
-final class Records {
+final class Records extends Support {
 	private Records() {
 	}
 
@@ -34,8 +34,8 @@ final class Records {
 		return text.getBytes(StandardCharsets.UTF_8);
 	}
 
-	private static Future<RecordMetadata> send(KafkaProducer<byte[], byte[]> producer, String topic,
-						   String value) {
+	private static Future<RecordMetadata> send(
+		KafkaProducer<byte[], byte[]> producer, String topic, String value) {
 		return producer.send(new ProducerRecord<>(topic, bytes(value)));
 	}
 
@@ -43,109 +43,117 @@ final class Records {
 		return new String(record.value(), StandardCharsets.UTF_8);
 	}
 
-	/** A new topic with values "0", "1" ... stamped 1000, 2000 ..., which retention must leave alone. */
+	/**
+	 * A new topic with values "0", "1" ... stamped 1000, 2000 ..., which retention must leave
+	 * alone.
+	 */
 	private static void number(String topic, int count) throws Exception {
-		Support.createTopic(topic, 1, "retention.ms", "-1");
+		createTopic(topic, 1, "retention.ms", "-1");
 		List<Future<RecordMetadata>> sent = new ArrayList<>();
-		try (var producer = Support.producer()) {
+		try (var producer = producer()) {
 			for (int i = 0; i < count; i++)
-				sent.add(producer.send(new ProducerRecord<>(topic, 0, 1000L * (i + 1), null,
-									    bytes("" + i))));
+				sent.add(producer.send(new ProducerRecord<>(
+					topic, 0, 1000L * (i + 1), null, bytes("" + i))));
 		}
-		Support.all(sent);
+		all(sent);
 	}
 
-	/** The producer as it is without a setting: idempotent, acks=all, five requests in flight. */
+	/**
+	 * The producer as it is without a setting: idempotent, acks=all, five requests in flight.
+	 */
 	@Scenario
 	static void default_producer_and_assigned_consumer() throws Exception {
 		String topic = "java-default";
 		int partitions = 4, count = 10000;
-		Support.createTopic(topic, partitions);
+		createTopic(topic, partitions);
 		Map<TopicPartition, List<String>> expected = new HashMap<>();
 		List<Future<RecordMetadata>> sent = new ArrayList<>();
-		try (var producer = Support.producer()) {
+		try (var producer = producer()) {
 			for (int i = 0; i < count; i++)
-				sent.add(producer.send(new ProducerRecord<>(topic, bytes("key-" + i % 97),
-									    bytes("value-" + i))));
-			List<RecordMetadata> answers = Support.all(sent);
+				sent.add(producer.send(new ProducerRecord<>(
+					topic, bytes("key-" + i % 97), bytes("value-" + i))));
+			List<RecordMetadata> answers = all(sent);
 			for (int i = 0; i < count; i++) {
 				RecordMetadata answer = answers.get(i);
 				var lane = expected.computeIfAbsent(
-					new TopicPartition(topic, answer.partition()), key -> new ArrayList<>());
-				Support.same((long) lane.size(), answer.offset(), "offset of record " + i);
+					new TopicPartition(topic, answer.partition()),
+					key -> new ArrayList<>());
+				same((long) lane.size(), answer.offset(), "offset of record " + i);
 				lane.add("key-" + i % 97 + "=value-" + i);
 			}
-			Support.same(partitions, expected.size(), "partitions used");
+			same(partitions, expected.size(), "partitions used");
 			// One for the bootstrap address and one for the broker that it names.
-			double connections = Support.metric(producer.metrics(), "producer-metrics",
-							    "connection-creation-total");
-			Support.check(connections <= 2, connections + " connections");
+			double connections = metric(producer.metrics(), "producer-metrics",
+				"connection-creation-total");
+			check(connections <= 2, connections + " connections");
 		}
-		try (var consumer = Support.consumer()) {
-			consumer.assign(Support.partitions(topic, partitions));
+		try (var consumer = consumer()) {
+			consumer.assign(partitions(topic, partitions));
 			consumer.seekToBeginning(consumer.assignment());
 			Map<TopicPartition, List<String>> found = new HashMap<>();
-			for (var record : Support.poll(consumer, count))
+			for (var record : poll(consumer, count))
 				found.computeIfAbsent(new TopicPartition(topic, record.partition()),
-						      key -> new ArrayList<>())
-					.add(new String(record.key(), StandardCharsets.UTF_8) + "=" + text(record));
-			Support.same(expected, found, "records of each partition");
+					     key -> new ArrayList<>())
+					.add(new String(record.key(), StandardCharsets.UTF_8) +
+						"=" + text(record));
+			same(expected, found, "records of each partition");
 			Map<TopicPartition, Long> ends = new HashMap<>();
-			expected.forEach((partition, lane) -> ends.put(partition, (long) lane.size()));
-			Support.same(ends, consumer.endOffsets(expected.keySet()), "end offsets");
+			expected.forEach(
+				(partition, lane) -> ends.put(partition, (long) lane.size()));
+			same(ends, consumer.endOffsets(expected.keySet()), "end offsets");
 			for (long begin : consumer.beginningOffsets(expected.keySet()).values())
-				Support.same(0L, begin, "beginning offset");
-			double connections = Support.metric(consumer.metrics(), "consumer-metrics",
-							    "connection-creation-total");
-			Support.check(connections <= 2, connections + " connections");
+				same(0L, begin, "beginning offset");
+			double connections = metric(consumer.metrics(), "consumer-metrics",
+				"connection-creation-total");
+			check(connections <= 2, connections + " connections");
 		}
 	}
 
 	@Scenario
 	static void topic_is_created_by_the_first_record() throws Exception {
 		String topic = "java-automatic";
-		try (var producer = Support.producer(); var consumer = Support.consumer()) {
-			Support.same(0L, Support.done(send(producer, topic, "first")).offset(), "offset");
-			Support.same(1, producer.partitionsFor(topic).size(), "partitions");
-			consumer.assign(Support.partitions(topic, 1));
+		try (var producer = producer(); var consumer = consumer()) {
+			same(0L, done(send(producer, topic, "first")).offset(), "offset");
+			same(1, producer.partitionsFor(topic).size(), "partitions");
+			consumer.assign(partitions(topic, 1));
 			consumer.seekToBeginning(consumer.assignment());
-			Support.same("first", text(Support.poll(consumer, 1).get(0)), "value");
+			same("first", text(poll(consumer, 1).get(0)), "value");
 		}
 	}
 
 	@Scenario
 	static void nulls_headers_and_timestamps_come_back() throws Exception {
 		String topic = "java-shapes";
-		Support.createTopic(topic, 1);
+		createTopic(topic, 1);
 		List<Header> headers = List.of(new RecordHeader("trace", bytes("a1")),
-					       new RecordHeader("trace", bytes("a2")),
-					       new RecordHeader("none", null),
-					       new RecordHeader("empty", new byte[0]),
-					       new RecordHeader("Schlüssel", bytes("Wert ☃")));
+			new RecordHeader("trace", bytes("a2")), new RecordHeader("none", null),
+			new RecordHeader("empty", new byte[0]),
+			new RecordHeader("Schlüssel", bytes("Wert ☃")));
 		List<ProducerRecord<byte[], byte[]>> sent = List.of(
 			new ProducerRecord<>(topic, 0, 0L, bytes("key"), bytes("value"), headers),
 			new ProducerRecord<>(topic, 0, 1L, null, bytes("no key")),
-			new ProducerRecord<>(topic, 0, 1700000000000L, bytes("tombstone"),
-					     (byte[]) null),
+			new ProducerRecord<>(
+				topic, 0, 1700000000000L, bytes("tombstone"), (byte[]) null),
 			new ProducerRecord<>(topic, 0, 2L, null, (byte[]) null),
 			new ProducerRecord<>(topic, 0, 4102444800000L, new byte[0], new byte[0]));
 		List<Future<RecordMetadata>> answers = new ArrayList<>();
-		try (var producer = Support.producer("linger.ms", "100")) {
+		try (var producer = producer("linger.ms", "100")) {
 			sent.forEach(record -> answers.add(producer.send(record)));
 		}
-		Support.all(answers);
-		try (var consumer = Support.consumer()) {
-			consumer.assign(Support.partitions(topic, 1));
+		all(answers);
+		try (var consumer = consumer()) {
+			consumer.assign(partitions(topic, 1));
 			consumer.seekToBeginning(consumer.assignment());
-			var found = Support.poll(consumer, sent.size());
+			var found = poll(consumer, sent.size());
 			for (int i = 0; i < sent.size(); i++) {
 				var wanted = sent.get(i);
 				var record = found.get(i);
-				Support.same(wanted.key(), record.key(), "key of " + i);
-				Support.same(wanted.value(), record.value(), "value of " + i);
-				Support.same(wanted.timestamp(), record.timestamp(), "timestamp of " + i);
-				Support.same(Arrays.asList(wanted.headers().toArray()),
-					     Arrays.asList(record.headers().toArray()), "headers of " + i);
+				same(wanted.key(), record.key(), "key of " + i);
+				same(wanted.value(), record.value(), "value of " + i);
+				same(wanted.timestamp(), record.timestamp(), "timestamp of " + i);
+				same(Arrays.asList(wanted.headers().toArray()),
+					Arrays.asList(record.headers().toArray()),
+					"headers of " + i);
 			}
 		}
 	}
@@ -154,34 +162,35 @@ final class Records {
 	static void every_codec_comes_back() throws Exception {
 		String topic = "java-codecs";
 		String[] codecs = {"none", "gzip", "snappy", "lz4", "zstd"};
-		Support.createTopic(topic, codecs.length);
+		createTopic(topic, codecs.length);
 		Random random = new Random(1);
 		List<List<byte[]>> expected = new ArrayList<>();
 		for (int codec = 0; codec < codecs.length; codec++) {
 			List<byte[]> lane = new ArrayList<>();
 			List<Future<RecordMetadata>> sent = new ArrayList<>();
-			try (var producer = Support.producer("compression.type", codecs[codec],
-							     "batch.size", "200000")) {
+			try (var producer = producer(
+				     "compression.type", codecs[codec], "batch.size", "200000")) {
 				for (int i = 0; i < 2000; i++) {
 					// Half of it compresses, the other half does not.
 					byte[] value = new byte[random.nextInt(1000)];
 					random.nextBytes(value);
 					Arrays.fill(value, 0, value.length / 2, (byte) i);
 					lane.add(value);
-					sent.add(producer.send(new ProducerRecord<>(topic, codec, null, value)));
+					sent.add(producer.send(
+						new ProducerRecord<>(topic, codec, null, value)));
 				}
 			}
-			Support.all(sent);
+			all(sent);
 			expected.add(lane);
 		}
-		try (var consumer = Support.consumer()) {
+		try (var consumer = consumer()) {
 			for (int codec = 0; codec < codecs.length; codec++) {
 				consumer.assign(List.of(new TopicPartition(topic, codec)));
 				consumer.seekToBeginning(consumer.assignment());
-				var found = Support.poll(consumer, 2000);
+				var found = poll(consumer, 2000);
 				for (int i = 0; i < 2000; i++)
-					Support.same(expected.get(codec).get(i), found.get(i).value(),
-						     codecs[codec] + " value " + i);
+					same(expected.get(codec).get(i), found.get(i).value(),
+						codecs[codec] + " value " + i);
 			}
 		}
 	}
@@ -191,23 +200,26 @@ final class Records {
 		String topic = "java-seeks";
 		TopicPartition partition = new TopicPartition(topic, 0);
 		number(topic, 100);
-		try (var consumer = Support.consumer()) {
+		try (var consumer = consumer()) {
 			consumer.assign(List.of(partition));
 			consumer.seek(partition, 42);
-			Support.same("42", text(Support.poll(consumer, 58).get(0)), "value at 42");
+			same("42", text(poll(consumer, 58).get(0)), "value at 42");
 			consumer.seekToEnd(List.of(partition));
-			Support.same(100L, consumer.position(partition), "position at the end");
-			Support.poll(consumer, 0);
+			same(100L, consumer.position(partition), "position at the end");
+			poll(consumer, 0);
 			consumer.seekToBeginning(List.of(partition));
-			Support.same("0", text(Support.poll(consumer, 100).get(0)), "value at the beginning");
-			for (long[] pair : new long[][] {{0, 0}, {1000, 0}, {1001, 1}, {70000, 69}, {100000, 99}}) {
+			same("0", text(poll(consumer, 100).get(0)), "value at the beginning");
+			for (long[] pair : new long[][] {
+				     {0, 0}, {1000, 0}, {1001, 1}, {70000, 69}, {100000, 99}}) {
 				OffsetAndTimestamp at =
-					consumer.offsetsForTimes(Map.of(partition, pair[0])).get(partition);
-				Support.same(pair[1], at.offset(), "offset for time " + pair[0]);
-				Support.same(1000 * (pair[1] + 1), at.timestamp(), "timestamp found");
+					consumer.offsetsForTimes(Map.of(partition, pair[0]))
+						.get(partition);
+				same(pair[1], at.offset(), "offset for time " + pair[0]);
+				same(1000 * (pair[1] + 1), at.timestamp(), "timestamp found");
 			}
-			Support.same(null, consumer.offsetsForTimes(Map.of(partition, 100001L)).get(partition),
-				     "offset for a time after the last record");
+			same(null,
+				consumer.offsetsForTimes(Map.of(partition, 100001L)).get(partition),
+				"offset for a time after the last record");
 		}
 	}
 
@@ -216,19 +228,18 @@ final class Records {
 		String topic = "java-out-of-range";
 		TopicPartition partition = new TopicPartition(topic, 0);
 		number(topic, 10);
-		try (var consumer = Support.consumer("auto.offset.reset", "none")) {
+		try (var consumer = consumer("auto.offset.reset", "none")) {
 			consumer.assign(List.of(partition));
-			Support.fails(NoOffsetForPartitionException.class,
-				      () -> consumer.poll(Duration.ofSeconds(10)));
+			fails(NoOffsetForPartitionException.class,
+				() -> consumer.poll(Duration.ofSeconds(10)));
 			consumer.seek(partition, 11);
-			var error = Support.fails(OffsetOutOfRangeException.class,
-						  () -> Support.poll(consumer, 1));
-			Support.same(Map.of(partition, 11L), error.offsetOutOfRangePartitions(), "told");
+			var error = fails(OffsetOutOfRangeException.class, () -> poll(consumer, 1));
+			same(Map.of(partition, 11L), error.offsetOutOfRangePartitions(), "told");
 		}
-		try (var consumer = Support.consumer("auto.offset.reset", "earliest")) {
+		try (var consumer = consumer("auto.offset.reset", "earliest")) {
 			consumer.assign(List.of(partition));
 			consumer.seek(partition, 1000);
-			Support.same(0L, Support.poll(consumer, 10).get(0).offset(), "first after a reset");
+			same(0L, poll(consumer, 10).get(0).offset(), "first after a reset");
 		}
 	}
 
@@ -238,25 +249,27 @@ final class Records {
 		// The broker's limit is on the batch, and the producer's on its idea of it.
 		byte[] large = new byte[1048576 - 100];
 		new Random(2).nextBytes(large);
-		Support.createTopic(topic, 1);
-		try (var producer = Support.producer("max.request.size", "4000000")) {
-			Support.done(producer.send(new ProducerRecord<>(topic, large)));
-			Support.fails(RecordTooLargeException.class,
-				      () -> Support.done(producer.send(
-					      new ProducerRecord<>(topic, new byte[1048576]))));
-			Support.fails(RecordTooLargeException.class,
-				      () -> Support.done(producer.send(
-					      new ProducerRecord<>(topic, new byte[3000000]))));
-			Support.done(send(producer, topic, "small"));
+		createTopic(topic, 1);
+		try (var producer = producer("max.request.size", "4000000")) {
+			done(producer.send(new ProducerRecord<>(topic, large)));
+			fails(RecordTooLargeException.class,
+				()
+					-> done(producer.send(
+						new ProducerRecord<>(topic, new byte[1048576]))));
+			fails(RecordTooLargeException.class,
+				()
+					-> done(producer.send(
+						new ProducerRecord<>(topic, new byte[3000000]))));
+			done(send(producer, topic, "small"));
 		}
 		// A consumer gets a batch that is larger than what it asked for.
-		try (var consumer = Support.consumer("max.partition.fetch.bytes", "1000",
-						     "fetch.max.bytes", "1000")) {
-			consumer.assign(Support.partitions(topic, 1));
+		try (var consumer = consumer(
+			     "max.partition.fetch.bytes", "1000", "fetch.max.bytes", "1000")) {
+			consumer.assign(partitions(topic, 1));
 			consumer.seekToBeginning(consumer.assignment());
-			var found = Support.poll(consumer, 2);
-			Support.same(large, found.get(0).value(), "large value");
-			Support.same("small", text(found.get(1)), "value after it");
+			var found = poll(consumer, 2);
+			same(large, found.get(0).value(), "large value");
+			same("small", text(found.get(1)), "value after it");
 		}
 	}
 
@@ -265,12 +278,13 @@ final class Records {
 		String topic = "java-larger";
 		byte[] large = new byte[8 << 20];
 		new Random(3).nextBytes(large);
-		Support.createTopic(topic, 1, "max.message.bytes", "16777216");
-		try (var producer = Support.producer("max.request.size", "16777216"); var consumer = Support.consumer()) {
-			Support.done(producer.send(new ProducerRecord<>(topic, large)));
-			consumer.assign(Support.partitions(topic, 1));
+		createTopic(topic, 1, "max.message.bytes", "16777216");
+		try (var producer = producer("max.request.size", "16777216");
+			var consumer = consumer()) {
+			done(producer.send(new ProducerRecord<>(topic, large)));
+			consumer.assign(partitions(topic, 1));
 			consumer.seekToBeginning(consumer.assignment());
-			Support.same(large, Support.poll(consumer, 1).get(0).value(), "value");
+			same(large, poll(consumer, 1).get(0).value(), "value");
 		}
 	}
 
@@ -278,20 +292,20 @@ final class Records {
 	static void acks_0_and_1_are_served() throws Exception {
 		for (String acks : new String[] {"0", "1"}) {
 			String topic = "java-acks-" + acks;
-			Support.createTopic(topic, 1);
+			createTopic(topic, 1);
 			Set<String> expected = new HashSet<>();
-			try (var producer = Support.producer("acks", acks)) {
+			try (var producer = producer("acks", acks)) {
 				for (int i = 0; i < 1000; i++) {
 					expected.add("" + i);
 					send(producer, topic, "" + i);
 				}
 			}
-			try (var consumer = Support.consumer()) {
-				consumer.assign(Support.partitions(topic, 1));
+			try (var consumer = consumer()) {
+				consumer.assign(partitions(topic, 1));
 				consumer.seekToBeginning(consumer.assignment());
 				Set<String> found = new HashSet<>();
-				Support.poll(consumer, 1000).forEach(record -> found.add(text(record)));
-				Support.same(expected, found, "records with acks=" + acks);
+				poll(consumer, 1000).forEach(record -> found.add(text(record)));
+				same(expected, found, "records with acks=" + acks);
 			}
 		}
 	}
@@ -300,19 +314,20 @@ final class Records {
 	@Scenario
 	static void append_time_replaces_the_producers_time() throws Exception {
 		String topic = "java-append-time";
-		Support.createTopic(topic, 1, "message.timestamp.type", "LogAppendTime");
+		createTopic(topic, 1, "message.timestamp.type", "LogAppendTime");
 		long before = System.currentTimeMillis();
-		try (var producer = Support.producer("compression.type", "zstd"); var consumer = Support.consumer()) {
-			RecordMetadata answer = Support.done(producer.send(
+		try (var producer = producer("compression.type", "zstd");
+			var consumer = consumer()) {
+			RecordMetadata answer = done(producer.send(
 				new ProducerRecord<>(topic, 0, 1000L, null, bytes("stamped"))));
-			Support.check(answer.timestamp() >= before - 1000
-				      && answer.timestamp() <= System.currentTimeMillis() + 1000,
-				      "the answer's time: " + answer.timestamp());
-			consumer.assign(Support.partitions(topic, 1));
+			check(answer.timestamp() >= before - 1000 &&
+					answer.timestamp() <= System.currentTimeMillis() + 1000,
+				"the answer's time: " + answer.timestamp());
+			consumer.assign(partitions(topic, 1));
 			consumer.seekToBeginning(consumer.assignment());
-			var record = Support.poll(consumer, 1).get(0);
-			Support.same(TimestampType.LOG_APPEND_TIME, record.timestampType(), "type");
-			Support.same(answer.timestamp(), record.timestamp(), "time");
+			var record = poll(consumer, 1).get(0);
+			same(TimestampType.LOG_APPEND_TIME, record.timestampType(), "type");
+			same(answer.timestamp(), record.timestamp(), "time");
 		}
 	}
 
@@ -320,25 +335,26 @@ final class Records {
 	static void many_partitions_are_written_and_read_by_one_client() throws Exception {
 		String topic = "java-many";
 		int partitions = 300;
-		Support.createTopic(topic, partitions);
+		createTopic(topic, partitions);
 		List<Future<RecordMetadata>> sent = new ArrayList<>();
-		try (var producer = Support.producer(); var consumer = Support.consumer()) {
+		try (var producer = producer(); var consumer = consumer()) {
 			for (int i = 0; i < 10 * partitions; i++)
-				sent.add(producer.send(new ProducerRecord<>(topic, i % partitions, null,
-									    bytes("" + i))));
-			Support.all(sent);
-			consumer.assign(Support.partitions(topic, partitions));
+				sent.add(producer.send(new ProducerRecord<>(
+					topic, i % partitions, null, bytes("" + i))));
+			all(sent);
+			consumer.assign(partitions(topic, partitions));
 			consumer.seekToBeginning(consumer.assignment());
 			Map<Integer, Integer> next = new HashMap<>();
-			for (var record : Support.poll(consumer, 10 * partitions)) {
+			for (var record : poll(consumer, 10 * partitions)) {
 				int seen = next.merge(record.partition(), 1, Integer::sum) - 1;
-				Support.same("" + (seen * partitions + record.partition()), text(record), "value");
+				same("" + (seen * partitions + record.partition()), text(record),
+					"value");
 			}
 			consumer.pause(consumer.assignment());
-			Support.done(send(producer, topic, "later"));
-			Support.poll(consumer, 0);
+			done(send(producer, topic, "later"));
+			poll(consumer, 0);
 			consumer.resume(consumer.assignment());
-			Support.same("later", text(Support.poll(consumer, 1).get(0)), "after the pause");
+			same("later", text(poll(consumer, 1).get(0)), "after the pause");
 		}
 	}
 
@@ -347,62 +363,68 @@ final class Records {
 	static void read_committed_reads_all() throws Exception {
 		String topic = "java-committed";
 		number(topic, 10);
-		try (var consumer = Support.consumer("isolation.level", "read_committed")) {
-			consumer.assign(Support.partitions(topic, 1));
+		try (var consumer = consumer("isolation.level", "read_committed")) {
+			consumer.assign(partitions(topic, 1));
 			consumer.seekToBeginning(consumer.assignment());
-			Support.same("9", text(Support.poll(consumer, 10).get(9)), "last value");
-			Support.same(10L, consumer.endOffsets(consumer.assignment())
-					     .get(new TopicPartition(topic, 0)), "last stable offset");
+			same("9", text(poll(consumer, 10).get(9)), "last value");
+			same(10L,
+				consumer.endOffsets(consumer.assignment())
+					.get(new TopicPartition(topic, 0)),
+				"last stable offset");
 		}
 	}
 
 	@Scenario
 	static void waiting_consumer_asks_seldom_and_is_woken_at_once() throws Exception {
 		String topic = "java-waiting";
-		Support.createTopic(topic, 1);
-		try (var consumer = Support.consumer("fetch.max.wait.ms", "1000"); var producer = Support.producer()) {
-			consumer.assign(Support.partitions(topic, 1));
+		createTopic(topic, 1);
+		try (var consumer = consumer("fetch.max.wait.ms", "1000");
+			var producer = producer()) {
+			consumer.assign(partitions(topic, 1));
 			consumer.seekToBeginning(consumer.assignment());
-			Support.poll(consumer, 0);
-			double before = Support.metric(consumer.metrics(), "consumer-fetch-manager-metrics",
-						       "fetch-total");
+			poll(consumer, 0);
+			double before = metric(consumer.metrics(), "consumer-fetch-manager-metrics",
+				"fetch-total");
 			for (int i = 0; i < 4; i++)
 				consumer.poll(Duration.ofSeconds(1));
-			double asked = Support.metric(consumer.metrics(), "consumer-fetch-manager-metrics",
-						      "fetch-total") - before;
-			Support.check(asked >= 2 && asked <= 6, asked + " fetches in 4 s of 1 s each");
-			Support.done(send(producer, topic, "now"));
+			double asked = metric(consumer.metrics(), "consumer-fetch-manager-metrics",
+					       "fetch-total") -
+				       before;
+			check(asked >= 2 && asked <= 6, asked + " fetches in 4 s of 1 s each");
+			done(send(producer, topic, "now"));
 			long begun = System.nanoTime();
-			Support.same("now", text(Support.poll(consumer, 1).get(0)), "value");
+			same("now", text(poll(consumer, 1).get(0)), "value");
 			double waited = (System.nanoTime() - begun) / 1e9;
-			Support.check(waited < 1.0, "a record came " + waited + " s after its answer");
+			check(waited < 1.0, "a record came " + waited + " s after its answer");
 		}
 	}
 
 	@Scenario
 	static void transactions_are_refused_at_once() throws Exception {
 		long begun = System.nanoTime();
-		try (var producer = Support.producer("transactional.id", "java-transaction")) {
-			Support.fails(TransactionalIdAuthorizationException.class,
-				      producer::initTransactions);
-			Support.fails(KafkaException.class, producer::beginTransaction);
+		try (var producer = producer("transactional.id", "java-transaction")) {
+			fails(TransactionalIdAuthorizationException.class,
+				producer::initTransactions);
+			fails(KafkaException.class, producer::beginTransaction);
 		}
 		double seconds = (System.nanoTime() - begun) / 1e9;
-		Support.check(seconds < 20, "refused after " + seconds + " s");
+		check(seconds < 20, "refused after " + seconds + " s");
 	}
 
 	/** Groups come later: until then a member waits, does not fail and lets go at once. */
 	@Scenario
 	static void group_member_waits_for_a_coordinator() throws Exception {
-		Support.createTopic("java-group", 1);
-		try (var consumer = Support.consumer("group.id", "java-group")) {
+		createTopic("java-group", 1);
+		try (var consumer = consumer("group.id", "java-group")) {
 			consumer.subscribe(List.of("java-group"));
-			Support.check(consumer.poll(Duration.ofSeconds(2)).isEmpty(), "nothing is assigned");
-			double asked = Support.metric(consumer.metrics(), "consumer-metrics", "request-total");
-			Support.check(asked < 60, asked + " requests in 2 s");
+			check(consumer.poll(Duration.ofSeconds(2)).isEmpty(),
+				"nothing is assigned");
+			double asked =
+				metric(consumer.metrics(), "consumer-metrics", "request-total");
+			check(asked < 60, asked + " requests in 2 s");
 			long begun = System.nanoTime();
 			consumer.close();
-			Support.check(System.nanoTime() - begun < 5e9, "close returns");
+			check(System.nanoTime() - begun < 5e9, "close returns");
 		}
 	}
 }

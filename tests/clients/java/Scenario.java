@@ -7,6 +7,9 @@ import java.lang.annotation.Target;
 @Target(ElementType.METHOD)
 @Retention(RetentionPolicy.RUNTIME)
 @interface Scenario {
-	/** What a client has to say of an error that the scenario causes: in each line that it logs. */
+	/**
+	 * What a client has to say of an error that the scenario causes: in each line that it
+	 * logs.
+	 */
 	String says() default "";
 }

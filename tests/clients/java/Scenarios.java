@@ -21,6 +21,7 @@ final class Scenarios {
 		System.out.println("passed " + arguments[1]);
 		// A thread that a client has left behind must not count as passing.
 		for (Thread thread : Thread.getAllStackTraces().keySet())
-			Support.check(!thread.getName().startsWith("kafka-"), "left running: " + thread);
+			Support.check(
+				!thread.getName().startsWith("kafka-"), "left running: " + thread);
 	}
 }

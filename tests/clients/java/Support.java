@@ -21,11 +21,11 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /** Clients with the settings they have by default, and checks that say what was expected. */
-final class Support {
+class Support {
 	static final long ANSWER_SECONDS = 30;
 	static String address;
 
-	private Support() {
+	protected Support() {
 	}
 
 	interface Action {
@@ -41,7 +41,7 @@ final class Support {
 
 	static void same(Object expected, Object found, String what) {
 		check(Objects.deepEquals(expected, found),
-		      what + ": expected " + expected + ", found " + found);
+			what + ": expected " + expected + ", found " + found);
 	}
 
 	/** The cause that a client gives must be of this very kind. */
@@ -49,7 +49,8 @@ final class Support {
 		try {
 			action.run();
 		} catch (Exception error) {
-			Throwable cause = error instanceof ExecutionException ? error.getCause() : error;
+			Throwable cause =
+				error instanceof ExecutionException ? error.getCause() : error;
 			if (kind.isInstance(cause))
 				return kind.cast(cause);
 			throw error;
@@ -72,13 +73,13 @@ final class Support {
 	}
 
 	static KafkaProducer<byte[], byte[]> producer(String... more) {
-		return new KafkaProducer<>(properties(more), new ByteArraySerializer(),
-					   new ByteArraySerializer());
+		return new KafkaProducer<>(
+			properties(more), new ByteArraySerializer(), new ByteArraySerializer());
 	}
 
 	static KafkaConsumer<byte[], byte[]> consumer(String... more) {
-		return new KafkaConsumer<>(properties(more), new ByteArrayDeserializer(),
-					   new ByteArrayDeserializer());
+		return new KafkaConsumer<>(
+			properties(more), new ByteArrayDeserializer(), new ByteArrayDeserializer());
 	}
 
 	static Admin admin() {
@@ -110,11 +111,13 @@ final class Support {
 	}
 
 	/** Polls until that many records have come, then once more: nothing may follow. */
-	static List<ConsumerRecord<byte[], byte[]>> poll(KafkaConsumer<byte[], byte[]> consumer, int count) {
+	static List<ConsumerRecord<byte[], byte[]>> poll(
+		KafkaConsumer<byte[], byte[]> consumer, int count) {
 		List<ConsumerRecord<byte[], byte[]>> records = new ArrayList<>();
 		long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(ANSWER_SECONDS);
 		while (records.size() < count) {
-			check(System.nanoTime() < deadline, records.size() + " of " + count + " records came");
+			check(System.nanoTime() < deadline,
+				records.size() + " of " + count + " records came");
 			consumer.poll(Duration.ofMillis(500)).forEach(records::add);
 		}
 		consumer.poll(Duration.ofMillis(100)).forEach(records::add);
@@ -127,7 +130,8 @@ final class Support {
 		double sum = 0;
 		boolean found = false;
 		for (Map.Entry<MetricName, ? extends Metric> each : metrics.entrySet()) {
-			if (!each.getKey().group().equals(group) || !each.getKey().name().equals(name))
+			if (!each.getKey().group().equals(group) ||
+				!each.getKey().name().equals(name))
 				continue;
 			found = true;
 			sum += ((Number) each.getValue().metricValue()).doubleValue();

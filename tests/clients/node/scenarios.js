@@ -44,7 +44,8 @@ class Reader {
 	constructor() {
 		const kafka = client()
 		const create = Object.getOwnPropertySymbols(kafka).find(symbol =>
-			String(symbol).includes('createCluster'))
+			String(symbol).includes('createCluster'),
+		)
 		this.cluster = kafka[create]({ isolationLevel: 1 })
 	}
 
@@ -64,17 +65,28 @@ class Reader {
 		const found = []
 		for (;;) {
 			const { responses } = await broker.fetch({
-				maxWaitTime: 100, minBytes: 1, maxBytes: 10485760, isolationLevel: 1,
-				topics: [{ topic, partitions: [
-					{ partition, fetchOffset: String(offset), maxBytes: 1048576 }] }],
+				maxWaitTime: 100,
+				minBytes: 1,
+				maxBytes: 10485760,
+				isolationLevel: 1,
+				topics: [
+					{
+						topic,
+						partitions: [
+							{
+								partition,
+								fetchOffset: String(offset),
+								maxBytes: 1048576,
+							},
+						],
+					},
+				],
 			})
 			const [answer] = responses[0].partitions
 			// A batch is given whole, so it may begin before what was asked for.
 			found.push(...answer.messages.filter(each => Number(each.offset) >= offset))
-			if (found.length)
-				offset = Number(found[found.length - 1].offset) + 1
-			if (offset >= Number(answer.highWatermark))
-				return found
+			if (found.length) offset = Number(found[found.length - 1].offset) + 1
+			if (offset >= Number(answer.highWatermark)) return found
 		}
 	}
 }
@@ -98,14 +110,25 @@ async function sendAndRead(topic, compression, options) {
 	await withProducer(async producer => {
 		for (let round = 0; round < 20; round++) {
 			const messages = Array.from({ length: 100 }, (_, index) => ({
-				partition: index % 3, key: `key-${index}`,
+				partition: index % 3,
+				key: `key-${index}`,
 				value: `value-${round}-${index}-${'x'.repeat(index)}`,
 			}))
-			const answers = await producer.send({ topic, messages, acks: -1, compression })
+			const answers = await producer.send({
+				topic,
+				messages,
+				acks: -1,
+				compression,
+			})
 			for (const { partition, baseOffset, errorCode } of answers) {
 				assert.strictEqual(errorCode, 0)
-				messages.filter(each => each.partition === partition).forEach((each, index) =>
-					sent.set(`${partition}/${Number(baseOffset) + index}`, each.value))
+				messages.filter(each => each.partition === partition).forEach(
+					(each, index) =>
+						sent.set(
+							`${partition}/${Number(baseOffset) + index}`,
+							each.value,
+						),
+				)
 			}
 		}
 	}, options)
@@ -131,13 +154,16 @@ const scenarios = {
 	},
 
 	async idempotent_producer_is_served() {
-		await sendAndRead('node-idempotent', CompressionTypes.None,
-				  { idempotent: true, maxInFlightRequests: 1 })
+		await sendAndRead('node-idempotent', CompressionTypes.None, {
+			idempotent: true,
+			maxInFlightRequests: 1,
+		})
 	},
 
 	async topic_is_created_by_the_first_record() {
 		await withProducer(producer =>
-			producer.send({ topic: 'node-automatic', messages: [{ value: 'first' }] }))
+			producer.send({ topic: 'node-automatic', messages: [{ value: 'first' }] }),
+		)
 		const [record] = await read('node-automatic', 0)
 		assert.strictEqual(String(record.value), 'first')
 	},
@@ -145,14 +171,33 @@ const scenarios = {
 	async nulls_headers_and_timestamps_come_back() {
 		const topic = 'node-shapes'
 		await createTopic(topic, 1)
-		await withProducer(producer => producer.send({ topic, messages: [
-			{ key: 'key', value: 'value', timestamp: '1', headers: { trace: ['a1', 'a2'], empty: '' } },
-			{ key: null, value: 'no key' }, { key: 'tombstone', value: null },
-			{ key: '', value: '' }] }))
+		await withProducer(producer =>
+			producer.send({
+				topic,
+				messages: [
+					{
+						key: 'key',
+						value: 'value',
+						timestamp: '1',
+						headers: { trace: ['a1', 'a2'], empty: '' },
+					},
+					{ key: null, value: 'no key' },
+					{ key: 'tombstone', value: null },
+					{ key: '', value: '' },
+				],
+			}),
+		)
 		const found = await read(topic, 0)
-		const text = part => part === null ? null : String(part)
-		assert.deepStrictEqual(found.map(each => [text(each.key), text(each.value)]),
-				       [['key', 'value'], [null, 'no key'], ['tombstone', null], ['', '']])
+		const text = part => (part === null ? null : String(part))
+		assert.deepStrictEqual(
+			found.map(each => [text(each.key), text(each.value)]),
+			[
+				['key', 'value'],
+				[null, 'no key'],
+				['tombstone', null],
+				['', ''],
+			],
+		)
 		assert.deepStrictEqual(found[0].headers.trace.map(String), ['a1', 'a2'])
 		assert.strictEqual(String(found[0].headers.empty), '')
 		assert.strictEqual(found[0].timestamp, '1')
@@ -165,11 +210,17 @@ const scenarios = {
 		await withProducer(async producer => {
 			const send = value => producer.send({ topic, messages: [{ value }] })
 			await send(large)
-			assert.strictEqual(await code(() => send(Buffer.alloc(1048576))), 'MESSAGE_TOO_LARGE')
+			assert.strictEqual(
+				await code(() => send(Buffer.alloc(1048576))),
+				'MESSAGE_TOO_LARGE',
+			)
 			await send('small')
 		})
 		const found = await read(topic, 0)
-		assert.deepStrictEqual(found.map(each => each.value.length), [large.length, 5])
+		assert.deepStrictEqual(
+			found.map(each => each.value.length),
+			[large.length, 5],
+		)
 		assert(found[0].value.equals(large))
 	},
 
@@ -178,13 +229,20 @@ const scenarios = {
 		await createTopic(topic, 2)
 		await withAdmin(async admin => {
 			assert((await admin.listTopics()).includes(topic))
-			const described = async () => (await admin.fetchTopicMetadata({ topics: [topic] })).topics[0]
+			const described = async () =>
+				(await admin.fetchTopicMetadata({ topics: [topic] })).topics[0]
 			assert.strictEqual((await described()).partitions.length, 2)
 			await admin.createPartitions({ topicPartitions: [{ topic, count: 5 }] })
 			assert.strictEqual((await described()).partitions.length, 5)
 			assert.strictEqual(await admin.createTopics({ topics: [{ topic }] }), false)
-			assert.strictEqual(await code(() => admin.createTopics({
-				topics: [{ topic: 'a/b', numPartitions: 1 }] })), 'INVALID_TOPIC_EXCEPTION')
+			assert.strictEqual(
+				await code(() =>
+					admin.createTopics({
+						topics: [{ topic: 'a/b', numPartitions: 1 }],
+					}),
+				),
+				'INVALID_TOPIC_EXCEPTION',
+			)
 			await admin.deleteTopics({ topics: [topic] })
 			assert(!(await admin.listTopics()).includes(topic))
 		})
@@ -195,12 +253,26 @@ const scenarios = {
 		await createTopic(topic, 1, { 'retention.bytes': '1000000' })
 		await withAdmin(async admin => {
 			const resource = { type: ConfigResourceTypes.TOPIC, name: topic }
-			const described = async key => (await admin.describeConfigs({
-				includeSynonyms: true, resources: [{ ...resource, configNames: [key] }],
-			})).resources[0].configEntries.find(entry => entry.configName === key).configValue
+			const described = async key =>
+				(
+					await admin.describeConfigs({
+						includeSynonyms: true,
+						resources: [{ ...resource, configNames: [key] }],
+					})
+				).resources[0].configEntries.find(entry => entry.configName === key)
+					.configValue
 			assert.strictEqual(await described('retention.bytes'), '1000000')
-			await admin.alterConfigs({ validateOnly: false, resources: [
-				{ ...resource, configEntries: [{ name: 'retention.ms', value: '777' }] }] })
+			await admin.alterConfigs({
+				validateOnly: false,
+				resources: [
+					{
+						...resource,
+						configEntries: [
+							{ name: 'retention.ms', value: '777' },
+						],
+					},
+				],
+			})
 			assert.strictEqual(await described('retention.ms'), '777')
 		})
 	},
@@ -210,36 +282,67 @@ const scenarios = {
 		await createTopic(topic, 1, { 'retention.ms': '-1' })
 		await withProducer(async producer => {
 			for (let number = 0; number < 20; number++)
-				await producer.send({ topic, messages: [
-					{ value: String(number), timestamp: String(1000 * (number + 1)) }] })
+				await producer.send({
+					topic,
+					messages: [
+						{
+							value: String(number),
+							timestamp: String(1000 * (number + 1)),
+						},
+					],
+				})
 		})
 		await withAdmin(async admin => {
 			const offsets = async () => (await admin.fetchTopicOffsets(topic))[0]
-			assert.deepStrictEqual(await offsets(), { partition: 0, offset: '20', high: '20', low: '0' })
-			assert.deepStrictEqual(await admin.fetchTopicOffsetsByTimestamp(topic, 5001),
-					       [{ partition: 0, offset: '5' }])
-			await admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: '7' }] })
+			assert.deepStrictEqual(await offsets(), {
+				partition: 0,
+				offset: '20',
+				high: '20',
+				low: '0',
+			})
+			assert.deepStrictEqual(
+				await admin.fetchTopicOffsetsByTimestamp(topic, 5001),
+				[{ partition: 0, offset: '5' }],
+			)
+			await admin.deleteTopicRecords({
+				topic,
+				partitions: [{ partition: 0, offset: '7' }],
+			})
 			assert.strictEqual((await offsets()).low, '7')
 		})
 		const found = await read(topic, 0, 7)
-		assert.deepStrictEqual(found.map(each => Number(each.value)),
-				       Array.from({ length: 13 }, (_, index) => index + 7))
+		assert.deepStrictEqual(
+			found.map(each => Number(each.value)),
+			Array.from({ length: 13 }, (_, index) => index + 7),
+		)
 	},
 
 	async cluster_is_described() {
 		await withAdmin(async admin => {
 			const { brokers, clusterId } = await admin.describeCluster()
-			assert.deepStrictEqual(brokers.map(each => `${each.host}:${each.port}`), [address])
+			assert.deepStrictEqual(
+				brokers.map(each => `${each.host}:${each.port}`),
+				[address],
+			)
 			assert(clusterId.length > 0)
 		})
 	},
 
 	async transactions_are_refused_at_once() {
 		const begun = Date.now()
-		await withProducer(async producer => {
-			assert.strictEqual(await code(() => producer.transaction()),
-					   'KafkaJSGroupCoordinatorNotFound')
-		}, { transactionalId: 'node-transaction', idempotent: true, maxInFlightRequests: 1 })
+		await withProducer(
+			async producer => {
+				assert.strictEqual(
+					await code(() => producer.transaction()),
+					'KafkaJSGroupCoordinatorNotFound',
+				)
+			},
+			{
+				transactionalId: 'node-transaction',
+				idempotent: true,
+				maxInFlightRequests: 1,
+			},
+		)
 		assert(Date.now() - begun < 10000)
 	},
 }
@@ -249,4 +352,5 @@ scenarios[name]().then(
 	error => {
 		console.error(error)
 		process.exitCode = 1
-	})
+	},
+)
