@@ -10,11 +10,22 @@ from messages import MESSAGES, framed, request_header, response_body
 NONE, UNKNOWN_TOPIC, NO_COORDINATOR, INVALID_TOPIC, UNSUPPORTED, INVALID = 0, 3, 15, 17, 35, 42
 NO_TRANSACTIONS, UNKNOWN_ID = 53, 100
 SERVED = {
-    "Produce": (0, 11), "Fetch": (4, 18), "ListOffsets": (1, 10), "Metadata": (0, 13),
-    "FindCoordinator": (0, 6), "ApiVersions": (0, 4), "CreateTopics": (2, 7),
-    "DeleteTopics": (1, 6), "DeleteRecords": (0, 2), "InitProducerId": (0, 5),
-    "OffsetForLeaderEpoch": (2, 4), "DescribeConfigs": (1, 4), "AlterConfigs": (0, 2),
-    "CreatePartitions": (0, 3), "IncrementalAlterConfigs": (0, 1), "DescribeCluster": (0, 2),
+    "Produce": (0, 11),
+    "Fetch": (4, 18),
+    "ListOffsets": (1, 10),
+    "Metadata": (0, 13),
+    "FindCoordinator": (0, 6),
+    "ApiVersions": (0, 4),
+    "CreateTopics": (2, 7),
+    "DeleteTopics": (1, 6),
+    "DeleteRecords": (0, 2),
+    "InitProducerId": (0, 5),
+    "OffsetForLeaderEpoch": (2, 4),
+    "DescribeConfigs": (1, 4),
+    "AlterConfigs": (0, 2),
+    "CreatePartitions": (0, 3),
+    "IncrementalAlterConfigs": (0, 1),
+    "DescribeCluster": (0, 2),
 }
 
 
@@ -23,8 +34,9 @@ SERVED = {
 
 @pytest.mark.parametrize("version", range(5))
 def test_every_api_is_advertised_with_its_range(connection, version):
-    body = connection.request("ApiVersions", version, client_software_name="test",
-                              client_software_version="1.0")
+    body = connection.request(
+        "ApiVersions", version, client_software_name="test", client_software_version="1.0"
+    )
     assert body["error_code"] == NONE
     got = {row["api_key"]: (row["min_version"], row["max_version"]) for row in body["api_keys"]}
     assert got == {MESSAGES["request", name].key: span for name, span in SERVED.items()}
@@ -32,22 +44,30 @@ def test_every_api_is_advertised_with_its_range(connection, version):
 
 @pytest.mark.parametrize("version", [5, 99, 32767, -1])
 def test_an_unknown_version_is_answered_in_version_0(connection, version):
-    connection.send_bytes(framed(request_header(18, version, 4711, flexible=True) + b"\x01\x01\x00"))
+    connection.send_bytes(
+        framed(request_header(18, version, 4711, flexible=True) + b"\x01\x01\x00")
+    )
     correlation, frame = connection.receive_frame()
     assert correlation == 4711
     body = response_body("ApiVersions", 0, frame)
     assert body["error_code"] == UNSUPPORTED
-    assert [(row["api_key"], row["min_version"], row["max_version"]) for row in body["api_keys"]] == [
-        (18, 0, 4)]
+    assert [
+        (row["api_key"], row["min_version"], row["max_version"]) for row in body["api_keys"]
+    ] == [(18, 0, 4)]
     # The client asks again on the same connection.
-    assert connection.request("ApiVersions", 4, client_software_name="test",
-                              client_software_version="1.0")["error_code"] == NONE
+    assert (
+        connection.request(
+            "ApiVersions", 4, client_software_name="test", client_software_version="1.0"
+        )["error_code"]
+        == NONE
+    )
 
 
 @pytest.mark.parametrize("name", ["-x", "a b", "naïve", "x-", "a/b"])
 def test_an_illegal_software_name_is_an_invalid_request(connection, name):
-    body = connection.request("ApiVersions", 3, client_software_name=name,
-                              client_software_version="1.0")
+    body = connection.request(
+        "ApiVersions", 3, client_software_name=name, client_software_version="1.0"
+    )
     assert body["error_code"] == INVALID
 
 
@@ -67,11 +87,14 @@ def test_every_version_describes_a_topic(broker, connection, topic, version):
     topic_id = connection.create_topic(topic, 3)
     body = connection.request("Metadata", version, topics=[{"name": topic}])
     assert [(b["node_id"], b["host"], b["port"]) for b in body["brokers"]] == [
-        (1, broker.host, broker.port)]
+        (1, broker.host, broker.port)
+    ]
     (row,) = body["topics"]
     assert (row["error_code"], row["name"]) == (NONE, topic)
-    assert [(p["partition_index"], p["leader_id"], p["replica_nodes"], p["isr_nodes"])
-            for p in row["partitions"]] == [(i, 1, [1], [1]) for i in range(3)]
+    assert [
+        (p["partition_index"], p["leader_id"], p["replica_nodes"], p["isr_nodes"])
+        for p in row["partitions"]
+    ] == [(i, 1, [1], [1]) for i in range(3)]
     assert all(p["error_code"] == NONE for p in row["partitions"])
     if version >= 1:
         assert body["controller_id"] == 1 and not row["is_internal"]
@@ -98,8 +121,11 @@ def test_every_version_lists_all_and_from_1_on_none(connection, topic, version):
 @pytest.mark.parametrize("version", [12, 13])
 def test_a_topic_is_described_by_its_id(connection, topic, version):
     topic_id = connection.create_topic(topic)
-    body = connection.request("Metadata", version, topics=[
-        {"topic_id": topic_id, "name": None}, {"topic_id": bytes(range(16)), "name": None}])
+    body = connection.request(
+        "Metadata",
+        version,
+        topics=[{"topic_id": topic_id, "name": None}, {"topic_id": bytes(range(16)), "name": None}],
+    )
     known, unknown = body["topics"]
     assert (known["error_code"], known["name"], known["topic_id"]) == (NONE, topic, topic_id)
     assert (unknown["error_code"], unknown["topic_id"]) == (UNKNOWN_ID, bytes(range(16)))
@@ -107,8 +133,9 @@ def test_a_topic_is_described_by_its_id(connection, topic, version):
 
 @pytest.mark.parametrize("version", [0, 3, 4, 9, 13])
 def test_a_missing_topic_is_created_and_usable_at_once(broker, connection, topic, version):
-    body = connection.request("Metadata", version, allow_auto_topic_creation=True,
-                              topics=[{"name": topic}])
+    body = connection.request(
+        "Metadata", version, allow_auto_topic_creation=True, topics=[{"name": topic}]
+    )
     (row,) = body["topics"]
     assert (row["error_code"], len(row["partitions"])) == (NONE, 1)
     with broker.connect() as other:
@@ -117,8 +144,9 @@ def test_a_missing_topic_is_created_and_usable_at_once(broker, connection, topic
 
 def test_a_missing_topic_is_not_created_where_the_client_forbids_it(connection, topic):
     for _ in range(2):
-        body = connection.request("Metadata", 9, allow_auto_topic_creation=False,
-                                  topics=[{"name": topic}])
+        body = connection.request(
+            "Metadata", 9, allow_auto_topic_creation=False, topics=[{"name": topic}]
+        )
         assert body["topics"][0]["error_code"] == UNKNOWN_TOPIC
 
 
@@ -126,15 +154,17 @@ def test_a_missing_topic_is_not_created_where_the_broker_forbids_it(topic):
     with Broker(settings={"auto.create.topics.enable": "false"}) as broker:
         with broker.connect() as connection:
             for _ in range(2):
-                body = connection.request("Metadata", 9, allow_auto_topic_creation=True,
-                                          topics=[{"name": topic}])
+                body = connection.request(
+                    "Metadata", 9, allow_auto_topic_creation=True, topics=[{"name": topic}]
+                )
                 assert body["topics"][0]["error_code"] == UNKNOWN_TOPIC
 
 
 def test_created_topics_have_the_number_of_partitions_that_is_set(topic):
     with Broker(settings={"num.partitions": 5}) as broker, broker.connect() as connection:
-        body = connection.request("Metadata", 9, topics=[{"name": topic}],
-                                  allow_auto_topic_creation=True)
+        body = connection.request(
+            "Metadata", 9, topics=[{"name": topic}], allow_auto_topic_creation=True
+        )
         assert len(body["topics"][0]["partitions"]) == 5
 
 
@@ -144,8 +174,9 @@ ILLEGAL_NAMES = ["", ".", "..", "x" * 250, "a/b", "a\0b", "a b", "naïve", "../.
 @pytest.mark.parametrize("name", ILLEGAL_NAMES)
 def test_an_illegal_name_is_never_created(connection, name):
     for version in (4, 9, 13):
-        body = connection.request("Metadata", version, topics=[{"name": name}],
-                                  allow_auto_topic_creation=True)
+        body = connection.request(
+            "Metadata", version, topics=[{"name": name}], allow_auto_topic_creation=True
+        )
         assert body["topics"][0]["error_code"] == INVALID_TOPIC
     every = connection.request("Metadata", 9, topics=None)
     assert name not in {row["name"] for row in every["topics"]}
@@ -153,7 +184,9 @@ def test_an_illegal_name_is_never_created(connection, name):
 
 def test_the_longest_name_is_legal(connection, topic):
     name = (topic + "x" * 249)[:249]
-    body = connection.request("Metadata", 9, topics=[{"name": name}], allow_auto_topic_creation=True)
+    body = connection.request(
+        "Metadata", 9, topics=[{"name": name}], allow_auto_topic_creation=True
+    )
     assert body["topics"][0]["error_code"] == NONE
     assert connection.produce(name, 0, [b"x"]) == 0
 
@@ -177,7 +210,8 @@ def test_the_advertised_address_is_what_clients_are_told():
         with broker.connect() as connection:
             body = connection.request("Metadata", 9, topics=[])
             assert body["brokers"] == [
-                {"node_id": 7, "host": "broker.example", "port": 19092, "rack": None}]
+                {"node_id": 7, "host": "broker.example", "port": 19092, "rack": None}
+            ]
             assert body["controller_id"] == 7
 
 
@@ -208,8 +242,9 @@ def test_no_coordinator_is_available(connection, version, kind, code):
     if version == 0:
         code = NO_COORDINATOR  # groups only
     if version >= 4:
-        body = connection.request("FindCoordinator", version, key_type=kind,
-                                  coordinator_keys=["one", "two"])
+        body = connection.request(
+            "FindCoordinator", version, key_type=kind, coordinator_keys=["one", "two"]
+        )
         rows = body["coordinators"]
         assert [row["key"] for row in rows] == ["one", "two"]
     else:
@@ -226,15 +261,18 @@ def test_no_coordinator_is_available(connection, version, kind, code):
 def test_every_version_gives_a_fresh_id(connection, version):
     ids = set()
     for _ in range(3):
-        body = connection.request("InitProducerId", version, transactional_id=None,
-                                  transaction_timeout_ms=60000)
+        body = connection.request(
+            "InitProducerId", version, transactional_id=None, transaction_timeout_ms=60000
+        )
         assert (body["error_code"], body["producer_epoch"]) == (NONE, 0)
         ids.add(body["producer_id"])
     assert len(ids) == 3 and min(ids) >= 0
 
 
 def test_a_transactional_producer_is_refused(connection):
-    body = connection.request("InitProducerId", 4, transactional_id="t", transaction_timeout_ms=1000)
+    body = connection.request(
+        "InitProducerId", 4, transactional_id="t", transaction_timeout_ms=1000
+    )
     assert (body["error_code"], body["producer_id"]) == (NO_TRANSACTIONS, -1)
 
 
@@ -245,8 +283,9 @@ def test_producer_ids_are_never_given_twice():
         with broker.connect() as one, broker.connect() as other:
             for connection in (one, other):
                 for _ in range(count):
-                    connection.send("InitProducerId", 1, transactional_id=None,
-                                    transaction_timeout_ms=1000)
+                    connection.send(
+                        "InitProducerId", 1, transactional_id=None, transaction_timeout_ms=1000
+                    )
                 seen.extend(connection.receive()[1]["producer_id"] for _ in range(count))
 
     with Broker() as broker:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from harness import Broker, eventually, sanitized
+from harness import eventually, sanitized
 from messages import MESSAGES, framed, request_frame, request_header, uvarint
 from records import batch
 
@@ -38,8 +38,10 @@ def refused(broker, data, half_close=False, reason=None):
             pass
         assert connection.closed_by_peer(), "still open"
     if reason is not None:
-        eventually(f"a logged reason with {reason!r}", lambda: any(
-            peer in line and reason in line for line in broker.log().splitlines()))
+        eventually(
+            f"a logged reason with {reason!r}",
+            lambda: any(peer in line and reason in line for line in broker.log().splitlines()),
+        )
 
 
 def request(name, version, body, correlation=1):
@@ -47,8 +49,9 @@ def request(name, version, body, correlation=1):
     return framed(request_header(KEYS[name], version, correlation, flexible=flexible) + body)
 
 
-METADATA = request_frame("Metadata", 9, 1, {"topics": [{"name": "bad-input"}],
-                                            "allow_auto_topic_creation": False})
+METADATA = request_frame(
+    "Metadata", 9, 1, {"topics": [{"name": "bad-input"}], "allow_auto_topic_creation": False}
+)
 
 
 # ---- frames ----
@@ -104,13 +107,16 @@ def test_a_frame_that_ends_too_early_inside_closes_the_connection(broker):
             assert connection.closed_by_peer()
 
 
-@pytest.mark.parametrize("data, reason", [
-    (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP"),
-    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)) * 2, "TLS"),
-    (b"POST /topics HTTP/1.1\r\n\r\n", ""),
-    (b"\xff" * 1000, ""),
-    (b"SSH-2.0-OpenSSH_9.2\r\n", ""),
-])
+@pytest.mark.parametrize(
+    "data, reason",
+    [
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)) * 2, "TLS"),
+        (b"POST /topics HTTP/1.1\r\n\r\n", ""),
+        (b"\xff" * 1000, ""),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", ""),
+    ],
+)
 def test_another_protocol_is_told_apart(broker, data, reason):
     refused(broker, data, reason=reason)
 
@@ -138,20 +144,78 @@ def test_mutated_requests_are_survived(broker):
     source = random.Random(seed)
     samples = [
         request_frame("Metadata", 12, 1, {"topics": [{"name": "mutated"}] * 3}),
-        request_frame("Produce", 9, 2, {"acks": -1, "timeout_ms": 100, "topic_data": [
-            {"name": "still-serving", "partition_data": [{"index": 0, "records": b""}]}]}),
-        request_frame("Fetch", 12, 3, {"max_wait_ms": 1, "max_bytes": 1000, "topics": [
-            {"topic": "still-serving", "partitions": [{"partition": 0}] * 2}]}),
-        request_frame("ListOffsets", 7, 4, {"topics": [
-            {"name": "still-serving", "partitions": [{"partition_index": 0, "timestamp": 1}]}]}),
-        request_frame("CreateTopics", 7, 5, {"validate_only": True, "topics": [
-            {"name": "mutated", "num_partitions": 1, "replication_factor": 1,
-             "configs": [{"name": "retention.ms", "value": "1"}]}]}),
-        request_frame("DescribeConfigs", 4, 6, {"resources": [
-            {"resource_type": 2, "resource_name": "still-serving", "configuration_keys": None}]}),
+        request_frame(
+            "Produce",
+            9,
+            2,
+            {
+                "acks": -1,
+                "timeout_ms": 100,
+                "topic_data": [
+                    {"name": "still-serving", "partition_data": [{"index": 0, "records": b""}]}
+                ],
+            },
+        ),
+        request_frame(
+            "Fetch",
+            12,
+            3,
+            {
+                "max_wait_ms": 1,
+                "max_bytes": 1000,
+                "topics": [{"topic": "still-serving", "partitions": [{"partition": 0}] * 2}],
+            },
+        ),
+        request_frame(
+            "ListOffsets",
+            7,
+            4,
+            {
+                "topics": [
+                    {
+                        "name": "still-serving",
+                        "partitions": [{"partition_index": 0, "timestamp": 1}],
+                    }
+                ]
+            },
+        ),
+        request_frame(
+            "CreateTopics",
+            7,
+            5,
+            {
+                "validate_only": True,
+                "topics": [
+                    {
+                        "name": "mutated",
+                        "num_partitions": 1,
+                        "replication_factor": 1,
+                        "configs": [{"name": "retention.ms", "value": "1"}],
+                    }
+                ],
+            },
+        ),
+        request_frame(
+            "DescribeConfigs",
+            4,
+            6,
+            {
+                "resources": [
+                    {
+                        "resource_type": 2,
+                        "resource_name": "still-serving",
+                        "configuration_keys": None,
+                    }
+                ]
+            },
+        ),
         request_frame("FindCoordinator", 4, 7, {"coordinator_keys": ["a", "b"]}),
-        request_frame("OffsetForLeaderEpoch", 4, 8, {"topics": [
-            {"topic": "still-serving", "partitions": [{"partition": 0}]}]}),
+        request_frame(
+            "OffsetForLeaderEpoch",
+            4,
+            8,
+            {"topics": [{"topic": "still-serving", "partitions": [{"partition": 0}]}]},
+        ),
     ]
     for _ in range(600):
         body = bytearray(source.choice(samples)[4:])
@@ -228,11 +292,19 @@ TOPICS_CASES = {
     "compact length past the end": ("Metadata", 9, uvarint(2) + uvarint(200) + b"a" * 9),
     "varint of six bytes": ("Metadata", 9, b"\xff\xff\xff\xff\xff\x01" + b"\0" * 9),
     "varint without end": ("Metadata", 9, b"\x80" * 40),
-    "tag size past the end": ("Metadata", 9, uvarint(1) + b"\1\0\0" + uvarint(1) + b"\0" + uvarint(99)),
+    "tag size past the end": (
+        "Metadata",
+        9,
+        uvarint(1) + b"\1\0\0" + uvarint(1) + b"\0" + uvarint(99),
+    ),
     "tag count 2^32-1": ("Metadata", 9, uvarint(1) + b"\1\0\0" + uvarint(2**32 - 1)),
     "tags out of order": ("Metadata", 9, uvarint(1) + b"\1\0\0" + uvarint(2) + b"\7\0\6\0"),
     "a tag twice": ("Metadata", 9, uvarint(1) + b"\1\0\0" + uvarint(2) + b"\7\0\7\0"),
-    "string not UTF-8": ("Metadata", 9, uvarint(2) + uvarint(3) + b"\xff\xfe" + b"\0" + b"\1\0\0\0"),
+    "string not UTF-8": (
+        "Metadata",
+        9,
+        uvarint(2) + uvarint(3) + b"\xff\xfe" + b"\0" + b"\1\0\0\0",
+    ),
 }
 
 
@@ -244,8 +316,11 @@ def test_a_malformed_body_closes_the_connection(broker, name):
 def test_the_counterpart_of_the_malformed_bodies_is_answered(broker):
     """So that the cases above fail for their reason: unknown tags in order are skipped."""
     with broker.connect() as connection:
-        connection.send_bytes(request(
-            "Metadata", 9, uvarint(1) + b"\1\0\0" + uvarint(2) + b"\6\1x\7\0", correlation=9))
+        connection.send_bytes(
+            request(
+                "Metadata", 9, uvarint(1) + b"\1\0\0" + uvarint(2) + b"\6\1x\7\0", correlation=9
+            )
+        )
         assert connection.receive_frame()[0] == 9
 
 
@@ -268,8 +343,13 @@ def test_100000_partitions_in_one_produce_are_answered(broker, version):
     rows = [{"index": index, "records": b""} for index in range(100_000)]
     with broker.connect() as connection:
         connection.create_topic_if_missing("wide", 2)
-        body = connection.request("Produce", version, acks=-1, timeout_ms=1000, topic_data=[
-            {"name": "wide", "partition_data": rows}])
+        body = connection.request(
+            "Produce",
+            version,
+            acks=-1,
+            timeout_ms=1000,
+            topic_data=[{"name": "wide", "partition_data": rows}],
+        )
         codes = [row["error_code"] for row in body["responses"][0]["partition_responses"]]
         assert len(codes) == 100_000 and NONE not in codes
 
@@ -278,8 +358,13 @@ def test_100000_partitions_in_one_fetch_are_answered(broker):
     rows = [{"partition": index, "partition_max_bytes": 100} for index in range(100_000)]
     with broker.connect() as connection:
         connection.create_topic_if_missing("wide", 2)
-        body = connection.request("Fetch", 11, max_wait_ms=0, max_bytes=1000, topics=[
-            {"topic": "wide", "partitions": rows}])
+        body = connection.request(
+            "Fetch",
+            11,
+            max_wait_ms=0,
+            max_bytes=1000,
+            topics=[{"topic": "wide", "partitions": rows}],
+        )
         assert len(body["responses"][0]["partitions"]) == 100_000
 
 
@@ -313,7 +398,7 @@ def test_a_request_of_nothing_but_empty_arrays_does_not_grow(broker):
 
 
 def latency_of(broker, topic, turns=30):
-    """The slowest of some produces, each over a connection of its own, to both shards' partitions."""
+    """The slowest of some produces, each over a connection of its own, to both shards."""
     worst = 0.0
     with broker.connect() as connection:
         connection.create_topic_if_missing(topic, 4)
@@ -333,9 +418,24 @@ def test_one_who_never_reads_blocks_nobody(broker):
                 admin.produce("greedy", index, [os.urandom(500_000)])
     before = broker.rss_bytes()
     greedy = []
-    fetch = request_frame("Fetch", 11, 1, {
-        "max_wait_ms": 0, "max_bytes": 64 << 20, "topics": [{"topic": "greedy", "partitions": [
-            {"partition": i, "fetch_offset": 0, "partition_max_bytes": 64 << 20} for i in (0, 1)]}]})
+    fetch = request_frame(
+        "Fetch",
+        11,
+        1,
+        {
+            "max_wait_ms": 0,
+            "max_bytes": 64 << 20,
+            "topics": [
+                {
+                    "topic": "greedy",
+                    "partitions": [
+                        {"partition": i, "fetch_offset": 0, "partition_max_bytes": 64 << 20}
+                        for i in (0, 1)
+                    ],
+                }
+            ],
+        },
+    )
     for _ in range(8):
         connection = broker.connect(timeout=0.5, receive_buffer=4096)
         greedy.append(connection)
@@ -353,7 +453,9 @@ def test_one_who_never_reads_blocks_nobody(broker):
 def test_pipelining_without_reading_is_held_back(broker):
     before = broker.rss_bytes()
     connection = broker.connect(timeout=0.5, receive_buffer=4096)
-    ask = request_frame("ApiVersions", 3, 1, {"client_software_name": "t", "client_software_version": "1"})
+    ask = request_frame(
+        "ApiVersions", 3, 1, {"client_software_name": "t", "client_software_version": "1"}
+    )
     sent = 0
     try:
         for _ in range(3000):
@@ -390,9 +492,18 @@ def test_many_slow_writers_do_not_slow_the_others(broker):
 def test_a_half_closed_connection_still_gets_its_answers(broker):
     with broker.connect() as connection:
         connection.create_topic_if_missing("half")
-        asked = [connection.send("Produce", 9, acks=-1, timeout_ms=30000, topic_data=[
-            {"name": "half", "partition_data": [{"index": 0, "records": batch([b"x"])}]}])
-            for _ in range(5)]
+        asked = [
+            connection.send(
+                "Produce",
+                9,
+                acks=-1,
+                timeout_ms=30000,
+                topic_data=[
+                    {"name": "half", "partition_data": [{"index": 0, "records": batch([b"x"])}]}
+                ],
+            )
+            for _ in range(5)
+        ]
         connection.socket.shutdown(1)
         got = []
         try:

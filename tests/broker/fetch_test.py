@@ -15,10 +15,22 @@ FOREVER = 60_000
 
 def send_fetch(connection, topic, partitions, max_wait_ms, min_bytes=1, version=11, **fields):
     return connection.send(
-        "Fetch", version, max_wait_ms=max_wait_ms, min_bytes=min_bytes, max_bytes=1 << 20,
-        topics=[{"topic": topic, "partitions": [
-            {"partition": index, "fetch_offset": offset, "partition_max_bytes": 1 << 20}
-            for index, offset in partitions]}], **fields)
+        "Fetch",
+        version,
+        max_wait_ms=max_wait_ms,
+        min_bytes=min_bytes,
+        max_bytes=1 << 20,
+        topics=[
+            {
+                "topic": topic,
+                "partitions": [
+                    {"partition": index, "fetch_offset": offset, "partition_max_bytes": 1 << 20}
+                    for index, offset in partitions
+                ],
+            }
+        ],
+        **fields,
+    )
 
 
 def rows_of(body):
@@ -38,8 +50,13 @@ def test_every_version_reads_back(connection, topic, version):
     topic_id = connection.create_topic(topic)
     connection.produce(topic, 0, [b"a", b"b"])
     named = {"topic": topic} if version < 13 else {"topic_id": topic_id}
-    body = connection.request("Fetch", version, max_wait_ms=0, max_bytes=1 << 20, topics=[
-        {**named, "partitions": [{"partition": 0, "partition_max_bytes": 1 << 20}]}])
+    body = connection.request(
+        "Fetch",
+        version,
+        max_wait_ms=0,
+        max_bytes=1 << 20,
+        topics=[{**named, "partitions": [{"partition": 0, "partition_max_bytes": 1 << 20}]}],
+    )
     (row,) = body["responses"][0]["partitions"]
     assert (row["error_code"], row["high_watermark"], row["last_stable_offset"]) == (NONE, 2, 2)
     if version >= 5:
@@ -57,8 +74,13 @@ def test_the_range_served_is_the_range_tested(connection):
 
 
 def test_an_unknown_topic_id_is_told_apart(connection):
-    body = connection.request("Fetch", 13, max_wait_ms=FOREVER, max_bytes=1 << 20, topics=[
-        {"topic_id": bytes(range(16)), "partitions": [{"partition": 0}]}])
+    body = connection.request(
+        "Fetch",
+        13,
+        max_wait_ms=FOREVER,
+        max_bytes=1 << 20,
+        topics=[{"topic_id": bytes(range(16)), "partitions": [{"partition": 0}]}],
+    )
     assert body["responses"][0]["partitions"][0]["error_code"] == UNKNOWN_ID
 
 
@@ -98,9 +120,20 @@ def test_leader_epochs_are_checked(connection, topic):
     epoch = epoch_of(connection, topic)
 
     def code(given):
-        body = connection.request("Fetch", 11, max_wait_ms=0, max_bytes=1 << 20, topics=[
-            {"topic": topic, "partitions": [
-                {"partition": 0, "current_leader_epoch": given, "partition_max_bytes": 100}]}])
+        body = connection.request(
+            "Fetch",
+            11,
+            max_wait_ms=0,
+            max_bytes=1 << 20,
+            topics=[
+                {
+                    "topic": topic,
+                    "partitions": [
+                        {"partition": 0, "current_leader_epoch": given, "partition_max_bytes": 100}
+                    ],
+                }
+            ],
+        )
         return body["responses"][0]["partitions"][0]["error_code"]
 
     assert [code(-1), code(epoch), code(epoch + 1)] == [NONE, NONE, UNKNOWN_EPOCH]
@@ -115,8 +148,14 @@ def test_the_first_batch_comes_whatever_the_limits(connection, topic):
     connection.create_topic(topic)
     connection.produce(topic, 0, [b"x" * 100_000])
     connection.produce(topic, 0, [b"y" * 100_000])
-    for limits in ({"max_bytes": 1}, {"partition_max_bytes": 1}, {"max_bytes": 0},
-                   {"partition_max_bytes": 0}, {"max_bytes": -1}, {"partition_max_bytes": -(2**31)}):
+    for limits in (
+        {"max_bytes": 1},
+        {"partition_max_bytes": 1},
+        {"max_bytes": 0},
+        {"partition_max_bytes": 0},
+        {"max_bytes": -1},
+        {"partition_max_bytes": -(2**31)},
+    ):
         got = connection.fetch_batches(topic, 0, 0, **limits)
         assert [(each.base_offset, each.count) for each in got] == [(0, 1)], limits
         got[0].check()
@@ -154,11 +193,23 @@ def test_max_bytes_bounds_the_answer_and_everything_is_read_in_turns(connection,
     while any(offset < 10 for offset in at.values()):
         turns += 1
         assert turns < 100, f"no progress: {at}"
-        body = connection.request("Fetch", 11, max_wait_ms=1000, min_bytes=1, max_bytes=5000, topics=[
-            {"topic": topic, "partitions": [
-                {"partition": i, "fetch_offset": at[i], "partition_max_bytes": 1 << 20}
-                # As clients do: what got nothing comes first the next time.
-                for i in sorted(at, key=lambda i: at[i])]}])
+        body = connection.request(
+            "Fetch",
+            11,
+            max_wait_ms=1000,
+            min_bytes=1,
+            max_bytes=5000,
+            topics=[
+                {
+                    "topic": topic,
+                    "partitions": [
+                        {"partition": i, "fetch_offset": at[i], "partition_max_bytes": 1 << 20}
+                        # As clients do: what got nothing comes first the next time.
+                        for i in sorted(at, key=lambda i: at[i])
+                    ],
+                }
+            ],
+        )
         size = 0
         for index, row in rows_of(body).items():
             assert row["error_code"] == NONE
@@ -203,9 +254,10 @@ def test_an_append_wakes_a_poll_on_every_shard(broker, topic, partition):
         send_fetch(reader, topic, [(i, 0) for i in range(4)], FOREVER)
         writer.produce(topic, partition, [b"wake"])
         rows = rows_of(reader.receive()[1])
-        assert [batches(row["records"])[0].base_offset if row["records"] else None
-                for _, row in sorted(rows.items())] == [
-                    0 if i == partition else None for i in range(4)]
+        assert [
+            batches(row["records"])[0].base_offset if row["records"] else None
+            for _, row in sorted(rows.items())
+        ] == [0 if i == partition else None for i in range(4)]
 
 
 @pytest.mark.tsan
@@ -270,8 +322,9 @@ def test_a_poller_that_goes_away_is_forgotten(broker, topic):
             send_fetch(each, topic, [(0, 0)], FOREVER)
         for index, each in enumerate(gone):
             each.reset() if index % 2 else each.close()
-        eventually("closed connections give their descriptors back",
-                   lambda: broker.fd_count() <= before)
+        eventually(
+            "closed connections give their descriptors back", lambda: broker.fd_count() <= before
+        )
         writer.produce(topic, 0, [b"x"])
         assert writer.fetch_values(topic, 0, 0) == [b"x"]
 
@@ -291,13 +344,20 @@ def test_a_deleted_topic_ends_its_polls(broker, topic):
 def test_sessions_are_declined(connection, topic):
     connection.create_topic(topic)
     connection.produce(topic, 0, [b"a"])
-    body = connection.request("Fetch", 11, max_wait_ms=0, max_bytes=1 << 20, session_id=0,
-                              session_epoch=0, topics=[{"topic": topic, "partitions": [
-                                  {"partition": 0, "partition_max_bytes": 1 << 20}]}])
+    body = connection.request(
+        "Fetch",
+        11,
+        max_wait_ms=0,
+        max_bytes=1 << 20,
+        session_id=0,
+        session_epoch=0,
+        topics=[{"topic": topic, "partitions": [{"partition": 0, "partition_max_bytes": 1 << 20}]}],
+    )
     assert (body["error_code"], body["session_id"]) == (NONE, 0)
     assert rows_of(body)[0]["records"]
-    body = connection.request("Fetch", 11, max_wait_ms=0, max_bytes=1 << 20, session_id=77,
-                              session_epoch=3)
+    body = connection.request(
+        "Fetch", 11, max_wait_ms=0, max_bytes=1 << 20, session_id=77, session_epoch=3
+    )
     assert (body["error_code"], body["responses"]) == (NO_SESSION, [])
 
 
@@ -331,12 +391,25 @@ def test_an_answer_of_many_partitions_with_records_arrives_whole(connection, top
     count = 600
     connection.create_topic(topic, count)
     for index in range(0, count, 100):
-        connection.request("Produce", 9, acks=-1, timeout_ms=30000, topic_data=[
-            {"name": topic, "partition_data": [
-                {"index": i, "records": batch([b"%d" % i])} for i in range(index, index + 100)]}])
+        connection.request(
+            "Produce",
+            9,
+            acks=-1,
+            timeout_ms=30000,
+            topic_data=[
+                {
+                    "name": topic,
+                    "partition_data": [
+                        {"index": i, "records": batch([b"%d" % i])}
+                        for i in range(index, index + 100)
+                    ],
+                }
+            ],
+        )
     for _ in range(2):
         send_fetch(connection, topic, [(i, 0) for i in range(count)], 1000)
     for _ in range(2):
         rows = rows_of(connection.receive()[1])
         assert {i: values_of(row["records"]) for i, row in rows.items()} == {
-            i: [b"%d" % i] for i in range(count)}
+            i: [b"%d" % i] for i in range(count)
+        }

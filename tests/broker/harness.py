@@ -71,8 +71,18 @@ def eventually(what, condition, seconds=30.0, every=0.02):
 
 
 class Broker:
-    def __init__(self, data=None, shards=2, io=None, settings=None, args=(), env=None, port=None,
-                 prefix=(), start=True):
+    def __init__(
+        self,
+        data=None,
+        shards=2,
+        io=None,
+        settings=None,
+        args=(),
+        env=None,
+        port=None,
+        prefix=(),
+        start=True,
+    ):
         self.own_folder = None
         if data is None:
             self.own_folder = tempfile.mkdtemp(prefix="sluiced-test-")
@@ -95,8 +105,16 @@ class Broker:
     # ---- the process ----
 
     def command(self):
-        words = [*self.prefix, program(), "--listen", f"{self.host}:{self.port}", "--data",
-                 str(self.data), "--io", self.io]
+        words = [
+            *self.prefix,
+            program(),
+            "--listen",
+            f"{self.host}:{self.port}",
+            "--data",
+            str(self.data),
+            "--io",
+            self.io,
+        ]
         if self.shards is not None:
             words += ["--shards", str(self.shards)]
         for key, value in self.settings.items():
@@ -109,7 +127,10 @@ class Broker:
         self.log_path = os.path.join(self.logs, f"{self.starts}.log")
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                self.command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
                 env={**os.environ, **self.env},
             )
         if wait:
@@ -143,7 +164,8 @@ class Broker:
     def check_alive(self):
         if self.process.poll() is not None:
             raise AssertionError(
-                f"sluiced ended by itself with {self.process.returncode}:\n{self.log()[-8000:]}")
+                f"sluiced ended by itself with {self.process.returncode}:\n{self.log()[-8000:]}"
+            )
 
     def _check_reports(self, pid):
         log = self.log()
@@ -174,7 +196,9 @@ class Broker:
             code = process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"still running after {seconds} s:\n{self.log()[-8000:]}") from None
+            raise AssertionError(
+                f"still running after {seconds} s:\n{self.log()[-8000:]}"
+            ) from None
         self.process = None
         self._check_reports(process.pid)
         return code
@@ -334,9 +358,19 @@ class Connection:
 
     def create_topic(self, topic, partitions=1, configs=None):
         configs = [{"name": k, "value": str(v)} for k, v in (configs or {}).items()]
-        body = self.request("CreateTopics", 7, timeout_ms=30000, topics=[
-            {"name": topic, "num_partitions": partitions, "replication_factor": 1,
-             "configs": configs}])
+        body = self.request(
+            "CreateTopics",
+            7,
+            timeout_ms=30000,
+            topics=[
+                {
+                    "name": topic,
+                    "num_partitions": partitions,
+                    "replication_factor": 1,
+                    "configs": configs,
+                }
+            ],
+        )
         answer = body["topics"][0]
         if answer["error_code"]:
             raise Refused(answer["error_code"], answer["error_message"])
@@ -351,8 +385,13 @@ class Connection:
 
     def produce_batch(self, topic, partition, data, acks=-1, version=9, timeout_ms=30000):
         """Produces bytes as they are; returns the partition's answer."""
-        body = self.request("Produce", version, acks=acks, timeout_ms=timeout_ms, topic_data=[
-            {"name": topic, "partition_data": [{"index": partition, "records": data}]}])
+        body = self.request(
+            "Produce",
+            version,
+            acks=acks,
+            timeout_ms=timeout_ms,
+            topic_data=[{"name": topic, "partition_data": [{"index": partition, "records": data}]}],
+        )
         return body["responses"][0]["partition_responses"][0]
 
     def produce(self, topic, partition, values, acks=-1, **fields):
@@ -362,13 +401,38 @@ class Connection:
             raise Refused(answer["error_code"], answer["error_message"])
         return answer["base_offset"]
 
-    def fetch_body(self, topic, partition, offset, max_wait_ms=0, min_bytes=1, max_bytes=64 << 20,
-                   partition_max_bytes=64 << 20, version=11, isolation_level=0):
+    def fetch_body(
+        self,
+        topic,
+        partition,
+        offset,
+        max_wait_ms=0,
+        min_bytes=1,
+        max_bytes=64 << 20,
+        partition_max_bytes=64 << 20,
+        version=11,
+        isolation_level=0,
+    ):
         return self.request(
-            "Fetch", version, max_wait_ms=max_wait_ms, min_bytes=min_bytes, max_bytes=max_bytes,
-            isolation_level=isolation_level, topics=[{"topic": topic, "partitions": [
-                {"partition": partition, "fetch_offset": offset,
-                 "partition_max_bytes": partition_max_bytes}]}])
+            "Fetch",
+            version,
+            max_wait_ms=max_wait_ms,
+            min_bytes=min_bytes,
+            max_bytes=max_bytes,
+            isolation_level=isolation_level,
+            topics=[
+                {
+                    "topic": topic,
+                    "partitions": [
+                        {
+                            "partition": partition,
+                            "fetch_offset": offset,
+                            "partition_max_bytes": partition_max_bytes,
+                        }
+                    ],
+                }
+            ],
+        )
 
     def fetch(self, topic, partition, offset, **options):
         """The partition's answer."""
@@ -381,13 +445,26 @@ class Connection:
         return batches(answer["records"])
 
     def fetch_values(self, topic, partition, offset, **options):
-        return [value for each in self.fetch_batches(topic, partition, offset, **options)
-                for at, _, _, value in each.records() if at >= offset]
+        return [
+            value
+            for each in self.fetch_batches(topic, partition, offset, **options)
+            for at, _, _, value in each.records()
+            if at >= offset
+        ]
 
     def list_offset(self, topic, partition, timestamp, version=7):
         """The partition's answer; -1 latest, -2 earliest."""
-        body = self.request("ListOffsets", version, replica_id=-1, topics=[
-            {"name": topic, "partitions": [{"partition_index": partition, "timestamp": timestamp}]}])
+        body = self.request(
+            "ListOffsets",
+            version,
+            replica_id=-1,
+            topics=[
+                {
+                    "name": topic,
+                    "partitions": [{"partition_index": partition, "timestamp": timestamp}],
+                }
+            ],
+        )
         return body["topics"][0]["partitions"][0]
 
     def read_all(self, topic, partition, start=None):

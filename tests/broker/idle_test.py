@@ -37,10 +37,22 @@ def test_connections_and_long_polls_cost_nothing_while_nothing_happens():
         for index in range(4):
             connections[0].produce("quiet", index, [b"x"])
         for connection in connections[:20]:
-            connection.send("Fetch", 11, max_wait_ms=600_000, min_bytes=1, max_bytes=1000, topics=[
-                {"topic": "quiet", "partitions": [
-                    {"partition": index, "fetch_offset": 1, "partition_max_bytes": 100}
-                    for index in range(4)]}])
+            connection.send(
+                "Fetch",
+                11,
+                max_wait_ms=600_000,
+                min_bytes=1,
+                max_bytes=1000,
+                topics=[
+                    {
+                        "topic": "quiet",
+                        "partitions": [
+                            {"partition": index, "fetch_offset": 1, "partition_max_bytes": 100}
+                            for index in range(4)
+                        ],
+                    }
+                ],
+            )
         check_idle(broker)
         # They are really parked: an append wakes them all.
         connections[50].produce("quiet", 3, [b"wake"])

@@ -1,13 +1,9 @@
-"""Starting, stopping and crashing: what is refused, what is finished, what is still there."""
+"""Starting and stopping: what is refused, and what is finished before the end."""
 
-import base64
-import json
 import os
-import random
 import signal
 import socket
 import subprocess
-import threading
 import time
 
 import pytest
@@ -21,13 +17,21 @@ SLOWER = 6 if sanitized() else 1
 
 def run(*words, seconds=60, env=None):
     """sluiced for something short."""
-    return subprocess.run([program(), *words], capture_output=True, text=True, timeout=seconds,
-                          check=False, env={**os.environ, **(env or {})})
+    return subprocess.run(
+        [program(), *words],
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+        env={**os.environ, **(env or {})},
+    )
 
 
 def refused_start(broker_or_data, *words, env=None):
     """A start that must fail: its message."""
-    result = run("--listen", f"127.0.0.1:{free_port()}", "--data", str(broker_or_data), *words, env=env)
+    result = run(
+        "--listen", f"127.0.0.1:{free_port()}", "--data", str(broker_or_data), *words, env=env
+    )
     assert result.returncode not in (0, None) and result.returncode > 0, result
     assert "ready listen=" not in result.stderr
     return result.stderr
@@ -39,7 +43,13 @@ def refused_start(broker_or_data, *words, env=None):
 def test_help_lists_the_settings():
     result = run("--help")
     assert result.returncode == 0
-    for word in ("usage: sluiced", "--listen", "--config", "num.partitions", "socket.request.max.bytes"):
+    for word in (
+        "usage: sluiced",
+        "--listen",
+        "--config",
+        "num.partitions",
+        "socket.request.max.bytes",
+    ):
         assert word in result.stdout
 
 
@@ -49,37 +59,43 @@ def test_version_is_one_line():
     assert result.stdout.startswith("sluiced ") and result.stdout.count("\n") == 1
 
 
-@pytest.mark.parametrize("words, wanted", [
-    (["--lisen", "x"], "--lisen"),
-    (["--listen"], "needs a value"),
-    (["--shards", "many"], "shards"),
-    (["--shards", "-1"], "shards"),
-    (["--io", "fast"], "auto|uring|sync"),
-    (["--poll", "never"], "adaptive|busy"),
-    (["--set", "num.partitons=3"], "num.partitions"),
-    (["--set", "num.partitions"], "KEY=VALUE"),
-    (["--set", "num.partitions=0"], "1 to"),
-    (["--set", "log.retention.ms=7 weeks"], "log.retention.ms"),
-    (["--listen", "nowhere"], "HOST:PORT"),
-    (["--listen", "127.0.0.1:99999"], "HOST:PORT"),
-    (["--vdev", "net_tap0"], "--vdev"),
-    (["stray"], "stray"),
-])
+@pytest.mark.parametrize(
+    "words, wanted",
+    [
+        (["--lisen", "x"], "--lisen"),
+        (["--listen"], "needs a value"),
+        (["--shards", "many"], "shards"),
+        (["--shards", "-1"], "shards"),
+        (["--io", "fast"], "auto|uring|sync"),
+        (["--poll", "never"], "adaptive|busy"),
+        (["--set", "num.partitons=3"], "num.partitions"),
+        (["--set", "num.partitions"], "KEY=VALUE"),
+        (["--set", "num.partitions=0"], "1 to"),
+        (["--set", "log.retention.ms=7 weeks"], "log.retention.ms"),
+        (["--listen", "nowhere"], "HOST:PORT"),
+        (["--listen", "127.0.0.1:99999"], "HOST:PORT"),
+        (["--vdev", "net_tap0"], "--vdev"),
+        (["stray"], "stray"),
+    ],
+)
 def test_a_bad_command_line_is_refused_with_what_is_wrong(tmp_path, words, wanted):
     message = refused_start(tmp_path / "data", *words)
     assert wanted in message
 
 
-@pytest.mark.parametrize("text, line, wanted", [
-    ("num.partitions = 3\nnum.partitons = 4\n", 2, "num.partitions"),
-    ("shards = 1\n\n# comment\nshards = 2\n", 4, "already set on line 1"),
-    ("log.segment.bytes = 1 parsec\n", 1, "log.segment.bytes"),
-    ("log.segment.bytes = 3\n", 1, "log.segment.bytes"),
-    ("just words\n", 1, "key = value"),
-    ("data = \xff\xfe\n", 1, "UTF-8"),
-    ("x" * 100_000 + "\n", 1, "longer"),
-    ("listen = a\0b\n", 1, "NUL"),
-])
+@pytest.mark.parametrize(
+    "text, line, wanted",
+    [
+        ("num.partitions = 3\nnum.partitons = 4\n", 2, "num.partitions"),
+        ("shards = 1\n\n# comment\nshards = 2\n", 4, "already set on line 1"),
+        ("log.segment.bytes = 1 parsec\n", 1, "log.segment.bytes"),
+        ("log.segment.bytes = 3\n", 1, "log.segment.bytes"),
+        ("just words\n", 1, "key = value"),
+        ("data = \xff\xfe\n", 1, "UTF-8"),
+        ("x" * 100_000 + "\n", 1, "longer"),
+        ("listen = a\0b\n", 1, "NUL"),
+    ],
+)
 def test_a_bad_file_is_refused_with_file_and_line(tmp_path, text, line, wanted):
     path = tmp_path / "sluiced.conf"
     path.write_bytes(text.encode("latin-1"))
@@ -89,7 +105,9 @@ def test_a_bad_file_is_refused_with_file_and_line(tmp_path, text, line, wanted):
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):
-    assert "nothing.conf" in refused_start(tmp_path / "data", "--config", str(tmp_path / "nothing.conf"))
+    assert "nothing.conf" in refused_start(
+        tmp_path / "data", "--config", str(tmp_path / "nothing.conf")
+    )
     assert refused_start(tmp_path / "data", "--config", str(tmp_path))
 
 
@@ -104,16 +122,21 @@ def test_a_line_without_end_is_refused_without_being_read_whole(tmp_path):
 def test_the_file_gives_way_to_the_environment_and_that_to_the_command_line(tmp_path):
     path = tmp_path / "sluiced.conf"
     path.write_text("num.partitions = 2\nmax.partitions = 50\nnode.id = 5\n# the end")
-    with Broker(args=["--config", str(path), "--set", "node.id=7"],
-                env={"SLUICE_MAX_PARTITIONS": "60", "SLUICE_NODE_ID": "6",
-                     "SLUICE_NO_SUCH": "1"}) as broker:
+    with Broker(
+        args=["--config", str(path), "--set", "node.id=7"],
+        env={"SLUICE_MAX_PARTITIONS": "60", "SLUICE_NODE_ID": "6", "SLUICE_NO_SUCH": "1"},
+    ) as broker:
         with broker.connect() as connection:
-            body = connection.request("Metadata", 9, topics=[{"name": "t"}],
-                                      allow_auto_topic_creation=True)
+            body = connection.request(
+                "Metadata", 9, topics=[{"name": "t"}], allow_auto_topic_creation=True
+            )
             assert len(body["topics"][0]["partitions"]) == 2
             assert body["brokers"][0]["node_id"] == 7
-            rows = connection.request("DescribeConfigs", 4, resources=[
-                {"resource_type": 4, "resource_name": "7", "configuration_keys": None}])
+            rows = connection.request(
+                "DescribeConfigs",
+                4,
+                resources=[{"resource_type": 4, "resource_name": "7", "configuration_keys": None}],
+            )
             values = {row["name"]: row["value"] for row in rows["results"][0]["configs"]}
             assert values["max.partitions"] == "60"
         assert "SLUICE_NO_SUCH" in broker.log()
@@ -220,8 +243,12 @@ def mounted(tmp_path, options):
         pytest.skip("mounting needs root")
     path = tmp_path / "mount"
     path.mkdir()
-    result = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)],
-                            capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if result.returncode:
         pytest.skip(f"mounting is refused: {result.stderr}")
     return path
@@ -265,10 +292,22 @@ def test_what_is_under_way_is_answered_before_the_end():
         asked = {}
         for index, connection in enumerate(connections):
             asked[connection] = [
-                connection.send("Produce", 9, acks=-1, timeout_ms=30000, topic_data=[
-                    {"name": "drain", "partition_data": [
-                        {"index": (index + i) % 4, "records": batch([b"x" * 20000])}]}])
-                for i in range(5)]
+                connection.send(
+                    "Produce",
+                    9,
+                    acks=-1,
+                    timeout_ms=30000,
+                    topic_data=[
+                        {
+                            "name": "drain",
+                            "partition_data": [
+                                {"index": (index + i) % 4, "records": batch([b"x" * 20000])}
+                            ],
+                        }
+                    ],
+                )
+                for i in range(5)
+            ]
         broker.process.send_signal(signal.SIGTERM)
         acknowledged = 0
         for connection, correlations in asked.items():
@@ -296,9 +335,21 @@ def test_long_polls_are_answered_at_the_end_not_waited_for():
         connections = [broker.connect() for _ in range(10)]
         connections[0].create_topic("poll", 2)
         for connection in connections:
-            connection.send("Fetch", 11, max_wait_ms=600_000, min_bytes=1, max_bytes=1000, topics=[
-                {"topic": "poll", "partitions": [
-                    {"partition": i, "partition_max_bytes": 100} for i in (0, 1)]}])
+            connection.send(
+                "Fetch",
+                11,
+                max_wait_ms=600_000,
+                min_bytes=1,
+                max_bytes=1000,
+                topics=[
+                    {
+                        "topic": "poll",
+                        "partitions": [
+                            {"partition": i, "partition_max_bytes": 100} for i in (0, 1)
+                        ],
+                    }
+                ],
+            )
         # So that the polls have been read: an answer that came later than they did.
         for connection in connections:
             eventually("read", lambda: _read_by_broker(connection))
@@ -331,8 +382,18 @@ def test_a_client_that_does_not_read_holds_the_end_up_no_longer_than_the_drain()
                 writer.produce("stuck", 0, [b"x" * 900_000])
         with broker.connect(receive_buffer=4096) as stuck:
             for _ in range(20):
-                stuck.send("Fetch", 11, max_wait_ms=0, max_bytes=64 << 20, topics=[
-                    {"topic": "stuck", "partitions": [{"partition": 0, "partition_max_bytes": 64 << 20}]}])
+                stuck.send(
+                    "Fetch",
+                    11,
+                    max_wait_ms=0,
+                    max_bytes=64 << 20,
+                    topics=[
+                        {
+                            "topic": "stuck",
+                            "partitions": [{"partition": 0, "partition_max_bytes": 64 << 20}],
+                        }
+                    ],
+                )
             eventually("the answer begins", lambda: stuck.socket.recv(1, socket.MSG_PEEK))
             took = broker.stop()
             assert 0.5 < took < 4 * SLOWER
@@ -346,288 +407,20 @@ def test_a_second_signal_ends_it_without_waiting():
                 writer.produce("stuck", 0, [b"x" * 900_000])
         with broker.connect(receive_buffer=4096) as stuck:
             for _ in range(20):
-                stuck.send("Fetch", 11, max_wait_ms=0, max_bytes=64 << 20, topics=[
-                    {"topic": "stuck", "partitions": [{"partition": 0, "partition_max_bytes": 64 << 20}]}])
+                stuck.send(
+                    "Fetch",
+                    11,
+                    max_wait_ms=0,
+                    max_bytes=64 << 20,
+                    topics=[
+                        {
+                            "topic": "stuck",
+                            "partitions": [{"partition": 0, "partition_max_bytes": 64 << 20}],
+                        }
+                    ],
+                )
             eventually("the answer begins", lambda: stuck.socket.recv(1, socket.MSG_PEEK))
             broker.process.send_signal(signal.SIGTERM)
             broker.wait_log("stopping")
             broker.process.send_signal(signal.SIGTERM)
             assert broker.wait_exit(20) == 1
-
-
-# ---- what a restart keeps ----
-
-
-@pytest.mark.parametrize("crash", [False, True])
-def test_a_restart_keeps_topics_settings_ids_and_records(crash):
-    with Broker() as broker:
-        with broker.connect() as connection:
-            connection.create_topic("kept", 4, {"retention.ms": "86400000"})
-            for index in range(4):
-                for turn in range(5):
-                    connection.produce("kept", index, [b"%d.%d" % (index, turn), b"x" * 3000])
-            connection.create_topic("grown")
-            connection.request("CreatePartitions", 3, timeout_ms=30000, topics=[
-                {"name": "grown", "count": 3, "assignments": None}])
-            connection.create_topic("gone")
-            connection.request("DeleteTopics", 5, topic_names=["gone"], timeout_ms=30000)
-            connection.request("IncrementalAlterConfigs", 1, resources=[
-                {"resource_type": 2, "resource_name": "grown", "configs": [
-                    {"name": "segment.bytes", "config_operation": 0, "value": "2097152"}]}])
-            connection.request("DeleteRecords", 2, timeout_ms=30000, topics=[
-                {"name": "kept", "partitions": [{"partition_index": 0, "offset": 3}]}])
-            before = _everything(connection)
-        for _ in range(2):
-            if crash:
-                broker.kill()
-                broker.start()
-            else:
-                broker.restart()
-            with broker.connect() as connection:
-                assert _everything(connection) == before
-        with broker.connect() as connection:
-            assert connection.list_offset("kept", 0, -2)["offset"] == 3
-            assert connection.fetch("kept", 0, 2)["error_code"] == OUT_OF_RANGE
-            assert connection.produce("kept", 1, [b"next"]) == 10
-
-
-def _everything(connection):
-    """All a client can see, but for leader epochs, which count the runs."""
-    meta = connection.request("Metadata", 12, topics=None)
-    topics = {}
-    for row in sorted(meta["topics"], key=lambda row: row["name"]):
-        name = row["name"]
-        configs = connection.request("DescribeConfigs", 4, resources=[
-            {"resource_type": 2, "resource_name": name, "configuration_keys": None}])
-        partitions = []
-        for each in range(len(row["partitions"])):
-            partitions.append([
-                connection.list_offset(name, each, -2)["offset"],
-                connection.list_offset(name, each, -1)["offset"],
-                [base64.b64encode(b.raw).decode() for b in connection.read_all(name, each)]])
-        topics[name] = [row["topic_id"].hex(), partitions,
-                        {c["name"]: c["value"] for c in configs["results"][0]["configs"]}]
-    return json.dumps([meta["cluster_id"], topics])
-
-
-def test_another_number_of_shards_finds_the_same_partitions():
-    with Broker(shards=2) as broker:
-        with broker.connect() as connection:
-            connection.create_topic("moved", 6)
-            for index in range(6):
-                connection.produce("moved", index, [b"%d" % index] * (index + 1))
-        for shards in (1, 3, 2):
-            broker.restart(shards=shards)
-            with broker.connect() as connection:
-                for index in range(6):
-                    assert connection.fetch_values("moved", index, 0) == [b"%d" % index] * (index + 1)
-
-
-def test_one_back_end_reads_what_the_other_wrote():
-    with Broker(io="sync") as broker:
-        for turn, io in enumerate(("sync", "auto", "sync", "auto")):
-            if turn:
-                broker.restart(io=io)
-            with broker.connect() as connection:
-                connection.create_topic_if_missing("both")
-                assert connection.produce("both", 0, [b"%d" % turn]) == turn
-                assert connection.fetch_values("both", 0, 0) == [b"%d" % i for i in range(turn + 1)]
-
-
-# ---- retention ----
-
-
-def earliest(broker, topic, partition=0):
-    with broker.connect() as connection:
-        return connection.list_offset(topic, partition, -2)["offset"]
-
-
-def files_of(broker):
-    return sorted(path for path in (broker.data / "topics").rglob("*") if path.is_file())
-
-
-def test_segments_roll_and_the_oldest_go_by_size():
-    with Broker(shards=1) as broker:
-        with broker.connect() as connection:
-            connection.create_topic("sized", 1, {"segment.bytes": 1 << 20, "retention.bytes": 3 << 20})
-            for index in range(40):
-                connection.produce("sized", 0, [b"%d" % index + b"x" * 250_000])
-        eventually("the oldest segments go", lambda: earliest(broker, "sized") > 0)
-        with broker.connect() as connection:
-            start = connection.list_offset("sized", 0, -2)["offset"]
-            # No more than asked for went.
-            assert (40 - start) * 250_000 >= 3 << 20
-            got = connection.fetch_values("sized", 0, start)
-            assert got[0].startswith(b"%d" % start)
-            assert connection.fetch("sized", 0, 0)["error_code"] == OUT_OF_RANGE
-        start = earliest(broker, "sized")
-        broker.restart()
-        assert earliest(broker, "sized") >= start
-        with broker.connect() as connection:
-            assert connection.list_offset("sized", 0, -1)["offset"] == 40
-
-
-def test_old_records_go_by_time():
-    hour = 3_600_000
-    with Broker(shards=1) as broker:
-        now = int(time.time() * 1000)
-        with broker.connect() as connection:
-            connection.create_topic("timed", 1, {"segment.bytes": 1 << 20, "retention.ms": hour})
-            for index in range(10):
-                connection.produce("timed", 0, [b"x" * 250_000], timestamp=now - 2 * hour)
-            for index in range(10):
-                connection.produce("timed", 0, [b"x" * 250_000], timestamp=now)
-        eventually("the old segments go", lambda: 4 <= earliest(broker, "timed") <= 10)
-        with broker.connect() as connection:
-            assert connection.list_offset("timed", 0, -1)["offset"] == 20
-            assert len(connection.fetch_values("timed", 0, 10)) >= 1
-
-
-def test_a_shorter_retention_takes_effect_on_what_is_there():
-    with Broker(shards=1) as broker:
-        old = int(time.time() * 1000) - 86_400_000
-        with broker.connect() as connection:
-            connection.create_topic("shrunk", 1, {"segment.bytes": 1 << 20})
-            for _ in range(12):
-                connection.produce("shrunk", 0, [b"x" * 250_000], timestamp=old)
-            assert connection.list_offset("shrunk", 0, -2)["offset"] == 0
-            connection.request("IncrementalAlterConfigs", 1, resources=[
-                {"resource_type": 2, "resource_name": "shrunk", "configs": [
-                    {"name": "retention.ms", "config_operation": 0, "value": "60000"}]}])
-        eventually("records go", lambda: earliest(broker, "shrunk") > 0)
-
-
-def test_space_is_given_back_when_records_are_deleted():
-    with Broker(shards=1) as broker:
-        with broker.connect() as connection:
-            connection.create_topic("space", 1, {"segment.bytes": 1 << 20})
-            for _ in range(40):
-                connection.produce("space", 0, [b"x" * 250_000])
-            full = sum(path.stat().st_blocks for path in files_of(broker))
-            connection.request("DeleteRecords", 2, timeout_ms=30000, topics=[
-                {"name": "space", "partitions": [{"partition_index": 0, "offset": 39}]}])
-        eventually("the files shrink", lambda: sum(
-            path.stat().st_blocks for path in files_of(broker)) < full / 2)
-        broker.kill()
-        broker.start()
-        assert earliest(broker, "space") == 39
-        with broker.connect() as connection:
-            assert len(connection.fetch_values("space", 0, 39)) == 1
-
-
-# ---- kill -9 under load ----
-
-
-class Producer(threading.Thread):
-    """Appends to one partition until the broker goes, and remembers what was acknowledged."""
-
-    def __init__(self, broker, topic, partition, acks, source):
-        super().__init__(daemon=True)
-        self.connection = broker.connect()
-        self.topic, self.partition, self.acks = topic, partition, acks
-        self.source = source
-        self.acknowledged = {}
-        self.error = None
-
-    def run(self):
-        pending = {}
-        try:
-            while True:
-                while len(pending) < 4:
-                    values = [self.source.randbytes(self.source.randrange(1, 3000))
-                              for _ in range(self.source.randrange(1, 6))]
-                    asked = self.connection.send(
-                        "Produce", 9, acks=self.acks, timeout_ms=30000, topic_data=[
-                            {"name": self.topic, "partition_data": [
-                                {"index": self.partition, "records": batch(values)}]}])
-                    pending[asked] = values
-                correlation, body = self.connection.receive()
-                row = body["responses"][0]["partition_responses"][0]
-                if row["error_code"]:
-                    raise AssertionError(f"error {row['error_code']}: {row['error_message']}")
-                for index, value in enumerate(pending.pop(correlation)):
-                    self.acknowledged[row["base_offset"] + index] = value
-        except OSError:
-            pass  # the broker has been killed
-        except Exception as error:  # pylint: disable=broad-except
-            self.error = error
-        finally:
-            self.connection.close()
-
-
-@pytest.mark.parametrize("shards", [1, 2])
-def test_what_was_acknowledged_survives_kill_9_under_load(shards):
-    seed = int(os.environ.get("SLUICED_SEED", "7"))
-    partitions = 4
-    kept = {index: {} for index in range(partitions)}
-    with Broker(shards=shards) as broker:
-        with broker.connect() as connection:
-            connection.create_topic("crash", partitions, {"segment.bytes": 1 << 20})
-        for cycle in range(5):
-            source = random.Random(f"{seed}/{cycle}")
-            producers = [Producer(broker, "crash", index, -1, random.Random(f"{seed}/{cycle}/{index}"))
-                         for index in range(partitions)]
-            for producer in producers:
-                producer.start()
-            wanted = source.randrange(20, 120)
-            eventually("enough was acknowledged", lambda: min(
-                len(producer.acknowledged) for producer in producers) >= wanted, 120)
-            broker.kill()
-            for producer in producers:
-                producer.join(60)
-                assert not producer.is_alive() and producer.error is None, producer.error
-                kept[producer.partition].update(producer.acknowledged)
-            broker.start()
-            with broker.connect() as connection:
-                for index in range(partitions):
-                    stored = {}
-                    for each in connection.read_all("crash", index, 0):
-                        each.check()
-                        for offset, _, _, value in each.records():
-                            assert offset not in stored
-                            stored[offset] = value
-                    # Without holes, and everything acknowledged where and as it was.
-                    assert sorted(stored) == list(range(len(stored)))
-                    lost = {offset for offset, value in kept[index].items()
-                            if stored.get(offset) != value}
-                    assert not lost, f"seed {seed} cycle {cycle} partition {index}: {sorted(lost)[:9]}"
-                    # What a reader has now been given stays, acknowledged or not.
-                    kept[index] = stored
-
-
-def test_acks_1_loses_at_most_the_tail_when_killed():
-    with Broker() as broker:
-        with broker.connect() as connection:
-            connection.create_topic("tail", 1)
-        producer = Producer(broker, "tail", 0, 1, random.Random(3))
-        producer.start()
-        eventually("some were acknowledged", lambda: len(producer.acknowledged) > 300, 120)
-        broker.kill()
-        producer.join(60)
-        assert producer.error is None
-        broker.start()
-        with broker.connect() as connection:
-            stored = {}
-            for each in connection.read_all("tail", 0, 0):
-                each.check()
-                stored.update({offset: value for offset, _, _, value in each.records()})
-            assert sorted(stored) == list(range(len(stored)))
-            for offset, value in stored.items():
-                assert producer.acknowledged.get(offset, value) == value
-
-
-def test_a_kill_during_a_start_does_no_harm():
-    with Broker() as broker:
-        with broker.connect() as connection:
-            connection.create_topic("start", 8)
-            for index in range(8):
-                connection.produce("start", index, [b"%d" % index])
-        broker.kill()
-        for delay in (0, 0.01, 0.03, 0.06, 0.1, 0.2):
-            broker.start(wait=False)
-            time.sleep(delay)
-            broker.kill()
-        broker.start()
-        with broker.connect() as connection:
-            for index in range(8):
-                assert connection.fetch_values("start", index, 0) == [b"%d" % index]

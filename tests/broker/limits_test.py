@@ -12,8 +12,9 @@ from records import batch
 
 
 def ask(connection):
-    return connection.request("ApiVersions", 3, client_software_name="test",
-                              client_software_version="1")
+    return connection.request(
+        "ApiVersions", 3, client_software_name="test", client_software_version="1"
+    )
 
 
 def opens(broker):
@@ -94,8 +95,16 @@ def test_a_silent_connection_is_closed_and_a_busy_one_is_not():
         with broker.connect() as silent, broker.connect() as busy, broker.connect() as polling:
             busy.create_topic("idle")
             ask(silent)
-            polling.send("Fetch", 11, max_wait_ms=60_000, min_bytes=1, max_bytes=1000, topics=[
-                {"topic": "idle", "partitions": [{"partition": 0, "partition_max_bytes": 100}]}])
+            polling.send(
+                "Fetch",
+                11,
+                max_wait_ms=60_000,
+                min_bytes=1,
+                max_bytes=1000,
+                topics=[
+                    {"topic": "idle", "partitions": [{"partition": 0, "partition_max_bytes": 100}]}
+                ],
+            )
             deadline = time.monotonic() + 60
             closed = False
             while not closed and time.monotonic() < deadline:
@@ -117,9 +126,15 @@ def test_idle_connections_stay_where_the_limit_is_0():
 def test_a_request_of_the_largest_size_is_taken_and_a_larger_one_is_not():
     limit = 100_000
     with Broker(settings={"socket.request.max.bytes": limit}) as broker:
+
         def produce_of(size):
-            body = {"acks": -1, "timeout_ms": 1000, "topic_data": [
-                {"name": "t", "partition_data": [{"index": 0, "records": batch([b"x" * size])}]}]}
+            body = {
+                "acks": -1,
+                "timeout_ms": 1000,
+                "topic_data": [
+                    {"name": "t", "partition_data": [{"index": 0, "records": batch([b"x" * size])}]}
+                ],
+            }
             return request_frame("Produce", 7, 5, body)
 
         size = limit - (len(produce_of(60_000)) - 60_000)
@@ -143,10 +158,22 @@ def test_requests_above_the_number_per_connection_wait_in_the_socket():
     with Broker(settings={"max.requests.per.connection": 4}) as broker:
         with broker.connect() as connection, broker.connect() as other:
             connection.create_topic("p", 2)
-            asked = [connection.send("Fetch", 11, max_wait_ms=20, min_bytes=1, max_bytes=1000,
-                                     topics=[{"topic": "p", "partitions": [
-                                         {"partition": i % 2, "partition_max_bytes": 100}]}])
-                     for i in range(40)]
+            asked = [
+                connection.send(
+                    "Fetch",
+                    11,
+                    max_wait_ms=20,
+                    min_bytes=1,
+                    max_bytes=1000,
+                    topics=[
+                        {
+                            "topic": "p",
+                            "partitions": [{"partition": i % 2, "partition_max_bytes": 100}],
+                        }
+                    ],
+                )
+                for i in range(40)
+            ]
             asked += [connection.send("Metadata", 9, topics=[]) for _ in range(60)]
             ask(other)
             assert [connection.receive()[0] for _ in asked] == asked
@@ -161,19 +188,30 @@ def test_one_request_at_a_time_is_served_too():
 
 def test_large_requests_beyond_the_memory_wait_for_their_turn():
     """Forty requests of a mebibyte through a budget of sixteen: slower, not refused."""
-    settings = {"queued.max.request.bytes": "16MiB", "message.max.bytes": "4MiB",
-                "log.buffer.bytes": "32MiB"}
+    settings = {
+        "queued.max.request.bytes": "16MiB",
+        "message.max.bytes": "4MiB",
+        "log.buffer.bytes": "32MiB",
+    }
     with Broker(settings=settings) as broker:
         with broker.connect() as admin:
             admin.create_topic("big", 4)
         before = broker.rss_bytes()
         data = batch([b"x" * (1 << 20)])
         connections = [broker.connect() for _ in range(40)]
-        frame = request_frame("Produce", 9, 1, {"acks": -1, "timeout_ms": 60000, "topic_data": [
-            {"name": "big", "partition_data": [{"index": 0, "records": data}]}]})
+        frame = request_frame(
+            "Produce",
+            9,
+            1,
+            {
+                "acks": -1,
+                "timeout_ms": 60000,
+                "topic_data": [{"name": "big", "partition_data": [{"index": 0, "records": data}]}],
+            },
+        )
         # All begin, none ends: every one holds memory and wants more.
         for connection in connections:
-            connection.send_bytes(frame[: 300_000])
+            connection.send_bytes(frame[:300_000])
         for connection in connections:
             connection.send_bytes(frame[300_000:])
         for connection in connections:
@@ -195,8 +233,18 @@ def test_a_slow_reader_of_a_long_answer_is_not_cut_off():
             for _ in range(50):
                 assert connection.produce_batch("long", 0, data)["error_code"] == 0
         with broker.connect(receive_buffer=1 << 16) as slow:
-            slow.send("Fetch", 11, max_wait_ms=0, max_bytes=1 << 30, topics=[
-                {"topic": "long", "partitions": [{"partition": 0, "partition_max_bytes": 1 << 30}]}])
+            slow.send(
+                "Fetch",
+                11,
+                max_wait_ms=0,
+                max_bytes=1 << 30,
+                topics=[
+                    {
+                        "topic": "long",
+                        "partitions": [{"partition": 0, "partition_max_bytes": 1 << 30}],
+                    }
+                ],
+            )
             got = 0
             begun = time.monotonic()
             while got < 24 << 20:

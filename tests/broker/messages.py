@@ -234,8 +234,11 @@ def request_header(key, version, correlation, client_id="test", flexible=False):
     """The client id keeps its old form in flexible versions too."""
     raw = None if client_id is None else client_id.encode()
     length = -1 if raw is None else len(raw)
-    return (struct.pack(">hhih", key, version, correlation, length) + (raw or b"") +
-            (b"\0" if flexible else b""))
+    return (
+        struct.pack(">hhih", key, version, correlation, length)
+        + (raw or b"")
+        + (b"\0" if flexible else b"")
+    )
 
 
 def framed(body):

@@ -33,11 +33,21 @@ def test_every_version_knows_both_ends(connection, stamped, version):
     assert pair(connection.list_offset(stamped, 0, EARLIEST, version)) == (0, -1)
 
 
-@pytest.mark.parametrize("wanted, expected", [
-    (0, (0, 1000)), (1000, (0, 1000)), (1001, (1, 2000)), (3000, (2, 3000)), (3001, (3, 5000)),
-    (4500, (3, 5000)), (5001, (5, 6000)), (6000, (5, 6000)), (6001, (-1, -1)),
-    (2**63 - 1, (-1, -1)),
-])
+@pytest.mark.parametrize(
+    "wanted, expected",
+    [
+        (0, (0, 1000)),
+        (1000, (0, 1000)),
+        (1001, (1, 2000)),
+        (3000, (2, 3000)),
+        (3001, (3, 5000)),
+        (4500, (3, 5000)),
+        (5001, (5, 6000)),
+        (6000, (5, 6000)),
+        (6001, (-1, -1)),
+        (2**63 - 1, (-1, -1)),
+    ],
+)
 def test_a_time_gives_the_first_record_at_or_after_it(connection, stamped, wanted, expected):
     assert pair(connection.list_offset(stamped, 0, wanted)) == expected
 
@@ -65,8 +75,9 @@ def test_another_negative_time_is_refused(connection, stamped):
 
 def test_time_is_found_inside_a_compressed_batch(connection, topic):
     connection.create_topic(topic, 1, {"retention.ms": -1})
-    connection.produce(topic, 0, [b"a", b"b", b"c"], timestamp=10, step=10, codec=1,
-                       compress=gzip.compress)
+    connection.produce(
+        topic, 0, [b"a", b"b", b"c"], timestamp=10, step=10, codec=1, compress=gzip.compress
+    )
     assert pair(connection.list_offset(topic, 0, 15)) == (1, 20)
 
 
@@ -75,21 +86,44 @@ def test_partitions_of_every_shard_are_answered_in_one_request(connection, topic
     connection.create_topic(topic, 8)
     for index in range(8):
         connection.produce(topic, index, [b"x"] * (index + 1))
-    body = connection.request("ListOffsets", 7, replica_id=-1, topics=[
-        {"name": topic, "partitions": [
-            {"partition_index": index, "timestamp": LATEST} for index in range(-1, 9)]},
-        {"name": "not-" + topic, "partitions": [{"partition_index": 0, "timestamp": LATEST}]}])
+    body = connection.request(
+        "ListOffsets",
+        7,
+        replica_id=-1,
+        topics=[
+            {
+                "name": topic,
+                "partitions": [
+                    {"partition_index": index, "timestamp": LATEST} for index in range(-1, 9)
+                ],
+            },
+            {"name": "not-" + topic, "partitions": [{"partition_index": 0, "timestamp": LATEST}]},
+        ],
+    )
     rows = body["topics"][0]["partitions"]
     assert [(r["partition_index"], r["error_code"], r["offset"]) for r in rows] == [
-        (-1, UNKNOWN_TOPIC, -1), *((i, NONE, i + 1) for i in range(8)), (8, UNKNOWN_TOPIC, -1)]
+        (-1, UNKNOWN_TOPIC, -1),
+        *((i, NONE, i + 1) for i in range(8)),
+        (8, UNKNOWN_TOPIC, -1),
+    ]
     assert body["topics"][1]["partitions"][0]["error_code"] == UNKNOWN_TOPIC
 
 
 def test_a_leader_epoch_from_elsewhere_is_refused(connection, stamped):
     def code(given):
-        body = connection.request("ListOffsets", 7, replica_id=-1, topics=[
-            {"name": stamped, "partitions": [
-                {"partition_index": 0, "timestamp": LATEST, "current_leader_epoch": given}]}])
+        body = connection.request(
+            "ListOffsets",
+            7,
+            replica_id=-1,
+            topics=[
+                {
+                    "name": stamped,
+                    "partitions": [
+                        {"partition_index": 0, "timestamp": LATEST, "current_leader_epoch": given}
+                    ],
+                }
+            ],
+        )
         row = body["topics"][0]["partitions"][0]
         return row["error_code"], row["leader_epoch"]
 
@@ -105,8 +139,12 @@ def test_a_leader_epoch_from_elsewhere_is_refused(connection, stamped):
 
 
 def delete_records(connection, topic, offset, partition=0, version=2):
-    body = connection.request("DeleteRecords", version, timeout_ms=30000, topics=[
-        {"name": topic, "partitions": [{"partition_index": partition, "offset": offset}]}])
+    body = connection.request(
+        "DeleteRecords",
+        version,
+        timeout_ms=30000,
+        topics=[{"name": topic, "partitions": [{"partition_index": partition, "offset": offset}]}],
+    )
     row = body["topics"][0]["partitions"][0]
     return row["error_code"], row["low_watermark"]
 
@@ -160,9 +198,19 @@ def test_deleting_in_an_unknown_partition_is_refused(connection, topic):
 
 
 def epoch_end(connection, topic, epoch, current=-1, version=4):
-    body = connection.request("OffsetForLeaderEpoch", version, replica_id=-1, topics=[
-        {"topic": topic, "partitions": [
-            {"partition": 0, "leader_epoch": epoch, "current_leader_epoch": current}]}])
+    body = connection.request(
+        "OffsetForLeaderEpoch",
+        version,
+        replica_id=-1,
+        topics=[
+            {
+                "topic": topic,
+                "partitions": [
+                    {"partition": 0, "leader_epoch": epoch, "current_leader_epoch": current}
+                ],
+            }
+        ],
+    )
     row = body["topics"][0]["partitions"][0]
     return row["error_code"], row["leader_epoch"], row["end_offset"]
 

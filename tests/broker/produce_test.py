@@ -53,11 +53,23 @@ def test_an_acknowledged_batch_is_read_back_as_sent(connection, topic, acks):
 def test_acks_0_has_no_answer_and_keeps_the_order_of_the_connection(connection, topic):
     connection.create_topic(topic)
     for value in (b"one", b"two", b"three"):
-        connection.send("Produce", 9, acks=0, timeout_ms=1000, topic_data=[
-            {"name": topic, "partition_data": [{"index": 0, "records": batch([value])}]}])
+        connection.send(
+            "Produce",
+            9,
+            acks=0,
+            timeout_ms=1000,
+            topic_data=[
+                {"name": topic, "partition_data": [{"index": 0, "records": batch([value])}]}
+            ],
+        )
     # The next answer is this one's: none came for the three.
-    asked = connection.send("Produce", 9, acks=-1, timeout_ms=1000, topic_data=[
-        {"name": topic, "partition_data": [{"index": 0, "records": batch([b"four"])}]}])
+    asked = connection.send(
+        "Produce",
+        9,
+        acks=-1,
+        timeout_ms=1000,
+        topic_data=[{"name": topic, "partition_data": [{"index": 0, "records": batch([b"four"])}]}],
+    )
     correlation, body = connection.receive()
     assert correlation == asked
     assert body["responses"][0]["partition_responses"][0]["base_offset"] == 3
@@ -66,8 +78,15 @@ def test_acks_0_has_no_answer_and_keeps_the_order_of_the_connection(connection, 
 
 def test_acks_0_that_fails_closes_the_connection(broker, topic):
     with broker.connect() as connection:
-        connection.send("Produce", 9, acks=0, timeout_ms=1000, topic_data=[
-            {"name": topic, "partition_data": [{"index": 0, "records": batch([b"x"])}]}])
+        connection.send(
+            "Produce",
+            9,
+            acks=0,
+            timeout_ms=1000,
+            topic_data=[
+                {"name": topic, "partition_data": [{"index": 0, "records": batch([b"x"])}]}
+            ],
+        )
         assert connection.closed_by_peer()
     broker.check_serves()
 
@@ -83,26 +102,53 @@ def test_other_acks_are_refused(connection, topic, acks):
 @pytest.mark.parametrize("partition", [-1, 3, 2**31 - 1, -(2**31)])
 def test_an_unknown_partition_is_refused_and_the_others_go_on(connection, topic, partition):
     connection.create_topic(topic, 3)
-    body = connection.request("Produce", 9, acks=-1, timeout_ms=1000, topic_data=[
-        {"name": "missing-" + topic, "partition_data": [{"index": 0, "records": batch([b"m"])}]},
-        {"name": topic, "partition_data": [
-            {"index": index, "records": batch([b"x"])} for index in (0, partition, 1)]}])
+    body = connection.request(
+        "Produce",
+        9,
+        acks=-1,
+        timeout_ms=1000,
+        topic_data=[
+            {
+                "name": "missing-" + topic,
+                "partition_data": [{"index": 0, "records": batch([b"m"])}],
+            },
+            {
+                "name": topic,
+                "partition_data": [
+                    {"index": index, "records": batch([b"x"])} for index in (0, partition, 1)
+                ],
+            },
+        ],
+    )
     missing, known = body["responses"]
     assert [p["error_code"] for p in missing["partition_responses"]] == [UNKNOWN_TOPIC]
-    assert [(p["index"], p["error_code"], p["base_offset"]) for p in known["partition_responses"]] == [
-        (0, NONE, 0), (partition, UNKNOWN_TOPIC, -1), (1, NONE, 0)]
+    assert [
+        (p["index"], p["error_code"], p["base_offset"]) for p in known["partition_responses"]
+    ] == [(0, NONE, 0), (partition, UNKNOWN_TOPIC, -1), (1, NONE, 0)]
 
 
 @pytest.mark.tsan
 def test_one_request_appends_to_partitions_of_every_shard(connection, topic):
     connection.create_topic(topic, 8)
     for turn in range(20):
-        body = connection.request("Produce", 9, acks=-1, timeout_ms=30000, topic_data=[
-            {"name": topic, "partition_data": [
-                {"index": i, "records": batch([b"%d-%d" % (turn, i)])} for i in range(8)]}])
+        body = connection.request(
+            "Produce",
+            9,
+            acks=-1,
+            timeout_ms=30000,
+            topic_data=[
+                {
+                    "name": topic,
+                    "partition_data": [
+                        {"index": i, "records": batch([b"%d-%d" % (turn, i)])} for i in range(8)
+                    ],
+                }
+            ],
+        )
         rows = body["responses"][0]["partition_responses"]
         assert [(r["index"], r["error_code"], r["base_offset"]) for r in rows] == [
-            (i, NONE, turn) for i in range(8)]
+            (i, NONE, turn) for i in range(8)
+        ]
     for i in range(8):
         assert connection.fetch_values(topic, i, 0) == [b"%d-%d" % (t, i) for t in range(20)]
 
@@ -115,12 +161,36 @@ def test_pipelined_requests_are_answered_in_order(connection, topic):
         if turn % 5 == 4:
             asked.append(connection.send("Metadata", 9, topics=[{"name": topic}]))
         elif turn % 7 == 6:
-            asked.append(connection.send("ListOffsets", 7, replica_id=-1, topics=[
-                {"name": topic, "partitions": [{"partition_index": turn % 4, "timestamp": -1}]}]))
+            asked.append(
+                connection.send(
+                    "ListOffsets",
+                    7,
+                    replica_id=-1,
+                    topics=[
+                        {
+                            "name": topic,
+                            "partitions": [{"partition_index": turn % 4, "timestamp": -1}],
+                        }
+                    ],
+                )
+            )
         else:
-            asked.append(connection.send("Produce", 9, acks=-1, timeout_ms=30000, topic_data=[
-                {"name": topic, "partition_data": [
-                    {"index": turn % 4, "records": batch([b"%d" % turn])}]}]))
+            asked.append(
+                connection.send(
+                    "Produce",
+                    9,
+                    acks=-1,
+                    timeout_ms=30000,
+                    topic_data=[
+                        {
+                            "name": topic,
+                            "partition_data": [
+                                {"index": turn % 4, "records": batch([b"%d" % turn])}
+                            ],
+                        }
+                    ],
+                )
+            )
     bases = {i: [] for i in range(4)}
     for correlation in asked:
         got, body = connection.receive()
@@ -173,7 +243,7 @@ PLAIN = b"\0\0\0"  # attributes, timestamp delta 0, offset delta 0
 MALFORMED = {
     "empty": (b"", {BAD_RECORD, CORRUPT}),
     "one byte": (b"\0", {CORRUPT}),
-    "header cut": (GOOD[:HEADER_BYTES - 1], {CORRUPT}),
+    "header cut": (GOOD[: HEADER_BYTES - 1], {CORRUPT}),
     "records cut": (GOOD[:-1], {CORRUPT}),
     "bytes behind": (GOOD + b"\0", {CORRUPT, BAD_RECORD}),
     "magic 0": (batch([b"a"], magic=0), {BAD_RECORD, CORRUPT, 43}),
@@ -197,24 +267,36 @@ MALFORMED = {
     "last offset delta negative": (batch([b"a"], last_offset_delta=-1), {BAD_RECORD}),
     "no records": (batch([]), {BAD_RECORD}),
     "offset deltas equal": (with_records(record(b"a") + record(b"b"), 2), {BAD_RECORD}),
-    "offset deltas falling": (with_records(
-        record(b"a", offset_delta=1) + record(b"b", offset_delta=0), 2), {BAD_RECORD}),
+    "offset deltas falling": (
+        with_records(record(b"a", offset_delta=1) + record(b"b", offset_delta=0), 2),
+        {BAD_RECORD},
+    ),
     "record length past the end": (with_records(varint(100) + PLAIN, 1), {BAD_RECORD}),
     "record length negative": (with_records(varint(-1), 1), {BAD_RECORD}),
     "record length 0": (with_records(varint(0), 1), {BAD_RECORD}),
     "record length of 6 bytes": (with_records(b"\xff\xff\xff\xff\xff\x01", 1), {BAD_RECORD}),
     "record without value": (with_records(raw_record(PLAIN + varint(-1)), 1), {BAD_RECORD}),
-    "record longer than its fields": (with_records(
-        raw_record(PLAIN + varint(-1) + varint(-1) + varint(0) + b"\0"), 1), {BAD_RECORD}),
+    "record longer than its fields": (
+        with_records(raw_record(PLAIN + varint(-1) + varint(-1) + varint(0) + b"\0"), 1),
+        {BAD_RECORD},
+    ),
     "key length past the end": (with_records(raw_record(PLAIN + varint(99)), 1), {BAD_RECORD}),
-    "key length -2": (with_records(
-        raw_record(PLAIN + varint(-2) + varint(-1) + varint(0)), 1), {BAD_RECORD}),
-    "timestamp delta of 11 bytes": (with_records(
-        raw_record(b"\0" + b"\xff" * 10 + b"\1" + b"\0" + varint(-1) * 2 + b"\0"), 1), {BAD_RECORD}),
-    "header count 2^31-1": (with_records(
-        raw_record(PLAIN + varint(-1) + varint(-1) + varint(2**31 - 1)), 1), {BAD_RECORD}),
-    "header count negative": (with_records(
-        raw_record(PLAIN + varint(-1) + varint(-1) + varint(-1)), 1), {BAD_RECORD}),
+    "key length -2": (
+        with_records(raw_record(PLAIN + varint(-2) + varint(-1) + varint(0)), 1),
+        {BAD_RECORD},
+    ),
+    "timestamp delta of 11 bytes": (
+        with_records(raw_record(b"\0" + b"\xff" * 10 + b"\1" + b"\0" + varint(-1) * 2 + b"\0"), 1),
+        {BAD_RECORD},
+    ),
+    "header count 2^31-1": (
+        with_records(raw_record(PLAIN + varint(-1) + varint(-1) + varint(2**31 - 1)), 1),
+        {BAD_RECORD},
+    ),
+    "header count negative": (
+        with_records(raw_record(PLAIN + varint(-1) + varint(-1) + varint(-1)), 1),
+        {BAD_RECORD},
+    ),
     "null header key": (with_records(record(b"a", headers=[(None, b"v")]), 1), {BAD_RECORD}),
     "codec 5": (batch([b"a"], codec=5), {BAD_CODEC, BAD_RECORD}),
     "codec 6": (batch([b"a"], codec=6), {BAD_CODEC, BAD_RECORD}),
@@ -222,25 +304,47 @@ MALFORMED = {
     "unknown attribute": (batch([b"a"], attributes=0x80), {BAD_RECORD}),
     "control bit": (batch([b"a"], attributes=0x20), {BAD_RECORD}),
     "log append time from a client": (batch([b"a"], attributes=0x08), {BAD_TIMESTAMP}),
-    "transactional without a transaction": (batch(
-        [b"a"], attributes=0x10, producer_id=1, producer_epoch=0, base_sequence=0), {BAD_RECORD, 48}),
-    "epoch -1 with an id": (batch(
-        [b"a"], producer_id=1, producer_epoch=-1, base_sequence=0), {BAD_RECORD}),
-    "sequence negative": (batch(
-        [b"a"], producer_id=1, producer_epoch=0, base_sequence=-1), {BAD_RECORD}),
+    "transactional without a transaction": (
+        batch([b"a"], attributes=0x10, producer_id=1, producer_epoch=0, base_sequence=0),
+        {BAD_RECORD, 48},
+    ),
+    "epoch -1 with an id": (
+        batch([b"a"], producer_id=1, producer_epoch=-1, base_sequence=0),
+        {BAD_RECORD},
+    ),
+    "sequence negative": (
+        batch([b"a"], producer_id=1, producer_epoch=0, base_sequence=-1),
+        {BAD_RECORD},
+    ),
     "producer id -2": (batch([b"a"], producer_id=-2), {BAD_RECORD}),
     "timestamp -2": (batch([b"a"], timestamp=-2), {BAD_TIMESTAMP}),
-    "timestamps overflow": (with_records(
-        record(b"a", timestamp_delta=2**62), 1, first_timestamp=2**62 + 2**61), {BAD_TIMESTAMP}),
+    "timestamps overflow": (
+        with_records(record(b"a", timestamp_delta=2**62), 1, first_timestamp=2**62 + 2**61),
+        {BAD_TIMESTAMP},
+    ),
     "two batches": (GOOD + GOOD, {BAD_RECORD}),
     "gzip of nothing": (with_records(b"", 3, attributes=GZIP), {CORRUPT, BAD_RECORD}),
-    "gzip corrupt": (with_records(b"\x1f\x8b\x08" + b"?" * 40, 3, attributes=GZIP), {CORRUPT, BAD_RECORD}),
-    "gzip truncated": (with_records(gzip.compress(THREE)[:-9], 3, attributes=GZIP), {CORRUPT, BAD_RECORD}),
-    "gzip of something else": (with_records(gzip.compress(b"?" * 99), 3, attributes=GZIP), {BAD_RECORD}),
+    "gzip corrupt": (
+        with_records(b"\x1f\x8b\x08" + b"?" * 40, 3, attributes=GZIP),
+        {CORRUPT, BAD_RECORD},
+    ),
+    "gzip truncated": (
+        with_records(gzip.compress(THREE)[:-9], 3, attributes=GZIP),
+        {CORRUPT, BAD_RECORD},
+    ),
+    "gzip of something else": (
+        with_records(gzip.compress(b"?" * 99), 3, attributes=GZIP),
+        {BAD_RECORD},
+    ),
     "snappy corrupt": (with_records(b"\xff" * 40, 3, attributes=SNAPPY), {CORRUPT, BAD_RECORD}),
-    "lz4 corrupt": (with_records(b"\x04\x22\x4d\x18" + b"?" * 40, 3, attributes=LZ4), {CORRUPT, BAD_RECORD}),
-    "zstd corrupt": (with_records(
-        b"\x28\xb5\x2f\xfd" + b"?" * 40, 3, attributes=ZSTD), {CORRUPT, BAD_RECORD}),
+    "lz4 corrupt": (
+        with_records(b"\x04\x22\x4d\x18" + b"?" * 40, 3, attributes=LZ4),
+        {CORRUPT, BAD_RECORD},
+    ),
+    "zstd corrupt": (
+        with_records(b"\x28\xb5\x2f\xfd" + b"?" * 40, 3, attributes=ZSTD),
+        {CORRUPT, BAD_RECORD},
+    ),
 }
 
 
@@ -253,8 +357,9 @@ def test_a_malformed_batch_is_refused(connection, topic, name):
 def test_every_proper_prefix_of_a_batch_is_refused(connection, topic):
     connection.create_topic(topic, 1)
     rows = [{"index": 0, "records": GOOD[:cut]} for cut in range(len(GOOD))]
-    body = connection.request("Produce", 9, acks=-1, timeout_ms=1000, topic_data=[
-        {"name": topic, "partition_data": rows}])
+    body = connection.request(
+        "Produce", 9, acks=-1, timeout_ms=1000, topic_data=[{"name": topic, "partition_data": rows}]
+    )
     codes = {row["error_code"] for row in body["responses"][0]["partition_responses"]}
     assert codes <= {CORRUPT, BAD_RECORD}
     assert end_offset(connection, topic) == 0
@@ -264,10 +369,15 @@ def test_every_flipped_bit_of_a_header_is_refused(connection, topic):
     connection.create_topic(topic, 1)
     # Base offset and leader epoch are the broker's to set: whatever stands there is accepted.
     free = set(range(0, 8)) | set(range(12, 16))
-    rows = [{"index": 0, "records": patched(GOOD, at, bytes([GOOD[at] ^ 1 << bit]))}
-            for at in range(len(GOOD)) if at not in free for bit in range(8)]
-    body = connection.request("Produce", 9, acks=-1, timeout_ms=1000, topic_data=[
-        {"name": topic, "partition_data": rows}])
+    rows = [
+        {"index": 0, "records": patched(GOOD, at, bytes([GOOD[at] ^ 1 << bit]))}
+        for at in range(len(GOOD))
+        if at not in free
+        for bit in range(8)
+    ]
+    body = connection.request(
+        "Produce", 9, acks=-1, timeout_ms=1000, topic_data=[{"name": topic, "partition_data": rows}]
+    )
     codes = {row["error_code"] for row in body["responses"][0]["partition_responses"]}
     assert NONE not in codes
     assert end_offset(connection, topic) == 0
@@ -284,9 +394,18 @@ def test_zstd_before_version_7_is_refused(connection, topic):
 def test_a_bad_batch_does_not_take_its_neighbours_along(connection, topic):
     connection.create_topic(topic, 4)
     rows = [batch([b"0"]), batch([b"1"], crc=7), batch([b"2"]), batch([b"3"], magic=1)]
-    body = connection.request("Produce", 9, acks=-1, timeout_ms=1000, topic_data=[
-        {"name": topic, "partition_data": [
-            {"index": i, "records": data} for i, data in enumerate(rows)]}])
+    body = connection.request(
+        "Produce",
+        9,
+        acks=-1,
+        timeout_ms=1000,
+        topic_data=[
+            {
+                "name": topic,
+                "partition_data": [{"index": i, "records": data} for i, data in enumerate(rows)],
+            }
+        ],
+    )
     codes = [row["error_code"] for row in body["responses"][0]["partition_responses"]]
     assert codes[0] == codes[2] == NONE and codes[1] == CORRUPT and codes[3] != NONE
     assert [end_offset(connection, topic, i) for i in range(4)] == [1, 0, 1, 0]
@@ -377,11 +496,17 @@ def test_no_timestamp_is_accepted(connection, topic):
 
 def test_timestamps_outside_the_topics_bounds_are_refused(connection, topic):
     hour = 3_600_000
-    connection.create_topic(topic, 1, {
-        "message.timestamp.before.max.ms": hour, "message.timestamp.after.max.ms": hour})
+    connection.create_topic(
+        topic, 1, {"message.timestamp.before.max.ms": hour, "message.timestamp.after.max.ms": hour}
+    )
     now = int(time.time() * 1000)
-    for offset, code in ((0, NONE), (-2 * hour, BAD_TIMESTAMP), (2 * hour, BAD_TIMESTAMP),
-                         (-hour // 2, NONE), (hour // 2, NONE)):
+    for offset, code in (
+        (0, NONE),
+        (-2 * hour, BAD_TIMESTAMP),
+        (2 * hour, BAD_TIMESTAMP),
+        (-hour // 2, NONE),
+        (hour // 2, NONE),
+    ):
         answer = connection.produce_batch(topic, 0, batch([b"x"], timestamp=now + offset))
         assert answer["error_code"] == code, offset
 

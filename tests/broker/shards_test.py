@@ -34,10 +34,25 @@ class Follower(threading.Thread):
 
     def poll(self):
         body = self.connection.request(
-            "Fetch", 11, max_wait_ms=5000, min_bytes=1, max_bytes=1 << 20, topics=[
-                {"topic": self.topic, "partitions": [
-                    {"partition": index, "fetch_offset": len(values), "partition_max_bytes": 1 << 20}
-                    for index, values in self.values.items()]}])
+            "Fetch",
+            11,
+            max_wait_ms=5000,
+            min_bytes=1,
+            max_bytes=1 << 20,
+            topics=[
+                {
+                    "topic": self.topic,
+                    "partitions": [
+                        {
+                            "partition": index,
+                            "fetch_offset": len(values),
+                            "partition_max_bytes": 1 << 20,
+                        }
+                        for index, values in self.values.items()
+                    ],
+                }
+            ],
+        )
         for row in body["responses"][0]["partitions"]:
             assert row["error_code"] == 0
             for got in batches(row["records"]):
@@ -53,10 +68,22 @@ def come_and_go(broker, topic, stop):
     while not stop.wait(0.02):  # a visitor among others, not a flood
         connection = broker.connect()
         for _ in range(source.randrange(1, 6)):
-            connection.send("Fetch", 11, max_wait_ms=10_000, min_bytes=1 << 20, max_bytes=1 << 20,
-                            topics=[{"topic": topic, "partitions": [
-                                {"partition": index, "partition_max_bytes": 1 << 20}
-                                for index in range(PARTITIONS)]}])
+            connection.send(
+                "Fetch",
+                11,
+                max_wait_ms=10_000,
+                min_bytes=1 << 20,
+                max_bytes=1 << 20,
+                topics=[
+                    {
+                        "topic": topic,
+                        "partitions": [
+                            {"partition": index, "partition_max_bytes": 1 << 20}
+                            for index in range(PARTITIONS)
+                        ],
+                    }
+                ],
+            )
             connection.send("Metadata", 9, topics=[])
         if source.random() < 0.5:
             connection.reset()
@@ -80,12 +107,20 @@ def test_one_connection_feeds_all_shards_while_others_follow_and_leave(shards):
             for turn in range(TURNS):
                 rows = []
                 for index in range(PARTITIONS):
-                    values = [b"%d/%d/%d" % (index, turn, i) + b"." * (turn * 37 % 3000)
-                              for i in range(2)]
+                    values = [
+                        b"%d/%d/%d" % (index, turn, i) + b"." * (turn * 37 % 3000) for i in range(2)
+                    ]
                     sent[index] += values
                     rows.append({"index": index, "records": batch(values)})
-                asked.append(producer.send("Produce", 9, acks=-1 if turn % 3 else 1, timeout_ms=30000,
-                                           topic_data=[{"name": "shards", "partition_data": rows}]))
+                asked.append(
+                    producer.send(
+                        "Produce",
+                        9,
+                        acks=-1 if turn % 3 else 1,
+                        timeout_ms=30000,
+                        topic_data=[{"name": "shards", "partition_data": rows}],
+                    )
+                )
                 if len(asked) >= 8:
                     check_answer(producer, asked.pop(0))
             while asked:

@@ -23,8 +23,12 @@ def small_disk(tmp_path):
         pytest.skip("mounting needs root")
     path = tmp_path / "disk"
     path.mkdir()
-    result = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(path)],
-                            capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if result.returncode:
         pytest.skip(f"mounting is refused: {result.stderr}")
     yield path
@@ -130,8 +134,10 @@ def shim(tmp_path_factory):
     if not compiler:
         pytest.skip("no C compiler")
     path = tmp_path_factory.mktemp("shim") / "faulty_disk.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", str(path),
-                    str(HERE / "faulty_disk.c"), "-ldl"], check=True)
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", "-O2", "-o", str(path), str(HERE / "faulty_disk.c"), "-ldl"],
+        check=True,
+    )
     return path
 
 
@@ -161,13 +167,22 @@ def faulty(shim, tmp_path):
         yield broker, faults, bad
 
 
-@pytest.mark.parametrize("operation, error", [
-    ("write", errno.EIO), ("write", errno.ENOSPC), ("sync", errno.EIO), ("sync", errno.ENOSPC),
-])
-def test_a_failed_write_or_flush_is_a_storage_error_until_the_disk_is_well(faulty, operation, error):
+@pytest.mark.parametrize(
+    "operation, error",
+    [
+        ("write", errno.EIO),
+        ("write", errno.ENOSPC),
+        ("sync", errno.EIO),
+        ("sync", errno.ENOSPC),
+    ],
+)
+def test_a_failed_write_or_flush_is_a_storage_error_until_the_disk_is_well(
+    faulty, operation, error
+):
     broker, faults, bad = faulty
     with broker.connect() as connection:
-        faults.on(operation, error, bad)
+        # A flush covers the device, over a file that stands for all partitions of a shard.
+        faults.on(operation, error, bad if operation == "write" else "/topics/")
         for _ in range(3):
             answer = connection.produce_batch("bad", 0, batch([b"lost"]))
             assert answer["error_code"] == STORAGE_ERROR and answer["error_message"]
@@ -175,7 +190,9 @@ def test_a_failed_write_or_flush_is_a_storage_error_until_the_disk_is_well(fault
         assert connection.fetch_values("bad", 0, 0) == [b"before"]
         assert connection.list_offset("bad", 0, -1)["offset"] == 1
         # Other partitions go on.
-        assert connection.produce("good", 0, [b"meanwhile"]) == 1
+        assert connection.fetch_values("good", 0, 0) == [b"before"]
+        if operation == "write":
+            assert connection.produce("good", 0, [b"meanwhile"]) == 1
         assert os.strerror(error) in broker.log()
         faults.off()
         eventually("appends are taken again", lambda: writes_again(broker, "bad"), 60)
@@ -183,6 +200,8 @@ def test_a_failed_write_or_flush_is_a_storage_error_until_the_disk_is_well(fault
         # What was refused may have reached the disk all the same, each once and whole.
         assert values[0] == b"before" and values[-1] == b"again"
         assert values[1:-1] in ([], [b"lost"], [b"lost"] * 2, [b"lost"] * 3)
+        if operation == "sync":
+            connection.produce("good", 0, [b"meanwhile"])
     broker.restart()
     with broker.connect() as connection:
         assert read_values(connection, "bad") == values
@@ -190,12 +209,21 @@ def test_a_failed_write_or_flush_is_a_storage_error_until_the_disk_is_well(fault
 
 
 def test_pipelined_appends_behind_a_failure_are_refused_too(faulty):
-    broker, faults, bad = faulty
+    broker, faults, _ = faulty
     with broker.connect() as connection:
-        faults.on("sync", errno.EIO, bad)
-        asked = [connection.send("Produce", 9, acks=-1, timeout_ms=30000, topic_data=[
-            {"name": "bad", "partition_data": [{"index": 0, "records": batch([b"%d" % i])}]}])
-            for i in range(20)]
+        faults.on("sync", errno.EIO, "/topics/")
+        asked = [
+            connection.send(
+                "Produce",
+                9,
+                acks=-1,
+                timeout_ms=30000,
+                topic_data=[
+                    {"name": "bad", "partition_data": [{"index": 0, "records": batch([b"%d" % i])}]}
+                ],
+            )
+            for i in range(20)
+        ]
         for expected in asked:
             correlation, body = connection.receive()
             assert correlation == expected
@@ -227,8 +255,9 @@ def test_a_catalog_that_cannot_be_written_refuses_changes_and_the_rest_goes_on(f
         with pytest.raises(Refused):
             connection.create_topic("never")
         assert connection.produce("good", 0, [b"meanwhile"]) == 1
-        assert {row["name"] for row in connection.request("Metadata", 9, topics=None)["topics"]} == {
-            "bad", "good"}
+        assert {
+            row["name"] for row in connection.request("Metadata", 9, topics=None)["topics"]
+        } == {"bad", "good"}
         faults.off()
     broker.kill()
     broker.start()
