@@ -5,7 +5,7 @@
 
 #include "base/bytes.h"
 
-static const struct channel_ops *const all[] = {&channel_tcp};
+static const struct channel_ops *const all[] = {&channel_tcp, &channel_datagram};
 
 const struct channel_ops *channel_ops_find(const char *scheme)
 {
@@ -21,7 +21,8 @@ struct channel_buffer *channel_buffer_new(size_t length)
 	struct channel_buffer *buffer = malloc(sizeof(*buffer) + length);
 
 	if (buffer)
-		*buffer = (struct channel_buffer){.references = 1, .length = length};
+		*buffer = (struct channel_buffer){
+			.references = 1, .length = length, .data = buffer->storage};
 	return buffer;
 }
 

@@ -8,6 +8,7 @@
  * Phases: open -> opened -> call, call, ... -> perhaps lost -> close.  All on the client's thread;
  * no callback runs inside open or call, and close is not called inside opened or done. */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -20,7 +21,8 @@ struct loop;
 struct channel_buffer {
 	uint32_t references;
 	size_t length;
-	uint8_t data[];
+	const uint8_t *data; /* in storage */
+	_Alignas(16) uint8_t storage[];
 };
 
 struct channel_buffer *channel_buffer_new(size_t length); /* one reference; null: no memory */
@@ -54,6 +56,8 @@ struct channel_settings {
 	const char *host;
 	int port;
 	size_t response_bytes_max;
+	int64_t connect_timeout_ms;
+	int64_t request_timeout_ms; /* longest time that a call is waited for */
 };
 
 struct channel {
@@ -63,6 +67,7 @@ struct channel {
 
 struct channel_ops {
 	const char *scheme;
+	bool ordered; /* requests are executed in the order of their calls */
 	/* Begins to connect.  -errno: not even that. */
 	int (*open)(struct channel **ret, struct loop *loop,
 		    const struct channel_settings *settings, struct channel_owner *owner);
@@ -74,6 +79,7 @@ struct channel_ops {
 };
 
 extern const struct channel_ops channel_tcp;
+extern const struct channel_ops channel_datagram;
 
 /* Null: this build carries no such scheme. */
 const struct channel_ops *channel_ops_find(const char *scheme);

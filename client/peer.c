@@ -229,7 +229,12 @@ static void close_channel(struct peer *peer, int rc)
 
 static void channel_lost(struct channel_owner *owner, int rc)
 {
-	close_channel(container_of(owner, struct peer, owner), rc);
+	struct peer *peer = container_of(owner, struct peer, owner);
+
+	/* A first answer of that size is not one: the bytes are another protocol's. */
+	if (rc == -EMSGSIZE && peer->state == PEER_NEGOTIATING)
+		rc = -EPROTO;
+	close_channel(peer, rc);
 }
 
 static void take_versions(struct peer *peer, const struct kafka_api_versions_response *response)
@@ -322,6 +327,10 @@ static void begin_connecting(struct peer *peer, uint64_t now_ns)
 		.host = peer->url.host,
 		.port = peer->url.port,
 		.response_bytes_max = (size_t)peer->options->response_bytes_max,
+		.connect_timeout_ms = peer->options->connect_timeout_ms,
+		/* Our own deadlines come first; a fetch waits for records besides. */
+		.request_timeout_ms = 2 * peer->options->request_timeout_ms +
+				      peer->options->fetch_max_wait_ms,
 	};
 
 	peer->state = PEER_CONNECTING;

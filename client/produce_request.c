@@ -5,7 +5,8 @@
  * more is sent until all are back, and then they go again in their order.  That keeps the order
  * where all of a connection's requests fail together; a broker that fails one of several by itself
  * can still turn two batches around, unless they are numbered (enable.idempotence) or
- * max.in.flight.requests.per.connection is 1. */
+ * max.in.flight.requests.per.connection is 1.  Over the datagram transport requests may overtake
+ * one another, so there a partition has one batch under way at a time. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -276,6 +277,9 @@ static struct broker *sendable(struct sluice_client *client, struct partition *p
 		cluster_refresh(client, NULL);
 		return NULL;
 	}
+	/* Where requests overtake one another a partition has one batch under way. */
+	if (partition->in_flight > 0 && !broker->peers[BROKER_MAIN].ops->ordered)
+		return NULL;
 	return broker->produce_in_flight < most ? broker : NULL;
 }
 

@@ -226,7 +226,7 @@ static int begin_response(struct tcp *tcp)
 /* 1: go on; 0: nothing more now; negative: broken. */
 static int receive_once(struct tcp *tcp)
 {
-	uint8_t *to = tcp->response ? tcp->response->data : tcp->size;
+	uint8_t *to = tcp->response ? tcp->response->storage : tcp->size;
 	size_t wanted = tcp->response ? tcp->response->length : SIZE_BYTES;
 	ssize_t got = recv(tcp->source.fd, to + tcp->got, wanted - tcp->got, 0);
 
@@ -386,6 +386,7 @@ static int tcp_open(struct channel **ret, struct loop *loop,
 
 const struct channel_ops channel_tcp = {
 	.scheme = "tcp",
+	.ordered = true,
 	.open = tcp_open,
 	.call = tcp_call,
 	.close = tcp_close,

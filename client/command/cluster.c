@@ -60,5 +60,5 @@ int verb_cluster_info(struct invocation *invocation)
 	else
 		info_table(metadata);
 	sluice_metadata_free(metadata);
-	return output_flush() ? EXIT_DONE : EXIT_FAILED;
+	return output_finish(EXIT_DONE);
 }

@@ -133,8 +133,8 @@ static int loop(struct consumption *c)
 		int rc = sluice_fetch(c->invocation->client, 0, &batch);
 		if (rc == 0) {
 			/* Nothing more at the moment: now is the time to show what there was. */
-			if (!output_flush())
-				return EXIT_DONE;
+			if (output_flush() != OUTPUT_GOOD)
+				break;
 			finish_reached(c);
 			if (c->left == 0)
 				break;
@@ -145,9 +145,9 @@ static int loop(struct consumption *c)
 		if (rc > 0)
 			take(c, batch);
 		if (ferror(stdout))
-			return EXIT_DONE;
+			break;
 	}
-	return output_flush() || errno == EPIPE ? c->failure : EXIT_FAILED;
+	return output_finish(c->failure);
 }
 
 /* ---- where to begin and to stop ---- */

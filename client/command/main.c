@@ -344,7 +344,7 @@ static int help(const struct invocation *invocation)
 
 	if (strcmp(noun, "options") == 0) {
 		help_options();
-		return output_flush() ? EXIT_DONE : EXIT_FAILED;
+		return output_finish(EXIT_DONE);
 	}
 	for (size_t i = 0; i < array_count(verbs) && *noun; i++) {
 		if (strcmp(verbs[i].noun, noun) != 0 ||
@@ -359,7 +359,7 @@ static int help(const struct invocation *invocation)
 		return complain_usage("there is no '%s%s%s'", noun, *verb ? " " : "", verb);
 	if (!found)
 		help_all();
-	return output_flush() ? EXIT_DONE : EXIT_FAILED;
+	return output_finish(EXIT_DONE);
 }
 
 /* ---- dispatch ---- */

@@ -1,10 +1,12 @@
 #include "client/command/output.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client/command/command.h"
 #include "dataplane/kafka/utf8.h"
@@ -69,16 +71,15 @@ static void print_table(const struct table *table)
 	}
 }
 
-bool table_finish(struct table *table)
+void table_finish(struct table *table)
 {
-	bool good = !table->failed;
-
-	if (good)
+	if (table->failed)
+		complain("out of memory");
+	else
 		print_table(table);
 	for (size_t i = 0; i < table->count; i++)
 		free(table->cells[i]);
 	free(table->cells);
-	return output_flush() && good;
 }
 
 /* ---- JSON ---- */
@@ -148,11 +149,29 @@ void json_bytes(FILE *to, const char *name, const void *bytes, size_t length)
 	}
 }
 
-bool output_flush(void)
+/* The error of a failed stream may be of an earlier write: the pipe itself is asked. */
+static bool reader_gone(void)
 {
+	struct pollfd fds = {.fd = STDOUT_FILENO};
+
+	return poll(&fds, 1, 0) == 1 && fds.revents & POLLERR;
+}
+
+enum output_state output_flush(void)
+{
+	static bool complained;
+
 	if (fflush(stdout) == 0 && !ferror(stdout))
-		return true;
-	if (errno != EPIPE)
+		return OUTPUT_GOOD;
+	if (reader_gone())
+		return OUTPUT_ENOUGH;
+	if (!complained)
 		complain("standard output: %s", strerror(errno));
-	return false;
+	complained = true;
+	return OUTPUT_FAILED;
+}
+
+int output_finish(int code)
+{
+	return output_flush() == OUTPUT_FAILED ? EXIT_FAILED : code;
 }

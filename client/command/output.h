@@ -17,8 +17,8 @@ struct table {
 
 void table_init(struct table *table, size_t columns, ...); /* headings */
 void table_add(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Prints, frees; false: no memory, or the output is gone. */
-bool table_finish(struct table *table);
+/* Prints and frees. */
+void table_finish(struct table *table);
 
 /* A JSON string of any bytes; what is not UTF-8 is the caller's to avoid. */
 void json_text(FILE *to, const void *text, size_t length);
@@ -26,5 +26,12 @@ void json_string(FILE *to, const char *text); /* null: null */
 /* "name": "text" where the bytes are UTF-8, "name_base64": "..." where they are not, null for null.
  */
 void json_bytes(FILE *to, const char *name, const void *bytes, size_t length);
-/* Flushes standard output; false when it is gone.  Its reader may have had enough: no complaint. */
-bool output_flush(void);
+/* Flushes standard output. */
+enum output_state {
+	OUTPUT_GOOD,
+	OUTPUT_ENOUGH, /* its reader has had enough and gone: no failure */
+	OUTPUT_FAILED, /* and that was complained of */
+};
+enum output_state output_flush(void);
+/* The exit code of a verb that ends with `code`, once all is printed. */
+int output_finish(int code);

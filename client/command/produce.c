@@ -42,7 +42,8 @@ static void delivered(void *user, const struct sluice_delivery *delivery)
 		return;
 	}
 	if (p->failed++ < COMPLAINTS_MAX)
-		complain("a record was not delivered: %s", sluice_error_text(delivery->error));
+		complain("a record was not delivered to %s/%d: %s", delivery->topic,
+			 delivery->partition, sluice_error_text(delivery->error));
 }
 
 static int send_line(struct production *p, const char *line, size_t length)
@@ -243,5 +244,5 @@ int verb_produce(struct invocation *invocation)
 		code = send_file(&p, invocation->words[i]);
 	code = finish(&p, code);
 	free(p.buffer);
-	return output_flush() ? code : EXIT_FAILED;
+	return output_finish(code);
 }

@@ -96,7 +96,7 @@ static void list_json(const struct sluice_metadata *metadata)
 	puts("]");
 }
 
-static bool list_table(const struct sluice_metadata *metadata)
+static void list_table(const struct sluice_metadata *metadata)
 {
 	struct table table;
 
@@ -107,7 +107,7 @@ static bool list_table(const struct sluice_metadata *metadata)
 		table_add(&table, "%zu", topic->partition_count);
 		table_add(&table, "%zu", replicas_of(topic));
 	}
-	return table_finish(&table);
+	table_finish(&table);
 }
 
 int verb_topic_list(struct invocation *invocation)
@@ -122,7 +122,7 @@ int verb_topic_list(struct invocation *invocation)
 	else
 		list_table(metadata);
 	sluice_metadata_free(metadata);
-	return output_flush() ? EXIT_DONE : EXIT_FAILED;
+	return output_finish(EXIT_DONE);
 }
 
 /* ---- describing ---- */
@@ -279,5 +279,5 @@ int verb_topic_describe(struct invocation *invocation)
 			putchar('\n');
 		code = describe_one(invocation, invocation->words[i]);
 	}
-	return output_flush() ? code : EXIT_FAILED;
+	return output_finish(code);
 }

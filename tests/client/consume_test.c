@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "client/builder.h"
 #include "client/compressor.h"
 #include "client/sluice.h"
@@ -159,6 +160,9 @@ static enum fake_answer handle(struct fake_broker *fake, const struct kafka_api 
 	return how;
 }
 
+/* "tcp", "udp" or "lossy": from the command line. */
+static const char *transport;
+
 struct bench {
 	struct log log;
 	struct fake_broker fake;
@@ -176,12 +180,15 @@ static struct bench *bench_with(const char *option, const char *value)
 	bench->fake.partitions = 1;
 	bench->fake.handle = handle;
 	bench->fake.user = &bench->log;
+	bench->fake.datagram = strcmp(transport, "tcp") != 0;
+	bench->fake.per_cent = strcmp(transport, "lossy") == 0 ? 5 : 0;
 	fake_broker_start(&bench->fake);
 	assert_int_equal(sluice_options_new(&options), 0);
 	assert_int_equal(sluice_options_set(options, "retry.backoff.ms", "5"), 0);
 	if (option)
 		assert_int_equal(sluice_options_set(options, option, value), 0);
-	snprintf(url, sizeof(url), "127.0.0.1:%d", bench->fake.port);
+	snprintf(url, sizeof(url), "%s://127.0.0.1:%d", bench->fake.datagram ? "udp" : "tcp",
+		 bench->fake.port);
 	assert_int_equal(sluice_open(&bench->client, url, options), 0);
 	sluice_options_free(options);
 	return bench;
@@ -477,8 +484,11 @@ static void an_interrupt_ends_one_wait(void **state)
 	bench_free(bench);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	check(argc == 2);
+	transport = argv[1];
+
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(records_of_every_codec_come_in_order),
 		cmocka_unit_test(batches_may_be_held_together),

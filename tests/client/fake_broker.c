@@ -85,13 +85,11 @@ static void write_vectors(int fd, const struct wire_writer *writer)
 	}
 }
 
-/* Of a whole frame. */
-static enum fake_answer answer(struct fake_broker *fake, int fd, const uint8_t *frame,
-			       size_t length, struct arena *arena)
+enum fake_answer fake_broker_answer(struct fake_broker *fake, const uint8_t *frame, size_t length,
+				    struct arena *arena, struct wire_writer *writer)
 {
 	struct kafka_request_header header;
 	const struct kafka_api *api;
-	struct wire_writer writer;
 	void *request;
 
 	int rc = kafka_decode_request(frame, length, arena, &header, &api, &request);
@@ -115,15 +113,14 @@ static enum fake_answer answer(struct fake_broker *fake, int fd, const uint8_t *
 		version = 0;
 	rc = kafka_encode_response(api, version,
 				   header.correlation_id + (how == FAKE_GARBAGE ? 1000 : 0),
-				   response, arena, &writer);
+				   response, arena, writer);
 	check(rc == 0);
-	write_vectors(fd, &writer);
 	return how;
 }
 
-/* False: the connection is over. */
 static enum fake_answer serve(struct fake_broker *fake, int fd)
 {
+	struct wire_writer writer;
 	struct arena arena;
 	uint8_t size[4];
 
@@ -135,7 +132,9 @@ static enum fake_answer serve(struct fake_broker *fake, int fd)
 	enum fake_answer how = FAKE_CLOSE;
 	arena_init(&arena, ARENA_BYTES);
 	if (read_all(fd, frame, length))
-		how = answer(fake, fd, frame, length, &arena);
+		how = fake_broker_answer(fake, frame, length, &arena, &writer);
+	if (how == FAKE_DEFAULT || how == FAKE_ANSWER || how == FAKE_GARBAGE)
+		write_vectors(fd, &writer);
 	arena_fini(&arena);
 	free(frame);
 	return how;
@@ -183,14 +182,16 @@ void fake_broker_start(struct fake_broker *fake)
 	socklen_t length = sizeof(address);
 	pthread_t thread;
 
-	fake->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int type = fake->datagram ? SOCK_DGRAM | SOCK_NONBLOCK : SOCK_STREAM;
+	fake->listener = socket(AF_INET, type | SOCK_CLOEXEC, 0);
 	check(fake->listener >= 0);
 	check(bind(fake->listener, (struct sockaddr *)&address, length) == 0);
-	check(listen(fake->listener, 16) == 0);
+	check(fake->datagram || listen(fake->listener, 16) == 0);
 	check(getsockname(fake->listener, (struct sockaddr *)&address, &length) == 0);
 	fake->port = ntohs(address.sin_port);
 	check(pipe(fake->stop) == 0);
-	check(pthread_create(&thread, NULL, run, fake) == 0);
+	check(pthread_create(&thread, NULL, fake->datagram ? fake_broker_run_datagrams : run,
+			     fake) == 0);
 	fake->thread = thread;
 }
 

@@ -27,12 +27,22 @@ struct fake_broker {
 				   int16_t version, const void *request, void *response,
 				   struct arena *arena);
 	void *user;
+	bool datagram;     /* over the datagram transport instead of TCP */
+	unsigned per_cent; /* datagrams that are lost, and as many doubled, in each direction */
 	atomic_uint requests[128]; /* by API key */
+	atomic_uint lost;
 	/* Private. */
 	int listener;
 	int stop[2];
 	unsigned long thread;
 };
+
+/* Private to fake_broker*.c.  Answers a frame; with FAKE_ANSWER, _DEFAULT and _GARBAGE `writer` has
+ * the answer, size included. */
+enum fake_answer fake_broker_answer(struct fake_broker *fake, const uint8_t *frame, size_t length,
+				    struct arena *arena, struct wire_writer *writer);
+/* The thread of a datagram broker. */
+void *fake_broker_run_datagrams(void *argument);
 
 void fake_broker_start(struct fake_broker *fake);
 void fake_broker_stop(struct fake_broker *fake);

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "client/loop.h"
 #include "client/sluice.h"
@@ -126,6 +127,9 @@ struct setting {
 	const char *value;
 };
 
+/* "tcp", "udp" or "lossy": from the command line. */
+static const char *transport;
+
 struct bench {
 	struct store store;
 	struct fake_broker fake;
@@ -149,12 +153,15 @@ static struct bench *bench_new(const struct setting *settings)
 	bench->fake.partitions = PARTITIONS;
 	bench->fake.handle = handle;
 	bench->fake.user = &bench->store;
+	bench->fake.datagram = strcmp(transport, "tcp") != 0;
+	bench->fake.per_cent = strcmp(transport, "lossy") == 0 ? 5 : 0;
 	fake_broker_start(&bench->fake);
 	assert_int_equal(sluice_options_new(&options), 0);
 	assert_int_equal(sluice_options_set(options, "retry.backoff.ms", "5"), 0);
 	for (; settings && settings->name; settings++)
 		assert_int_equal(sluice_options_set(options, settings->name, settings->value), 0);
-	snprintf(url, sizeof(url), "tcp://127.0.0.1:%d", bench->fake.port);
+	snprintf(url, sizeof(url), "%s://127.0.0.1:%d", bench->fake.datagram ? "udp" : "tcp",
+		 bench->fake.port);
 	assert_int_equal(sluice_open(&bench->client, url, options), 0);
 	sluice_options_free(options);
 	return bench;
@@ -416,6 +423,23 @@ static void a_lost_connection_loses_and_turns_nothing(void **state)
 	bench_free(bench);
 }
 
+static void many_batches_stay_in_order(void **state)
+{
+	const struct setting settings[] = {{"linger.ms", "0"}, {"batch.size", "200"}, {0}};
+	struct bench *bench = bench_new(settings);
+
+	for (int i = 0; i < 3000; i++) {
+		assert_int_equal(send_one(bench, i, 0, NULL), 0);
+		if (i % 10 == 0)
+			assert_true(sluice_process(bench->client, 0) >= 0);
+	}
+	assert_int_equal(sluice_flush(bench->client, 60000), 0);
+	check_in_order(bench, 3000);
+	assert_true(bench->store.batches > 100);
+	assert_true(!bench->fake.per_cent || bench->fake.lost > 0);
+	bench_free(bench);
+}
+
 static void what_may_pass_is_tried_again(void **state)
 {
 	const struct setting settings[] = {
@@ -584,8 +608,11 @@ static void idempotence_refuses_what_breaks_it(void **state)
 	sluice_options_free(options);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	check(argc == 2);
+	transport = argv[1];
+
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(records_of_a_partition_share_batches),
 		cmocka_unit_test(a_lingering_batch_leaves_by_itself),
@@ -599,6 +626,7 @@ int main(void)
 		cmocka_unit_test(a_broker_that_is_silent_is_not_waited_for_forever),
 		cmocka_unit_test(records_without_a_broker_expire),
 		cmocka_unit_test(a_lost_connection_loses_and_turns_nothing),
+		cmocka_unit_test(many_batches_stay_in_order),
 		cmocka_unit_test(what_may_pass_is_tried_again),
 		cmocka_unit_test(retries_are_counted),
 		cmocka_unit_test(what_will_not_pass_is_reported_once),
