@@ -100,6 +100,11 @@ void io_accept(struct io_backend *backend, struct io *io, int listener)
 	submit(backend, io, IO_ACCEPT, listener, NULL, 0, 0);
 }
 
+void io_ready(struct io_backend *backend, struct io *io, int fd)
+{
+	submit(backend, io, IO_READY, fd, NULL, 0, 0);
+}
+
 void io_receive(struct io_backend *backend, struct io *io, int fd)
 {
 	submit(backend, io, IO_RECEIVE, fd, NULL, 0, 0);

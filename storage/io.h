@@ -89,11 +89,13 @@ void io_unlink(struct io_backend *backend, struct io *io, int dir_fd, const char
  * or fails (result < 0, disarmed).  io_receive is one-shot into a pooled buffer (io->buffer);
  * result 0 is the peer's end, -ENOBUFS an exhausted pool (try later).  io_receive_into fills
  * caller memory, completing only when full, at end (short count) or on error. io_send writes the
- * whole message (short only on error). */
+ * whole message (short only on error).  io_ready is one-shot too: done runs with 0 once the
+ * descriptor can be read; it shares the place of the descriptor's receives. */
 void io_accept(struct io_backend *backend, struct io *io, int listener);
 void io_receive(struct io_backend *backend, struct io *io, int fd);
 void io_receive_into(struct io_backend *backend, struct io *io, int fd, void *data, size_t length);
 void io_send(struct io_backend *backend, struct io *io, int fd, struct msghdr *message);
+void io_ready(struct io_backend *backend, struct io *io, int fd);
 void io_buffer_put(struct io_backend *backend, struct io_buffer *buffer);
 
 /* Asks for an early end of `io`; its done still runs, with -ECANCELED unless it was faster. */

@@ -18,6 +18,7 @@ enum io_op {
 	IO_RENAME,       /* fd: folder, data: from, offset: to, a pointer */
 	IO_UNLINK,       /* fd: folder, data: path */
 	IO_ACCEPT,       /* fd; the only one whose done runs many times */
+	IO_READY,        /* fd */
 	IO_RECEIVE,      /* fd; gives buffer */
 	IO_RECEIVE_INTO, /* fd, data and length: what is left; result: what arrived */
 	IO_SEND,         /* fd, data: struct msghdr and length: what is left; result: what went */

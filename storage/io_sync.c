@@ -96,6 +96,7 @@ static ssize_t call_file(const struct io *io)
 		return unlinkat(io->fd, io->data, 0);
 	case IO_CLOSE:
 	case IO_ACCEPT:
+	case IO_READY:
 	case IO_RECEIVE:
 	case IO_RECEIVE_INTO:
 	case IO_SEND:
@@ -296,6 +297,14 @@ static void start_accept(struct sync_backend *sync, struct io *io)
 		queue_result(sync, io, rc);
 }
 
+static void start_ready(struct sync_backend *sync, struct io *io)
+{
+	int rc = park(sync, io);
+
+	if (rc < 0)
+		queue_result(sync, io, rc);
+}
+
 static void sync_submit(struct io_backend *backend, struct io *io)
 {
 	struct sync_backend *sync = sync_of(backend);
@@ -317,6 +326,9 @@ static void sync_submit(struct io_backend *backend, struct io *io)
 		break;
 	case IO_ACCEPT:
 		start_accept(sync, io);
+		break;
+	case IO_READY:
+		start_ready(sync, io);
 		break;
 	case IO_RECEIVE:
 	case IO_RECEIVE_INTO:
@@ -377,14 +389,24 @@ static int continue_socket(struct sync_backend *sync, struct io *io)
 	return 1;
 }
 
+static int run_reader(struct sync_backend *sync, struct io *io)
+{
+	if (io->op == IO_ACCEPT)
+		return accept_some(sync, io);
+	if (io->op != IO_READY)
+		return continue_socket(sync, io);
+	unpark(sync, io);
+	run_done(sync, io, 0);
+	return 1;
+}
+
 static int run_event(struct sync_backend *sync, int fd)
 {
 	int count = 0;
 	struct io *reader = sync->table[fd].reader;
 
 	if (reader)
-		count += reader->op == IO_ACCEPT ? accept_some(sync, reader)
-						 : continue_socket(sync, reader);
+		count += run_reader(sync, reader);
 	/* `done` may have grown the table, closed the descriptor, or both. */
 	struct io *writer = sync->table[fd].writer;
 	if (writer)

@@ -149,6 +149,9 @@ static void prepare(const struct uring_backend *uring, struct io *io, struct io_
 	case IO_ACCEPT:
 		io_uring_prep_multishot_accept(sqe, io->fd, NULL, NULL, SOCK_CLOEXEC);
 		break;
+	case IO_READY:
+		io_uring_prep_poll_add(sqe, io->fd, POLLIN);
+		break;
 	case IO_RECEIVE:
 		prepare_receive(io, sqe);
 		break;
@@ -312,6 +315,8 @@ static int complete(struct uring_backend *uring, struct io *io, int result, unsi
 	switch ((enum io_op)io->op) {
 	case IO_ACCEPT:
 		return complete_accept(uring, io, result, flags);
+	case IO_READY:
+		return finish(uring, io, result < 0 ? result : 0);
 	case IO_RECEIVE:
 		return complete_receive(uring, io, result, flags);
 	case IO_RECEIVE_INTO:

@@ -312,6 +312,31 @@ static void receive_into_ends_when_full_or_at_the_end(void **state)
 }
 
 /* Far more than the socket holds, in several pieces, to a slow reader. */
+static void readiness_is_told_once_and_leaves_the_data(void **state)
+{
+	struct bench *bench = *state;
+	struct waiting w = {.io.done = done};
+	char byte;
+	int fds[2];
+
+	pair(fds);
+	for (unsigned round = 1; round <= 2; round++) {
+		io_ready(bench->io, &w.io, fds[0]);
+		assert_true(io_turn(bench->io, NS_PER_MS) >= 0);
+		assert_int_equal(w.done, round - 1);
+		assert_int_equal(send(fds[1], "x", 1, 0), 1);
+		turn_until(bench, &w, round);
+		assert_int_equal(w.result, 0);
+		assert_int_equal(recv(fds[0], &byte, 1, MSG_DONTWAIT), 1);
+	}
+	io_ready(bench->io, &w.io, fds[0]);
+	io_cancel(bench->io, &w.io);
+	turn_until(bench, &w, 3);
+	assert_int_equal(w.result, -ECANCELED);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static void a_message_is_sent_whole(void **state)
 {
 	struct bench *bench = *state;
@@ -534,6 +559,7 @@ int main(int argc, char **argv)
 		T(what_arrives_comes_in_a_pooled_buffer),
 		T(an_empty_pool_is_told_and_data_waits),
 		T(receive_into_ends_when_full_or_at_the_end),
+		T(readiness_is_told_once_and_leaves_the_data),
 		T(a_message_is_sent_whole),
 		T(sockets_may_be_nonblocking),
 		T(every_socket_operation_can_be_cancelled),

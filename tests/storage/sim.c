@@ -196,6 +196,7 @@ static int carry_out(struct sim *sim, const struct queued *queued)
 	case IO_RENAME:
 	case IO_UNLINK:
 	case IO_ACCEPT:
+	case IO_READY:
 	case IO_RECEIVE:
 	case IO_RECEIVE_INTO:
 	case IO_SEND:
