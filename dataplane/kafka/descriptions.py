@@ -15,6 +15,7 @@ VIEWS = {  # by reference or by struct: (C type, suffix)
 NULLABLE = ('string', 'bytes', 'records')
 NEVER = 32767
 ATTRIBUTES = ('key', 'serve', 'advertise', 'flexible', 'on')
+EXTENSION_TAG = 10000  # tags from here on are ours; clients that do not know them skip them
 PLACES = ('shard', 'control')
 
 

@@ -9,6 +9,7 @@ FIXED = {'bool': 1, 'int8': 1, 'int16': 2, 'uint16': 2, 'int32': 4, 'int64': 8, 
          'uuid': 16}
 BLOBS = ('string', 'bytes', 'records')
 API_VERSIONS = 18
+EXTENSION_TAG = 10000  # what a client skips
 
 
 def span(text):
@@ -99,9 +100,13 @@ class Reader:
         last, outer = -1, self.end
         for _ in range(self.uvarint()):
             tag, size = self.uvarint(), self.uvarint()
-            if tag <= last or tag not in fields or size > outer - self.at:
+            ours = tag >= EXTENSION_TAG
+            if tag <= last or not (ours or tag in fields) or size > outer - self.at:
                 raise ValueError(f'tag {tag} of {size} bytes after {last} at {self.at}')
             last, self.end = tag, self.at + size
+            if ours:
+                self.at, self.end = self.end, outer
+                continue
             self.field(fields[tag])
             if self.at != self.end:
                 raise ValueError(f'tag {tag} has bytes left')

@@ -5,7 +5,8 @@
 
 The environment's KAFKA_CLIENTS_JAR is the path of a kafka-clients jar, 4.x (skipped when it is not set).
 For every served version of every message, both sides are laid out as the list of what is on the wire, in
-order: type, nullability, tag, default.  Names do not count, nor does the order of tagged fields.  Then
+order: type, nullability, tag, default.  Names do not count, nor does the order of tagged fields, nor do
+our own additions (tags from EXTENSION_TAG on).  Then
 the frames that KAFKA_EXAMPLES prints are read by those definitions, to the last byte.
 """
 import json
@@ -55,6 +56,8 @@ def our_layout(fields, version, flexible):
     pairs = []
     for field in fields:
         if not descriptions.within(field.versions, version):
+            continue
+        if field.tag is not None and field.tag >= descriptions.EXTENSION_TAG:
             continue
         kind = 'struct' if field.is_struct() else field.type
         rows = [row(kind, field.array, descriptions.within(field.null, version), field.tag,
