@@ -163,15 +163,19 @@ void recovery_acknowledged(struct transport_session *session, const struct packe
 	}
 }
 
+static uint64_t probe_interval_ns(const struct transport_session *session, unsigned backoff)
+{
+	return rtt_probe_ns(&session->rtt, granularity_ns(session), session->peer_ack_delay_ns,
+			    backoff, session->transport->config.probe_ms_max * NS_PER_MS);
+}
+
 static uint64_t probe_due_ns(const struct transport_session *session)
 {
-	uint64_t interval_ns = rtt_probe_ns(&session->rtt, granularity_ns(session),
-					    session->peer_ack_delay_ns, session->backoff,
-					    session->transport->config.probe_ms_max * NS_PER_MS);
-
 	if (session->sent.count)
-		return session->sent.last_ns + interval_ns;
-	return session->probing ? session->probe_from_ns + interval_ns : UINT64_MAX;
+		return session->sent.last_ns + probe_interval_ns(session, session->backoff);
+	if (session->probing)
+		return session->probe_from_ns + probe_interval_ns(session, session->window_backoff);
+	return UINT64_MAX;
 }
 
 uint64_t recovery_due_ns(const struct transport_session *session)
@@ -195,6 +199,10 @@ void recovery_timer(struct transport_session *session)
 	}
 	if (now_ns < probe_due_ns(session))
 		return;
+	/* A window that stays at 0 is asked for ever more seldom, though each answer comes at once.
+	 */
+	if (session->probing && session->window_backoff < RTT_BACKOFF_MAX)
+		session->window_backoff++;
 	session->probing = false;
 	if (session->backoff < RTT_BACKOFF_MAX)
 		session->backoff++;

@@ -215,6 +215,7 @@ static inline bool may_send(struct transport_session *session, uint32_t bytes)
 		}
 		return false;
 	}
+	session->window_backoff = 0;
 	if (sent->bytes + bytes > session->congestion.window)
 		return false;
 	if (!pacer_take(&session->pacer, bytes, session->congestion.window,

@@ -90,9 +90,10 @@ struct transport_session {
 	uint64_t ack_due_ns;
 	uint64_t received_ns; /* when a good packet last came */
 	struct sent sent;
-	uint64_t ready;      /* slots with segments never sent */
-	uint8_t ready_after; /* round robin: begin behind this slot */
-	uint8_t backoff;     /* probes since something was acknowledged */
+	uint64_t ready;         /* slots with segments never sent */
+	uint8_t ready_after;    /* round robin: begin behind this slot */
+	uint8_t backoff;        /* probes since something was acknowledged */
+	uint8_t window_backoff; /* probes since the peer's window was last open */
 	struct congestion congestion;
 	struct pacer pacer;
 	struct rtt rtt;

@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REORDER_TIMES = 10 };
+enum {
+	REORDER_TIMES = 10,
+	PORT_FULL_NS = 50000,
+};
 
 struct net_event {
 	uint64_t at_ns;
@@ -321,7 +324,7 @@ bool net_step(struct net *net, uint64_t until_ns)
 		/* A port that is full is asked again a little later, as a loop would. */
 		node->turn_ns = transport_turn(node->transport, net->now_ns);
 		if (node->turn_ns <= net->now_ns)
-			node->turn_ns = net->now_ns + 1000;
+			node->turn_ns = net->now_ns + PORT_FULL_NS;
 		return true;
 	}
 	struct net_event *event = pop(net);
