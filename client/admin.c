@@ -167,7 +167,7 @@ static int ask(struct sluice_client *client, const struct question *question)
 			left_ms = client->options.request_timeout_ms;
 		int rc = ask_once(client, question, where(client, question, attempt), left_ms,
 				  &exchange);
-		if (rc < 0)
+		if (!exchange)
 			return rc;
 		bool answered = exchange->rc == 0;
 		rc = read_answer(client, question, exchange);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "client/client_internal.h"
 #include "dataplane/kafka/kafka_errors.h"
@@ -109,7 +110,9 @@ struct broker *cluster_any(const struct sluice_client *client, unsigned attempt)
 		}
 	}
 	size_t brokers = list_length(&cluster->brokers);
-	size_t index = attempt % cluster_address_count(client);
+	size_t count = cluster_address_count(client);
+	check(count > 0);
+	size_t index = attempt % count;
 	return index < brokers ? nth(&cluster->brokers, index)
 			       : nth(&cluster->bootstrap, index - brokers);
 }
@@ -227,7 +230,7 @@ static int grow(struct topic *topic, int32_t count)
 	if (count <= topic->partition_count)
 		return 0;
 	struct partition **partitions = realloc(topic->partitions,
-						(size_t)count * sizeof(*partitions));
+						(size_t)count * sizeof(struct partition *));
 	if (!partitions)
 		return -ENOMEM;
 	topic->partitions = partitions;
@@ -439,11 +442,11 @@ int cluster_bootstrap(struct sluice_client *client, const char *urls,
 			return rc;
 		if (!channel_ops_find(url.scheme)) {
 			snprintf(why, URL_WHY_BYTES,
-				 "%s://: this build carries no such transport, use tcp://",
+				 "%s: this build carries no such transport, use tcp:// or udp://",
 				 url.scheme);
 			return -EPROTONOSUPPORT;
 		}
-		if (first.port && strcmp(first.scheme, url.scheme) != 0) {
+		if (*first.scheme && strcmp(first.scheme, url.scheme) != 0) {
 			snprintf(why, URL_WHY_BYTES, "%s:// and %s:// cannot be mixed",
 				 first.scheme, url.scheme);
 			return -EINVAL;

@@ -287,9 +287,10 @@ void consumer_init(struct sluice_client *client)
 
 void consumer_fini(struct sluice_client *client)
 {
-	while (!list_empty(&client->consumer.assigned))
-		assignment_free(client, container_of(client->consumer.assigned.next,
-						     struct assignment, link));
+	struct list *node;
+
+	while ((node = list_pop_front(&client->consumer.assigned)))
+		assignment_free(client, container_of(node, struct assignment, link));
 	batch_decompressors_fini(client);
 	loop_disarm(&client->loop, &client->consumer.timer);
 }

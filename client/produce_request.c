@@ -169,7 +169,7 @@ static int fill_message(struct produce_request *pr, struct request *request)
 	message->transactional_id = kafka_string_of(NULL);
 	message->acks = acks[pr->client->options.acks];
 	message->timeout_ms = (int32_t)pr->client->options.request_timeout_ms;
-	qsort(pr->batches, pr->count, sizeof(*pr->batches), by_topic);
+	qsort(pr->batches, pr->count, sizeof(struct produce_batch *), by_topic);
 	const struct topic *topic = NULL;
 	for (size_t i = 0; i < pr->count; i++) {
 		struct produce_batch *batch = pr->batches[i];

@@ -16,6 +16,7 @@
 #include "client/producer_internal.h"
 
 enum {
+	UNKNOWN_PARTITION = -SLUICE_KAFKA(3),
 	DELIVERIES_FIRST = 16,
 	BATCH_OVERHEAD_BYTES = 96, /* header and what a record costs beside its bytes, about */
 	TAKEN_A_TURN = 64, /* records between two looks at the sockets, for a busy producer */
@@ -169,9 +170,10 @@ static int choose(struct sluice_client *client, struct topic *topic,
 		index = sticky_partition(client, topic, record->value_length);
 	if (index >= topic->partition_count) {
 		cluster_refresh(client, topic);
-		return client_fail(client, client_kafka_error(3),
-				   "topic '%s' has %d partitions, and no partition %d", topic->name,
-				   topic->partition_count, index);
+		client_fail(client, UNKNOWN_PARTITION,
+			    "topic '%s' has %d partitions, and no partition %d", topic->name,
+			    topic->partition_count, index);
+		return UNKNOWN_PARTITION;
 	}
 	*ret = topic->partitions[index];
 	return 0;
@@ -436,9 +438,12 @@ static void doom(struct sluice_client *client, struct parked *parked, int error)
 void producer_topic_changed(struct sluice_client *client, struct topic *topic)
 {
 	struct partition *partition;
+	struct list *node;
 
-	while (!list_empty(&topic->parked) && (topic->error || topic->partition_count > 0)) {
-		struct parked *parked = container_of(topic->parked.next, struct parked, link);
+	if (!topic->error && topic->partition_count == 0)
+		return;
+	while ((node = list_pop_front(&topic->parked))) {
+		struct parked *parked = container_of(node, struct parked, link);
 		int rc = topic->error;
 		if (!rc)
 			rc = choose(client, topic, &parked->record, &partition);
@@ -449,7 +454,6 @@ void producer_topic_changed(struct sluice_client *client, struct topic *topic)
 			doom(client, parked, client_error_of(rc));
 			continue;
 		}
-		list_remove(&parked->link);
 		free(parked);
 	}
 }

@@ -78,16 +78,28 @@ static int parse(const char *text, size_t length, struct url *url, char *why)
 	return 0;
 }
 
+/* What the port's own code reads later. */
+static int parse_dpdk(const char *text, struct url *url, char *why)
+{
+	const char *rest = text + strlen("dpdk:");
+
+	*url = (struct url){.scheme = "dpdk"};
+	if (copy(url->host, sizeof(url->host), rest, strlen(rest)))
+		return 0;
+	return refuse(why, text, strlen(text), "write dpdk:DEVARGS?peer=HOST:PORT");
+}
+
 int url_next(const char **at, struct url *ret, char why[static URL_WHY_BYTES])
 {
 	const char *text = *at + strspn(*at, " ");
-	const char *comma = strchrnul(text, ',');
+	bool dpdk = strncmp(text, "dpdk:", strlen("dpdk:")) == 0;
+	const char *comma = dpdk ? text + strlen(text) : strchrnul(text, ',');
 	size_t length = (size_t)(comma - text);
 	struct url url;
 
 	while (length > 0 && text[length - 1] == ' ')
 		length--;
-	int rc = parse(text, length, &url, why);
+	int rc = dpdk ? parse_dpdk(text, &url, why) : parse(text, length, &url, why);
 	if (rc < 0)
 		return rc;
 	*ret = url;

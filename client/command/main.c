@@ -47,7 +47,8 @@ static const struct flag flags[FLAG_COUNT] = {
 
 /* ---- complaints ---- */
 
-static void complain_list(const char *format, va_list arguments)
+__attribute__((format(printf, 1, 0))) static void complain_list(const char *format,
+								va_list arguments)
 {
 	fflush(stdout);
 	fputs("sluice: ", stderr);

@@ -95,8 +95,8 @@ static int make_room(struct production *p)
 {
 	if (p->capacity - p->size >= READ_BYTES)
 		return 0;
-	size_t capacity = p->capacity ? p->capacity * 2 : 2 * READ_BYTES;
-	if (capacity > 2 * LINE_BYTES_MAX)
+	size_t capacity = p->capacity ? p->capacity * 2 : (size_t)2 * READ_BYTES;
+	if (capacity > (size_t)2 * LINE_BYTES_MAX)
 		return -EMSGSIZE;
 	char *buffer = realloc(p->buffer, capacity);
 	if (!buffer)

@@ -1,5 +1,6 @@
 /* The consumer against a broker that does what the test says. */
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +16,7 @@
 #include "client/builder.h"
 #include "client/compressor.h"
 #include "client/sluice.h"
-#include "fake_broker.h"
+#include "tests/client/fake_broker.h"
 #include "storage/batch.h"
 
 enum { LOG_BYTES = 1 << 20 };
@@ -46,8 +47,8 @@ static void build(struct builder *builder, int64_t first, int count)
 {
 	for (int i = 0; i < count; i++) {
 		char value[64];
-		int length = snprintf(value, sizeof(value), "value %lld of this log",
-				      (long long)(first + i));
+		int length = snprintf(value, sizeof(value), "value %" PRId64 " of this log",
+				      first + i);
 		const struct sluice_header header = {
 			.name = "n", .name_length = 1, .value = value, .value_length = 3};
 		const struct sluice_record record = {.key = "k",
@@ -222,8 +223,8 @@ static void check_records(struct bench *bench, int64_t first, int64_t end)
 		while ((rc = sluice_batch_next(batch, &message)) > 0) {
 			size_t cursor = 0;
 			assert_int_equal(message.offset, first);
-			snprintf(expected, sizeof(expected), "value %lld of this log",
-				 (long long)first);
+			snprintf(expected, sizeof(expected), "value %" PRId64 " of this log",
+				 first);
 			assert_int_equal(message.value_length, strlen(expected));
 			assert_memory_equal(message.value, expected, message.value_length);
 			assert_int_equal(sluice_header_next(&message, &cursor, &header), 1);

@@ -1,4 +1,4 @@
-#include "fake_broker.h"
+#include "tests/client/fake_broker.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

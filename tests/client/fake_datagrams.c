@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "client/partitioner.h"
 #include "dataplane/transport/transport.h"
-#include "fake_broker.h"
+#include "tests/client/fake_broker.h"
 
 enum { DATAGRAM_BYTES = 9216, ARENA_BYTES = 64 << 20 };
 

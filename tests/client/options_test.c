@@ -104,6 +104,8 @@ static void addresses_are_read(void **state)
 	check_url("tcp://[::1]:9092", "tcp", "::1", 9092);
 	check_url("[fe80::1]", "tcp", "fe80::1", 9092);
 	check_url(" host:1 ", "tcp", "host", 1);
+	check_url("dpdk:net_memif0,socket=/x,id=1?peer=10.0.0.1:9192", "dpdk",
+		  "net_memif0,socket=/x,id=1?peer=10.0.0.1:9192", 0);
 }
 
 static void a_list_of_addresses_is_walked(void **state)
@@ -144,6 +146,7 @@ static void a_client_is_not_opened_for_nonsense(void **state)
 
 	assert_int_equal(sluice_open(&client, "", NULL), -EINVAL);
 	assert_int_equal(sluice_open(&client, "carrier-pigeon://x:1", NULL), -EINVAL);
+	assert_int_equal(sluice_open(&client, "udp://x:1,tcp://x:1", NULL), -EINVAL);
 	assert_int_equal(sluice_open(&client, "ftp://x:1", NULL), -EPROTONOSUPPORT);
 	assert_non_null(strstr(sluice_open_error(), "ftp"));
 	assert_int_equal(sluice_close(NULL), 0);
@@ -219,6 +222,7 @@ static void beginnings_are_read(void **state)
 static void wrong_beginnings_are_refused(void **state)
 {
 	static const char *const wrong[] = {"",
+					    "dpdk:",
 					    "start",
 					    "1x",
 					    "--3",

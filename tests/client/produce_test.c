@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "client/loop.h"
 #include "client/sluice.h"
-#include "fake_broker.h"
+#include "tests/client/fake_broker.h"
 #include "storage/batch.h"
 #include "storage/records.h"
 
@@ -38,6 +38,7 @@ struct store {
 	int16_t code;
 	int16_t acks;
 	int64_t producer_id;
+	bool old; /* knows ApiVersions 0 only */
 };
 
 static void store_batch(struct store *store, int32_t partition, const struct kafka_records *records)
@@ -114,6 +115,9 @@ static enum fake_answer handle(struct fake_broker *fake, const struct kafka_api 
 	} else if (api->key == KAFKA_INIT_PRODUCER_ID) {
 		((struct kafka_init_producer_id_response *)response)->producer_id =
 			store->producer_id++;
+		how = FAKE_ANSWER;
+	} else if (api->key == KAFKA_API_VERSIONS && store->old && version > 0) {
+		((struct kafka_api_versions_response *)response)->error_code = 35;
 		how = FAKE_ANSWER;
 	}
 	pthread_mutex_unlock(&store->lock);
@@ -507,6 +511,20 @@ static void an_answer_to_nothing_ends_the_connection_only(void **state)
 	bench_free(bench);
 }
 
+static void a_broker_that_knows_no_newer_versions_is_asked_for_its_own(void **state)
+{
+	const struct setting settings[] = {{"linger.ms", "0"}, {0}};
+	struct bench *bench = bench_new(settings);
+
+	bench->store.old = true;
+	assert_int_equal(send_one(bench, 0, 1, NULL), 0);
+	assert_int_equal(sluice_flush(bench->client, 20000), 0);
+	assert_int_equal(bench->delivered, 1);
+	/* Twice for each of the two addresses: the one given and the one learnt. */
+	assert_int_equal(bench->fake.requests[KAFKA_API_VERSIONS], 4);
+	bench_free(bench);
+}
+
 static void acks_0_reports_what_has_left(void **state)
 {
 	const struct setting settings[] = {{"linger.ms", "0"}, {"acks", "0"}, {0}};
@@ -631,6 +649,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(retries_are_counted),
 		cmocka_unit_test(what_will_not_pass_is_reported_once),
 		cmocka_unit_test(an_answer_to_nothing_ends_the_connection_only),
+		cmocka_unit_test(a_broker_that_knows_no_newer_versions_is_asked_for_its_own),
 		cmocka_unit_test(acks_0_reports_what_has_left),
 		cmocka_unit_test(closing_reports_what_was_not_delivered),
 		cmocka_unit_test(a_callback_may_produce_but_not_wait),
