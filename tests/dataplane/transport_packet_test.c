@@ -77,18 +77,35 @@ static struct bytes padded(const uint8_t *header, size_t header_bytes)
 	return sealed(header, header_bytes, zeros, SIZE - header_bytes);
 }
 
-static const struct packet_cookie cookie = {
-	.issued_ms = UINT64_C(0x1122334455667788),
-	.mac = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
-};
+#define COOKIE                                                                                     \
+	{                                                                                          \
+		.issued_ms = UINT64_C(0x1122334455667788),                                         \
+		.mac = { 0,                                                                        \
+			 1,                                                                        \
+			 2,                                                                        \
+			 3,                                                                        \
+			 4,                                                                        \
+			 5,                                                                        \
+			 6,                                                                        \
+			 7,                                                                        \
+			 8,                                                                        \
+			 9,                                                                        \
+			 10,                                                                       \
+			 11,                                                                       \
+			 12,                                                                       \
+			 13,                                                                       \
+			 14,                                                                       \
+			 15 }                                                                      \
+	}
+static const struct packet_cookie cookie = COOKIE;
 static const struct packet_hello hello = {.client = UINT64_C(0xfedcba9876543210),
 					  .version_min = 1,
 					  .version_max = 3,
 					  .datagram_bytes = SIZE};
 static const struct packet_cookie_offer offer = {
-	.client = 77, .cookie = cookie, .lifetime_ms = 10000, .datagram_bytes = 8952};
+	.client = 77, .cookie = COOKIE, .lifetime_ms = 10000, .datagram_bytes = 8952};
 static const struct packet_open open_packet = {.client = 99,
-					       .cookie = cookie,
+					       .cookie = COOKIE,
 					       .idle_ms = 30000,
 					       .message_bytes_max = 1 << 24,
 					       .ack_delay_us = 50,
