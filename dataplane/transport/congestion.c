@@ -67,9 +67,9 @@ void pacer_init(struct pacer *pacer, uint32_t datagram_bytes)
 	pacer->filled_ns = 0;
 }
 
-/* Kept out of pacer_take so that a sender below the rate pays one comparison and no division. */
-static bool fill(struct pacer *pacer, uint32_t bytes, uint32_t window, uint64_t smoothed_ns,
-		 uint64_t now_ns, uint64_t *ret_due_ns)
+/* The slow part of pacer_take. */
+bool pacer_fill(struct pacer *pacer, uint32_t bytes, uint32_t window, uint64_t smoothed_ns,
+		uint64_t now_ns, uint64_t *ret_due_ns)
 {
 	uint64_t passed_ns = now_ns - pacer->filled_ns;
 	uint64_t round_ns = smoothed_ns * 4 / 5 + 1; /* one window */
@@ -89,18 +89,6 @@ static bool fill(struct pacer *pacer, uint32_t bytes, uint32_t window, uint64_t 
 		return true;
 	*ret_due_ns = now_ns + (bytes - pacer->tokens) * round_ns / window + 1;
 	return false;
-}
-
-bool pacer_take(struct pacer *pacer, uint32_t bytes, uint32_t window, uint64_t smoothed_ns,
-		uint64_t now_ns, uint64_t *ret_due_ns)
-{
-	/* Time during which it was full fills nothing. */
-	if (pacer->tokens == pacer->burst)
-		pacer->filled_ns = now_ns;
-	if (pacer->tokens < bytes && !fill(pacer, bytes, window, smoothed_ns, now_ns, ret_due_ns))
-		return false;
-	pacer->tokens -= bytes;
-	return true;
 }
 
 void pacer_return(struct pacer *pacer, uint32_t bytes)

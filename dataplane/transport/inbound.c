@@ -16,8 +16,9 @@ static uint64_t *bitmap_of(const struct inbound *inbound)
 	return (uint64_t *)(void *)(inbound->buffer + round_up(inbound->length, 8));
 }
 
-void inbound_begin(struct inbound *inbound, uint8_t *buffer, uint32_t length,
-		   uint32_t segment_bytes)
+/* The buffer is written to through the struct. */
+void inbound_begin(struct inbound *inbound, uint8_t *buffer, /* NOLINT(*-non-const-parameter) */
+		   uint32_t length, uint32_t segment_bytes)
 {
 	*inbound = (struct inbound){
 		.buffer = buffer,

@@ -217,9 +217,9 @@ static inline void receive_contents(struct transport_session *session, const str
 		session_owe(session, kind != ACKS_NEXT || packet->flags & PACKET_ACK_NOW);
 }
 
-static inline void receive_packet(struct transport *transport, const struct packet *packet,
-				  size_t length, const struct transport_address *from,
-				  void *datagram)
+__attribute__((always_inline)) static inline void receive_packet(
+	struct transport *transport, const struct packet *packet, size_t length,
+	const struct transport_address *from, void *datagram)
 {
 	struct transport_session *session = session_find(transport, packet->session);
 	enum acks_kind kind = ACKS_NEXT;
