@@ -351,7 +351,7 @@ static int metadata_read(struct request *request, void *user, struct kafka_strin
 	struct metadata_question *question = user;
 	const struct kafka_metadata_response *response = request->response;
 
-	question->client->cluster.controller = response->controller_id;
+	cluster_take_brokers(question->client, response);
 	question->ret = answer_new(sizeof(*question->ret));
 	if (!question->ret)
 		return -ENOMEM;

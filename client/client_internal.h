@@ -32,6 +32,8 @@ enum broker_role { BROKER_MAIN, BROKER_FETCH, BROKER_ROLES };
 struct broker {
 	struct list link;
 	int32_t id; /* CLIENT_NOBODY: an address of sluice_open, not yet a node */
+	/* One shard of a node, over datagrams; 0: the node. */
+	uint16_t datagram_port;
 	struct peer peers[BROKER_ROLES];
 	unsigned produce_in_flight;
 	struct produce_request *gathering; /* within producer_pump */
@@ -43,6 +45,7 @@ struct partition {
 	int32_t index;
 	int32_t leader; /* node id; CLIENT_NOBODY */
 	int32_t leader_epoch;
+	uint16_t datagram_port; /* of the shard that owns it; 0: not told */
 	/* The producer's. */
 	struct list active; /* in producer.active while there are batches */
 	struct produce_batch *open;
@@ -81,7 +84,8 @@ struct cluster {
 	bool asking;
 	bool stale; /* a refresh is wanted */
 	uint64_t not_before_ns;
-	unsigned attempt; /* failures one after the other */
+	uint64_t asked_ns; /* last */
+	unsigned attempt;  /* failures one after the other */
 };
 
 struct producer {
@@ -150,9 +154,15 @@ int cluster_topic(struct sluice_client *client, const char *name, struct topic *
 struct topic *cluster_topic_find(const struct sluice_client *client, const char *name);
 /* Null: not known. */
 struct broker *cluster_broker(const struct sluice_client *client, int32_t id);
+/* Where requests for a partition go; null: not known. */
+struct broker *cluster_leader(struct sluice_client *client, const struct partition *partition);
 /* Where a request that any broker answers goes; `attempt` counts from 0, each another broker. */
 struct broker *cluster_any(const struct sluice_client *client, unsigned attempt);
 size_t cluster_address_count(const struct sluice_client *client);
+/* Takes the brokers and the controller of any answer. */
+struct kafka_metadata_response;
+void cluster_take_brokers(struct sluice_client *client,
+			  const struct kafka_metadata_response *response);
 /* The picture was wrong or is incomplete: ask again; `topic`, where not null, is waited for anew.
  */
 void cluster_refresh(struct sluice_client *client, struct topic *topic);

@@ -41,13 +41,14 @@ static void broker_free(struct broker *broker)
 }
 
 static int broker_add(struct sluice_client *client, struct list *to, int32_t id,
-		      const struct url *url)
+		      uint16_t datagram_port, const struct url *url)
 {
 	struct broker *broker = calloc(1, sizeof(*broker));
 
 	if (!broker)
 		return -ENOMEM;
 	broker->id = id;
+	broker->datagram_port = datagram_port;
 	for (int role = 0; role < BROKER_ROLES; role++) {
 		struct peer *peer = &broker->peers[role];
 		int rc = peer_init(peer, &client->loop, &client->options, url);
@@ -64,14 +65,39 @@ static int broker_add(struct sluice_client *client, struct list *to, int32_t id,
 	return 0;
 }
 
-struct broker *cluster_broker(const struct sluice_client *client, int32_t id)
+static struct broker *find_broker(const struct sluice_client *client, int32_t id,
+				  uint16_t datagram_port)
 {
 	list_foreach(node, &client->cluster.brokers) {
 		struct broker *broker = container_of(node, struct broker, link);
-		if (broker->id == id)
+		if (broker->id == id && broker->datagram_port == datagram_port)
 			return broker;
 	}
 	return NULL;
+}
+
+struct broker *cluster_broker(const struct sluice_client *client, int32_t id)
+{
+	return find_broker(client, id, 0);
+}
+
+struct broker *cluster_leader(struct sluice_client *client, const struct partition *partition)
+{
+	struct broker *node = cluster_broker(client, partition->leader);
+	uint16_t port = partition->datagram_port;
+
+	if (!node || !port)
+		return node;
+	struct url url = node->peers[BROKER_MAIN].url;
+	if (strcmp(url.scheme, "udp") != 0 || url.port == port)
+		return node;
+	struct broker *shard = find_broker(client, partition->leader, port);
+	if (shard)
+		return shard;
+	url.port = port;
+	if (broker_add(client, &client->cluster.brokers, partition->leader, port, &url) < 0)
+		return NULL;
+	return find_broker(client, partition->leader, port);
 }
 
 static size_t list_length(const struct list *list)
@@ -134,7 +160,7 @@ static int take_broker(struct sluice_client *client,
 		url.port = told->port;
 	}
 	if (!broker)
-		return broker_add(client, &client->cluster.brokers, told->node_id, &url);
+		return broker_add(client, &client->cluster.brokers, told->node_id, 0, &url);
 	for (int role = 0; role < BROKER_ROLES; role++)
 		broker->peers[role].url = url; /* for the next connection */
 	return 0;
@@ -177,6 +203,14 @@ static void wait_for(struct sluice_client *client, struct topic *topic)
 	topic->wait_until_ns = client_deadline(client->options.topic_wait_ms);
 }
 
+static void refresh_at(struct cluster *cluster, uint64_t at_ns)
+{
+	if (cluster->stale && cluster->not_before_ns <= at_ns)
+		return;
+	cluster->stale = true;
+	cluster->not_before_ns = at_ns;
+}
+
 int cluster_topic(struct sluice_client *client, const char *name, struct topic **ret)
 {
 	struct cluster *cluster = &client->cluster;
@@ -204,7 +238,7 @@ int cluster_topic(struct sluice_client *client, const char *name, struct topic *
 	}
 	list_push_back(&cluster->topics, &topic->link);
 	wait_for(client, topic);
-	cluster_refresh(client, NULL);
+	refresh_at(cluster, 0);
 	*ret = topic;
 	return 0;
 }
@@ -259,6 +293,7 @@ static bool take_partitions(struct topic *topic,
 		struct partition *partition = topic->partitions[one->partition_index];
 		partition->leader = one->leader_id;
 		partition->leader_epoch = one->leader_epoch;
+		partition->datagram_port = one->datagram_port;
 		complete = complete && one->leader_id >= 0;
 	}
 	return complete;
@@ -309,16 +344,21 @@ static struct topic *topic_told(const struct sluice_client *client, const struct
 	return cluster_topic_find(client, text);
 }
 
+void cluster_take_brokers(struct sluice_client *client,
+			  const struct kafka_metadata_response *response)
+{
+	client->cluster.controller = response->controller_id;
+	/* One that finds no memory is missing until the next answer. */
+	for (int32_t i = 0; i < response->brokers_count; i++)
+		take_broker(client, &response->brokers[i]);
+}
+
 static void take_metadata(struct sluice_client *client,
 			  const struct kafka_metadata_response *response)
 {
 	bool again = false;
 
-	client->cluster.controller = response->controller_id;
-	for (int32_t i = 0; i < response->brokers_count; i++) {
-		if (take_broker(client, &response->brokers[i]) < 0)
-			again = true;
-	}
+	cluster_take_brokers(client, response);
 	for (int32_t i = 0; i < response->topics_count; i++) {
 		struct topic *topic = topic_told(client, &response->topics[i].name);
 		if (topic && take_topic(client, topic, &response->topics[i]))
@@ -375,6 +415,7 @@ static void ask(struct sluice_client *client)
 	}
 	request->version_max = METADATA_VERSION_MAX;
 	cluster->asking = true;
+	cluster->asked_ns = loop_now();
 	cluster->stale = false;
 	struct broker *broker = cluster_any(client, cluster->attempt);
 	peer_send(&broker->peers[BROKER_MAIN], request, 0);
@@ -386,14 +427,9 @@ void cluster_refresh(struct sluice_client *client, struct topic *topic)
 
 	if (topic && (topic->error || topic->answered))
 		wait_for(client, topic);
-	if (cluster->stale)
-		return;
-	cluster->stale = true;
-	/* At once, but when the last answer did not help either. */
-	cluster->not_before_ns = 0;
-	if (cluster->attempt > 0 || cluster->asking)
-		cluster->not_before_ns = loop_now() +
-					 (uint64_t)client->options.retry_backoff_ms * NS_PER_MS;
+	/* At once, but not in a storm when the answers do not help. */
+	refresh_at(cluster,
+		   cluster->asked_ns + (uint64_t)client->options.retry_backoff_ms * NS_PER_MS);
 }
 
 static void timer_expired(struct timer *timer)
@@ -452,7 +488,7 @@ int cluster_bootstrap(struct sluice_client *client, const char *urls,
 			return -EINVAL;
 		}
 		first = url;
-		rc = broker_add(client, &client->cluster.bootstrap, CLIENT_NOBODY, &url);
+		rc = broker_add(client, &client->cluster.bootstrap, CLIENT_NOBODY, 0, &url);
 		if (rc < 0)
 			return rc;
 	}

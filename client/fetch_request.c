@@ -361,8 +361,7 @@ static struct broker *leader_of(struct sluice_client *client, struct assignment 
 		failed(client, assignment, client_kafka_error(KAFKA_UNKNOWN_TOPIC_OR_PARTITION));
 		return NULL;
 	}
-	struct broker *broker = cluster_broker(client,
-					       topic->partitions[assignment->partition]->leader);
+	struct broker *broker = cluster_leader(client, topic->partitions[assignment->partition]);
 	if (!broker)
 		cluster_refresh(client, NULL);
 	return broker;

@@ -272,7 +272,7 @@ static struct broker *sendable(struct sluice_client *client, struct partition *p
 			*next_ns = partition->not_before_ns;
 		return NULL;
 	}
-	struct broker *broker = cluster_broker(client, partition->leader);
+	struct broker *broker = cluster_leader(client, partition);
 	if (!broker) {
 		cluster_refresh(client, NULL);
 		return NULL;

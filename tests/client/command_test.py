@@ -11,7 +11,7 @@ import threading
 
 import harness
 import pytest
-from conftest import SECONDS, Sluice, program
+from sluice_process import SECONDS, Sluice, program
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 

@@ -18,12 +18,17 @@ enum { CONNECTIONS_MAX = 16, ARENA_BYTES = 64 << 20 };
 static void fill_metadata(struct fake_broker *fake, const struct kafka_metadata_request *request,
 			  struct kafka_metadata_response *response, struct arena *arena)
 {
-	response->brokers = arena_calloc(arena, 1, sizeof(*response->brokers));
-	response->brokers_count = 1;
-	response->brokers->node_id = 7;
-	response->brokers->host = kafka_string_of("127.0.0.1");
-	response->brokers->port = fake->port;
-	response->brokers->rack = kafka_string_of(NULL);
+	const struct fake_broker *fakes[] = {fake, fake->other};
+	int nodes = fake->other && !fake->datagram ? 2 : 1;
+
+	response->brokers = arena_calloc(arena, 2, sizeof(*response->brokers));
+	response->brokers_count = nodes;
+	for (int i = 0; i < nodes; i++) {
+		response->brokers[i].node_id = 7 + i;
+		response->brokers[i].host = kafka_string_of("127.0.0.1");
+		response->brokers[i].port = fakes[i]->port;
+		response->brokers[i].rack = kafka_string_of(NULL);
+	}
 	response->cluster_id = kafka_string_of("fake");
 	response->controller_id = 7;
 	if (request->topics_count <= 0)
@@ -40,7 +45,9 @@ static void fill_metadata(struct fake_broker *fake, const struct kafka_metadata_
 		topic->partitions_count = fake->partitions;
 		for (int32_t j = 0; j < fake->partitions; j++) {
 			topic->partitions[j].partition_index = j;
-			topic->partitions[j].leader_id = 7;
+			topic->partitions[j].leader_id = 7 + (nodes == 2 && j % 2);
+			if (fake->datagram && fake->other)
+				topic->partitions[j].datagram_port = (uint16_t)fakes[j % 2]->port;
 		}
 	}
 }

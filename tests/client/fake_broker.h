@@ -29,6 +29,8 @@ struct fake_broker {
 	void *user;
 	bool datagram;     /* over the datagram transport instead of TCP */
 	unsigned per_cent; /* datagrams that are lost, and as many doubled, in each direction */
+	/* Leads the odd partitions: as a node of its own, or as a shard of ours over datagrams. */
+	struct fake_broker *other;
 	atomic_uint requests[128]; /* by API key */
 	atomic_uint lost;
 	/* Private. */

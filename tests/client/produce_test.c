@@ -324,6 +324,33 @@ static void keys_choose_and_no_key_sticks(void **state)
 	bench_free(bench);
 }
 
+static void requests_go_to_the_leader_or_the_shard(void **state)
+{
+	struct store *store = calloc(1, sizeof(*store));
+	struct fake_broker other = {.partitions = PARTITIONS, .handle = handle, .user = store};
+	struct bench *bench = bench_new(NULL);
+
+	assert_non_null(store);
+	pthread_mutex_init(&store->lock, NULL);
+	other.datagram = bench->fake.datagram;
+	other.per_cent = bench->fake.per_cent;
+	fake_broker_start(&other);
+	bench->fake.other = &other;
+	for (int i = 0; i < 40; i++)
+		assert_int_equal(send_one(bench, i, i % PARTITIONS, NULL), 0);
+	assert_int_equal(sluice_flush(bench->client, 20000), 0);
+	assert_int_equal(bench->delivered, 40);
+	assert_int_equal(bench->store.value_count, 20);
+	assert_int_equal(store->value_count, 20);
+	for (size_t i = 0; i < 20; i++) {
+		assert_int_equal(bench->store.value_partitions[i] % 2, 0);
+		assert_int_equal(store->value_partitions[i] % 2, 1);
+	}
+	bench_free(bench);
+	fake_broker_stop(&other);
+	free(store);
+}
+
 static void a_partition_that_is_not_there_is_refused(void **state)
 {
 	struct bench *bench = bench_new(NULL);
@@ -638,6 +665,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_flush_does_not_linger),
 		cmocka_unit_test(one_record_can_be_waited_for),
 		cmocka_unit_test(keys_choose_and_no_key_sticks),
+		cmocka_unit_test(requests_go_to_the_leader_or_the_shard),
 		cmocka_unit_test(a_partition_that_is_not_there_is_refused),
 		cmocka_unit_test(full_memory_is_told_or_waited_for),
 		cmocka_unit_test(a_record_too_large_is_refused_at_once),

@@ -2,14 +2,16 @@
 import collections
 import json
 import os
+import pathlib
 import random
+import re
 import subprocess
 import threading
 import time
 
 import harness
 import pytest
-from conftest import SECONDS, Sluice
+from sluice_process import SECONDS, Sluice
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 
@@ -202,6 +204,38 @@ def test_a_restart_loses_nothing(topic, how):
         # A batch whose answer was lost may be there twice, but nothing is missing, and the first
         # copies are in order.
         assert list(dict.fromkeys(got)) == [str(i) for i in range(count)]
+
+
+def test_a_consumer_goes_on_after_a_restart(topic):
+    with harness.Broker(settings={"num.partitions": 1}) as broker:
+        sluice = Sluice(broker.address)
+        sluice.run("produce", topic, data=b"before\n")
+        with sluice.start("consume", topic, "-n", "2") as consumer:
+            assert consumer.stdout.readline() == b"before\n"
+            broker.kill()
+            broker.start()
+            sluice.run("produce", topic, data=b"after\n")
+            assert consumer.wait(SECONDS) == 0
+            assert consumer.stdout.read() == b"after\n"
+
+
+def test_what_was_installed_can_be_built_against(broker, sluice, topic, tmp_path):
+    """README.md's command line, with the header and the library where pkg-config says."""
+    source = (harness.ROOT / "client/examples/producer.c").read_text()
+    (tmp_path / "mine.c").write_text(source.replace("client/sluice.h", "sluice.h"))
+    folder = os.path.dirname(sluice.command()[0])
+    written = next(pathlib.Path(folder).parent.glob("meson-private/libsluice.pc")).read_text()
+    written = re.sub("^includedir=.*", f"includedir={harness.ROOT}/client", written, flags=re.M)
+    written = re.sub("^libdir=.*", f"libdir={folder}", written, flags=re.M)
+    (tmp_path / "libsluice.pc").write_text(written)
+    built = subprocess.run("cc -o mine mine.c $(pkg-config --cflags --libs libsluice)", shell=True,
+                           cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS,
+                           env={**os.environ, "PKG_CONFIG_PATH": str(tmp_path)}, check=False)
+    assert (built.returncode, built.stderr) == (0, "")
+    made = subprocess.run([tmp_path / "mine", broker.address, topic, "10"], capture_output=True,
+                          env={**os.environ, "LD_LIBRARY_PATH": folder}, timeout=SECONDS,
+                          check=False)
+    assert made.stdout == b"10 delivered, 0 failed\n"
 
 
 def test_the_examples(broker, sluice, topic):
