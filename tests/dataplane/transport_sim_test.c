@@ -287,6 +287,62 @@ static void a_client_that_restarts_leaves_nothing_behind(void **state)
 	assert_true(result.server.sessions_opened > 10);
 }
 
+static unsigned worlds = 40;
+
+static uint32_t pick(uint64_t *random, uint32_t count)
+{
+	*random = *random * UINT64_C(6364136223846793005) + 1442695040888963407;
+	return (uint32_t)(*random >> 33) % count;
+}
+
+/* Terms, traffic and faults all follow from the seed. */
+static struct world_options random_world(uint64_t seed)
+{
+	static const uint16_t sizes[] = {512, 1232, 1472, 8952};
+	struct world_options o = world_options_default(seed);
+	uint64_t random = seed * 77;
+
+	o.servers = 1 + pick(&random, 2);
+	o.clients = 1 + pick(&random, 3);
+	o.sessions = 1 + pick(&random, 3);
+	o.calls = 100 + pick(&random, 400);
+	o.under_way = 1 + pick(&random, 40);
+	o.request_bytes_max = 1u << pick(&random, 18);
+	o.response_bytes_max = 1u << pick(&random, 18);
+	o.think_ns_max = pick(&random, 2) * pick(&random, 5000000);
+	o.timeout_ns = (pick(&random, 4) ? 60 : 1) * NS_PER_SECOND;
+	o.until_ns = 600 * NS_PER_SECOND;
+	o.restart_server_ns = pick(&random, 5) ? 0 : (30 + pick(&random, 300)) * NS_PER_MS;
+	o.restart_client_ns = pick(&random, 5) ? 0 : (30 + pick(&random, 300)) * NS_PER_MS;
+	o.cancel = pick(&random, 3) ? 0 : PERCENT(pick(&random, 50));
+	o.faults.delay_ns = 1000 + pick(&random, 2) * pick(&random, 5000000);
+	o.faults.jitter_ns = pick(&random, 2) * pick(&random, 1000000);
+	o.faults.loss = pick(&random, 2) * PERCENT(pick(&random, 25));
+	o.faults.duplicate = pick(&random, 2) * PERCENT(pick(&random, 25));
+	o.faults.reorder = pick(&random, 2) * PERCENT(pick(&random, 15));
+	o.faults.flip = pick(&random, 2) * PERCENT(pick(&random, 8));
+	o.config.datagram_bytes = sizes[pick(&random, 4)];
+	o.config.slots = (uint16_t)(1 + pick(&random, 64));
+	o.config.window = (uint16_t)(1 + pick(&random, pick(&random, 2) ? 1024 : 16));
+	o.config.ack_delay_us = 1 + pick(&random, 200);
+	o.config.keep_alive = pick(&random, 2);
+	o.config.message_bytes_max = 1 << 18;
+	o.config.session_bytes_max = (1 << 18) + 4096 + pick(&random, 1 << 20);
+	return o;
+}
+
+static void random_worlds_keep_their_promises(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= worlds; seed++) {
+		struct world_options options = random_world(seed);
+		struct world_result result = world_run(&options);
+
+		show("random", &options, &result);
+		assert_int_equal(result.answered + result.cancelled + result.failed, options.calls);
+	}
+}
+
 static void the_same_seed_gives_the_same_run(void **state)
 {
 	struct world_options options = world_options_default(31);
@@ -301,8 +357,11 @@ static void the_same_seed_gives_the_same_run(void **state)
 	assert_memory_equal(&first, &second, sizeof(first));
 }
 
-int main(void)
+/* With a number: that many random worlds. */
+int main(int argc, char **argv)
 {
+	if (argc > 1)
+		worlds = (unsigned)strtoul(argv[1], NULL, 10);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(small_calls_on_a_good_network_cost_two_packets_each),
 		cmocka_unit_test(megabytes_both_ways_fill_the_network),
@@ -321,6 +380,7 @@ int main(void)
 		cmocka_unit_test(calls_that_are_given_up_free_their_slots),
 		cmocka_unit_test(a_server_that_restarts_fails_calls_and_serves_again),
 		cmocka_unit_test(a_client_that_restarts_leaves_nothing_behind),
+		cmocka_unit_test(random_worlds_keep_their_promises),
 		cmocka_unit_test(the_same_seed_gives_the_same_run),
 	};
 
