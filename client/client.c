@@ -60,6 +60,8 @@ bool client_retriable(int rc)
 	case ETIMEDOUT:
 	case ECONNRESET:
 	case ECONNREFUSED:
+	case ECONNABORTED: /* given up by the broker before it was executed */
+	case EUSERS:       /* the broker has no session free */
 	case EPIPE:
 	case EHOSTUNREACH:
 	case ENETUNREACH:

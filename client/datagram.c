@@ -261,7 +261,11 @@ static void finish_exchanges(struct datagram *d)
 		struct exchange *exchange = container_of(node, struct exchange, link);
 		struct channel_call *call = exchange->call;
 		struct channel_buffer *response = exchange->response;
-		int rc = exchange->rc == -ERR_CLOSING ? -ECONNRESET : exchange->rc;
+		int rc = exchange->rc;
+		if (rc == -ERR_CLOSING)
+			rc = -ECONNRESET;
+		else if (rc == -ECANCELED)
+			rc = -ECONNABORTED; /* the server gave it up unexecuted */
 		exchange_free(exchange);
 		finish_call(call, rc, response);
 	}
@@ -398,6 +402,17 @@ static void note_address(struct datagram *d, const struct sockaddr *address)
 	}
 }
 
+/* A datagram socket connects to anything, so there is no trying one after the other: IPv4 first, as
+ * brokers of names with both are most likely to listen there. */
+static const struct addrinfo *choose_address(const struct addrinfo *found)
+{
+	for (const struct addrinfo *address = found; address; address = address->ai_next) {
+		if (address->ai_family == AF_INET)
+			return address;
+	}
+	return found;
+}
+
 static int open_socket(struct datagram *d, const struct channel_settings *settings)
 {
 	struct addrinfo *found;
@@ -406,14 +421,15 @@ static int open_socket(struct datagram *d, const struct channel_settings *settin
 
 	if (rc < 0)
 		return rc;
-	d->source.fd = socket(found->ai_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (d->source.fd < 0 || connect(d->source.fd, found->ai_addr, found->ai_addrlen) < 0) {
+	const struct addrinfo *address = choose_address(found);
+	d->source.fd = socket(address->ai_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (d->source.fd < 0 || connect(d->source.fd, address->ai_addr, address->ai_addrlen) < 0) {
 		rc = -errno;
 	} else {
 		/* As much as the system grants. */
 		setsockopt(d->source.fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
 		setsockopt(d->source.fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
-		note_address(d, found->ai_addr);
+		note_address(d, address->ai_addr);
 		rc = loop_add(d->loop, &d->source, EPOLLIN);
 	}
 	freeaddrinfo(found);

@@ -9,8 +9,6 @@
 #include "base/check.h"
 #include "base/clock.h"
 
-enum { EVENTS_A_TURN = 64 };
-
 uint64_t loop_now(void)
 {
 	return clock_monotonic_ns(clock_system());
@@ -72,22 +70,26 @@ void loop_change(struct loop *loop, struct loop_source *source, uint32_t events)
 void loop_remove(struct loop *loop, struct loop_source *source)
 {
 	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+	/* Its event may lie among those that this turn has still to handle. */
+	for (int i = 0; i < loop->event_count; i++) {
+		if (loop->events[i].data.ptr == source)
+			loop->events[i].data.ptr = NULL;
+	}
 }
 
-/* Moves the timerfd to the next timer, where that has changed. */
+/* Makes the timerfd ring no later than the next timer.  It may stand earlier and ring for nothing:
+ * deadlines mostly move away, and following each one would cost a system call a request. */
 static void set_alarm(struct loop *loop)
 {
 	uint64_t next_ns = timers_next_ns(&loop->timers);
 	struct itimerspec when = {0};
 
-	if (next_ns == loop->armed_ns)
+	if (next_ns >= loop->armed_ns)
 		return;
-	if (next_ns != UINT64_MAX) {
-		/* A time of all zeros would switch it off. */
-		next_ns += next_ns == 0;
-		when.it_value.tv_sec = (time_t)(next_ns / NS_PER_SECOND);
-		when.it_value.tv_nsec = (long)(next_ns % NS_PER_SECOND);
-	}
+	/* A time of all zeros would switch it off. */
+	uint64_t ring_ns = next_ns ? next_ns : 1;
+	when.it_value.tv_sec = (time_t)(ring_ns / NS_PER_SECOND);
+	when.it_value.tv_nsec = (long)(ring_ns % NS_PER_SECOND);
 	timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
 	loop->armed_ns = next_ns;
 }
@@ -103,7 +105,6 @@ int loop_arm(struct loop *loop, struct timer *timer, uint64_t due_ns)
 
 void loop_disarm(struct loop *loop, struct timer *timer)
 {
-	/* The alarm may ring for nothing once: cheaper than moving it each time. */
 	timers_disarm(&loop->timers, timer);
 }
 
@@ -133,20 +134,19 @@ static int dispatch(struct loop *loop, const struct epoll_event *event)
 
 int loop_turn(struct loop *loop, int timeout_ms)
 {
-	struct epoll_event event;
+	int ran = 0;
 
 	if (atomic_exchange(&loop->interrupted, false))
 		return -EINTR;
-	set_alarm(loop);
-	/* One event at a time: what runs may close the source of another event. */
-	int ran = 0;
-	int count = epoll_wait(loop->epoll_fd, &event, 1, timeout_ms);
-	for (int left = EVENTS_A_TURN; count > 0 && left > 0; left--) {
-		ran += dispatch(loop, &event);
-		count = epoll_wait(loop->epoll_fd, &event, 1, 0);
-	}
+	int count = epoll_wait(loop->epoll_fd, loop->events, LOOP_EVENTS_A_TURN, timeout_ms);
 	if (count < 0 && errno != EINTR)
 		return -errno;
+	loop->event_count = count > 0 ? count : 0;
+	for (int i = 0; i < loop->event_count; i++) {
+		if (loop->events[i].data.ptr)
+			ran += dispatch(loop, &loop->events[i]);
+	}
+	loop->event_count = 0;
 	ran += (int)timers_run(&loop->timers, loop_now());
 	set_alarm(loop);
 	return atomic_exchange(&loop->interrupted, false) ? -EINTR : ran;

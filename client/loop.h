@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 
 #include "base/timers.h"
 
@@ -15,12 +16,16 @@ struct loop_source {
 	int fd;
 };
 
+enum { LOOP_EVENTS_A_TURN = 32 };
+
 struct loop {
 	int epoll_fd;
 	int timer_fd;
 	int wake_fd;
 	struct timers timers;
 	uint64_t armed_ns; /* what the timerfd stands at; UINT64_MAX: off */
+	struct epoll_event events[LOOP_EVENTS_A_TURN];
+	int event_count; /* being handled; a source that was removed has a null pointer */
 	atomic_bool interrupted;
 };
 

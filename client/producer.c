@@ -543,7 +543,8 @@ void producer_pump(struct sluice_client *client)
 	at_ns = produce_send(client, now_ns);
 	next_ns = at_ns < next_ns ? at_ns : next_ns;
 	/* Decided in a call that must not run callbacks: the next turn does. */
-	if (!list_empty(&producer->decided) || !list_empty(&producer->doomed))
+	if (client->depth == 0 &&
+	    (!list_empty(&producer->decided) || !list_empty(&producer->doomed)))
 		next_ns = 0;
 	if (next_ns != producer->timer.due_ns || !producer->timer.place)
 		loop_arm(&client->loop, &producer->timer, next_ns);

@@ -24,6 +24,7 @@
 
 enum {
 	SIZE_BYTES = 4,
+	INPUT_BYTES = 8192, /* small answers come whole in one read */
 	VECTORS_A_SEND = 64,
 	READS_A_TURN = 16,
 };
@@ -44,6 +45,10 @@ struct tcp {
 	uint8_t size[SIZE_BYTES]; /* of the answer under way */
 	size_t got;               /* of size, then of response */
 	struct channel_buffer *response;
+	uint8_t input[INPUT_BYTES];
+	size_t input_at;
+	size_t input_size;
+	bool drained; /* the last read came short: the socket is empty */
 };
 
 static struct tcp *tcp_of(struct channel *channel)
@@ -223,17 +228,42 @@ static int begin_response(struct tcp *tcp)
 	return tcp->response ? 0 : -ENOMEM;
 }
 
+/* 1 to `room` bytes to `to`, what was read ahead first.  -EAGAIN, -EINTR, -errno of a broken one.
+ */
+static ssize_t read_some(struct tcp *tcp, uint8_t *to, size_t room)
+{
+	size_t ahead = tcp->input_size - tcp->input_at;
+
+	if (ahead == 0 && room < INPUT_BYTES) {
+		ssize_t got = recv(tcp->source.fd, tcp->input, INPUT_BYTES, 0);
+		if (got <= 0)
+			return got < 0 ? -errno : -ECONNRESET;
+		tcp->input_at = 0;
+		tcp->input_size = (size_t)got;
+		tcp->drained = got < INPUT_BYTES;
+		ahead = (size_t)got;
+	}
+	if (ahead > 0) {
+		size_t part = ahead < room ? ahead : room;
+		memcpy(to, tcp->input + tcp->input_at, part);
+		tcp->input_at += part;
+		return (ssize_t)part;
+	}
+	ssize_t got = recv(tcp->source.fd, to, room, 0);
+	if (got <= 0)
+		return got < 0 ? -errno : -ECONNRESET;
+	return got;
+}
+
 /* 1: go on; 0: nothing more now; negative: broken. */
 static int receive_once(struct tcp *tcp)
 {
 	uint8_t *to = tcp->response ? tcp->response->storage : tcp->size;
 	size_t wanted = tcp->response ? tcp->response->length : SIZE_BYTES;
-	ssize_t got = recv(tcp->source.fd, to + tcp->got, wanted - tcp->got, 0);
+	ssize_t got = read_some(tcp, to + tcp->got, wanted - tcp->got);
 
 	if (got < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-	if (got == 0)
-		return -ECONNRESET;
+		return got == -EAGAIN || got == -EINTR ? 0 : (int)got;
 	tcp->got += (size_t)got;
 	if (tcp->got < wanted)
 		return 1;
@@ -247,13 +277,19 @@ static int receive_once(struct tcp *tcp)
 
 static void receive_some(struct tcp *tcp)
 {
-	for (int i = 0; i < READS_A_TURN && !tcp->error; i++) {
+	/* What was read ahead is always used up: epoll does not tell of it.  What is left in the
+	 * socket it tells of again. */
+	for (int i = 0; !tcp->error; i++) {
+		bool ahead = tcp->input_at < tcp->input_size;
+		if (!ahead && (i >= READS_A_TURN || tcp->drained))
+			break;
 		int rc = receive_once(tcp);
 		if (rc < 0)
 			fail(tcp, rc);
 		if (rc <= 0)
-			return;
+			break;
 	}
+	tcp->drained = false;
 }
 
 /* ---- connecting ---- */

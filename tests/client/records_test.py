@@ -224,6 +224,8 @@ def test_what_was_installed_can_be_built_against(broker, sluice, topic, tmp_path
     source = (harness.ROOT / "client/examples/producer.c").read_text()
     (tmp_path / "mine.c").write_text(source.replace("client/sluice.h", "sluice.h"))
     folder = os.path.dirname(sluice.command()[0])
+    if b"__asan_init" in pathlib.Path(folder, "libsluice.so").read_bytes():
+        pytest.skip("a sanitizer's library wants its runtime in the program")
     written = next(pathlib.Path(folder).parent.glob("meson-private/libsluice.pc")).read_text()
     written = re.sub("^includedir=.*", f"includedir={harness.ROOT}/client", written, flags=re.M)
     written = re.sub("^libdir=.*", f"libdir={folder}", written, flags=re.M)
