@@ -1,10 +1,25 @@
 /* dataplane/dpdk/eal.h: DPDK's environment, for its rings, pools and ports. */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 
-/* Once, from the main thread, before shards start: the embedded form without hugepages, PCI devices
- * or root, and several brokers a host.  Memory for the mesh of `thread_count` threads comes from
- * it.  EAL binds the calling thread to one processor; this undoes that.
+/* Zero is the embedded default: no hugepages, no PCI devices, no telemetry, no root. */
+struct eal_options {
+	unsigned thread_count;    /* of the mesh */
+	size_t memory_bytes;      /* beside the mesh: port_memory_bytes of each port */
+	const char *const *vdevs; /* "net_memif0,role=client,...", as DPDK's --vdev */
+	size_t vdev_count;
+	const char *const *devices; /* PCI addresses; only these are touched */
+	size_t device_count;
+	bool hugepages; /* several processes share the host's; needed for most NICs */
+	bool telemetry; /* a socket of its own for each process */
+};
+
+/* Once, from the main thread, before shards start: several brokers and clients a host.  Memory for
+ * the mesh of `thread_count` threads comes from it.  EAL binds the calling thread to one processor;
+ * this undoes that.
  * -errno; `why` gets the sentence for the operator. */
+int eal_start_with(const struct eal_options *options, char *why, size_t why_bytes);
+/* The embedded default. */
 int eal_start(unsigned thread_count, char *why, size_t why_bytes);
 void eal_stop(void);

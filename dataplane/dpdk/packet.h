@@ -1,0 +1,130 @@
+/* dataplane/dpdk/packet.h: Ethernet, VLAN, IPv4, IPv6 and UDP as bytes, both ways.
+ *
+ * Pure: no allocation, no I/O, no state; any thread.  A frame is one or more pieces (an mbuf
+ * chain); its headers may be split anywhere.  packet_parse says whose a frame is:
+ *
+ *     OURS    a valid UDP datagram to one of our addresses and one of our ports
+ *     KERNEL  well-formed as far as we looked, and not ours: ARP, ND, ICMP, TCP, other ports
+ *     DROP    malformed, or a datagram to us that breaks a rule; `drop` says which
+ *
+ * The rules are in packet.c; the reasons in packet_drops.def. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+	PACKET_MAC_BYTES = 6,
+	PACKET_IP_BYTES = 16, /* IPv6, or IPv4 as ::ffff:a.b.c.d */
+	PACKET_VLANS_MAX = 2,
+	PACKET_ADDRESSES_MAX = 16,
+	PACKET_HEADERS_MAX = 256, /* of a frame that came in: none that is ours has longer ones */
+	/* Of a frame that we send: Ethernet, two tags, IPv6, UDP. */
+	PACKET_ROOM = 14 + 2 * 4 + 40 + 8,
+	PACKET_VLAN_ANY = -1,
+};
+
+struct packet_piece {
+	const uint8_t *data;
+	uint32_t length;
+};
+
+/* How a station is reached on the link: its MAC and the tags in front of the EtherType. */
+struct packet_link {
+	uint8_t mac[PACKET_MAC_BYTES];
+	uint16_t vlan_count;
+	struct {
+		uint16_t protocol; /* 0x8100, 0x88a8, 0x9100 */
+		uint16_t tag;      /* priority, DEI and VLAN id */
+	} vlans[PACKET_VLANS_MAX];
+};
+
+/* What is ours. */
+struct packet_filter {
+	uint8_t mac[PACKET_MAC_BYTES];
+	bool any_mac;            /* a point-to-point link whose other end does not know our MAC */
+	bool accept_partial;     /* a virtual link: the sender may have left the UDP checksum to
+				  * hardware that is not there, so it covers the pseudo header only */
+	int vlan;                /* id of the outer tag of datagrams to us; 0: no tag or id 0 */
+	uint16_t udp_port_first; /* ours are udp_port_first .. + udp_port_count - 1 */
+	uint16_t udp_port_count;
+	uint16_t address_count;
+	uint8_t addresses[PACKET_ADDRESSES_MAX][PACKET_IP_BYTES];
+};
+
+enum packet_verdict {
+	PACKET_OURS,
+	PACKET_KERNEL,
+	PACKET_DROP,
+};
+
+enum packet_drop {
+#define DROP(name, help) PACKET_DROP_##name,
+#include "dataplane/dpdk/packet_drops.def"
+#undef DROP
+	PACKET_DROPS
+};
+
+struct packet {
+	enum packet_verdict verdict;
+	enum packet_drop drop; /* of PACKET_DROP */
+	bool neighbour;        /* of PACKET_KERNEL: ARP, or ICMPv6, which may be ND */
+	/* The rest of PACKET_OURS. */
+	struct packet_link link; /* the sender's */
+	uint8_t ip[PACKET_IP_BYTES];
+	uint16_t port;           /* the sender's, host order */
+	uint16_t local;          /* which of filter.addresses */
+	uint16_t port_index;     /* which of our ports, from 0 */
+	uint32_t payload_offset; /* from the frame's first byte */
+	uint32_t payload_length;
+};
+
+enum packet_checked {
+	PACKET_IP_CHECKED = 1, /* the port has verified the IPv4 header checksum */
+	PACKET_UDP_CHECKED = 2,
+};
+
+/* `checked`: enum packet_checked.  At least one piece; they may be empty. */
+void packet_parse(const struct packet_filter *filter, const struct packet_piece *pieces,
+		  unsigned piece_count, unsigned checked, struct packet *ret);
+
+/* The headers of datagrams from one of our addresses and ports to one peer, made once; only lengths
+ * and checksums, and the peer's port, differ between datagrams. */
+struct packet_path {
+	uint8_t header[PACKET_ROOM];
+	uint8_t header_bytes;
+	uint8_t l2_bytes;
+	bool ipv6;
+	uint32_t sum;    /* of addresses, protocol and our port: what the UDP checksum covers */
+	uint32_t ip_sum; /* of the IPv4 header without its length */
+};
+
+void packet_path_init(struct packet_path *path, const struct packet_link *link,
+		      const uint8_t *local_mac, const uint8_t *local_ip, uint16_t local_port,
+		      const uint8_t *peer_ip);
+
+enum packet_checksum {
+	PACKET_CHECKSUM_FULL,    /* computed over the pieces */
+	PACKET_CHECKSUM_PARTIAL, /* of the pseudo header, for a port that completes it */
+	PACKET_CHECKSUM_NONE,    /* 0, IPv4 only: the payload protects itself; IPv6 gets FULL */
+};
+
+/* Writes path->header_bytes at `at`.  The payload, which only FULL reads, is at most 65507 bytes
+ * (65527 for IPv6). */
+void packet_build(const struct packet_path *path, uint16_t peer_port,
+		  const struct packet_piece *payload, unsigned piece_count, uint32_t payload_bytes,
+		  enum packet_checksum checksum, uint8_t *at);
+
+/* A frame to the kernel that crossed a virtual link: completes the TCP or UDP checksum that its
+ * sender left to hardware, in place.  False: it was complete, or is none that we can complete. */
+bool packet_complete_checksum(uint8_t *frame, uint32_t length);
+
+/* The Internet checksum's sum of bytes, to be continued; `odd` says whether the bytes before were
+ * odd in number.  RFC 1071. */
+uint64_t packet_sum(uint64_t sum, const uint8_t *data, uint32_t length, bool odd);
+uint16_t packet_fold(uint64_t sum); /* to 16 bits, not complemented, big-endian as loaded */
+
+bool packet_ip_is_v4(const uint8_t *ip);
+void packet_ip_from_v4(const uint8_t *v4, uint8_t *ret_ip);
+
+const char *packet_drop_name(enum packet_drop drop);
+const char *packet_drop_help(enum packet_drop drop);
