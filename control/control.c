@@ -135,8 +135,24 @@ static struct shard_options options_of(const struct control *control,
 	};
 }
 
+/* Sockets that no shard has taken over yet; -1 elsewhere. */
+struct sockets {
+	int listeners[SHARDS_MAX];
+	int datagrams[SHARDS_MAX];
+};
+
+static void sockets_close(struct sockets *sockets)
+{
+	for (unsigned i = 0; i < SHARDS_MAX; i++) {
+		if (sockets->listeners[i] >= 0)
+			close(sockets->listeners[i]);
+		if (sockets->datagrams[i] >= 0)
+			close(sockets->datagrams[i]);
+	}
+}
+
 static int start_shards(struct control *control, const struct data_folder *folder,
-			const struct cpus *cpus, int *listeners)
+			const struct cpus *cpus, struct sockets *sockets)
 {
 	bool pin = control->config->pin_threads && control->shard_count <= (unsigned)cpus->count;
 
@@ -144,21 +160,46 @@ static int start_shards(struct control *control, const struct data_folder *folde
 		struct shard_options options = options_of(control, folder, i);
 		if (pin)
 			options.cpu = cpus->numbers[i];
-		options.listener = listeners[i];
+		options.listener = sockets->listeners[i];
+		options.udp_socket = sockets->datagrams[i];
 		int rc = shard_start(&control->shards[i], control->mesh, &options);
 		if (rc < 0)
 			return rc;
-		listeners[i] = -1;
+		sockets->listeners[i] = sockets->datagrams[i] = -1;
 		control->shards_started++;
 	}
 	return 0;
+}
+
+/* The ports after the TCP port may be somebody else's; only a wish is insisted on. */
+static int open_datagrams(struct control *control, const struct listen_address *listen,
+			  struct sockets *sockets, char *why, size_t why_bytes)
+{
+	const char *text = control->config->datagram_listen;
+	struct listen_address address = *listen;
+
+	if (strcmp(text, "none") == 0)
+		return 0;
+	if (text[0] && (listen_address_parse(&address, text) < 0 || !address.port)) {
+		snprintf(why, why_bytes, "datagram.listen = \"%.80s\": expected HOST:PORT", text);
+		return -ERR_CONFIG;
+	}
+	int rc = datagram_sockets_open(&address, control->shard_count, sockets->datagrams, why,
+				       why_bytes);
+	if (rc == 0) {
+		control->datagram_port = address.port;
+	} else if (!text[0]) {
+		log_warn("control", "%s; the datagram transport is not served", why);
+		rc = 0;
+	}
+	return rc;
 }
 
 static int listen_and_start(struct control *control, const struct data_folder *folder,
 			    const struct cpus *cpus, char *why, size_t why_bytes)
 {
 	struct listen_address address;
-	int listeners[SHARDS_MAX];
+	struct sockets sockets;
 	uint16_t port = 0;
 
 	if (listen_address_parse(&address, control->config->listen) < 0) {
@@ -166,18 +207,20 @@ static int listen_and_start(struct control *control, const struct data_folder *f
 			 control->config->listen);
 		return -ERR_CONFIG;
 	}
-	int rc = listeners_open(&address, control->shard_count, listeners, &port, why, why_bytes);
+	memset(&sockets, 0xff, sizeof(sockets));
+	int rc = listeners_open(&address, control->shard_count, sockets.listeners, &port, why,
+				why_bytes);
 	if (rc < 0)
 		return rc;
+	address.port = port;
 	rc = set_advertised(control, &address, port, why, why_bytes);
+	if (rc == 0)
+		rc = open_datagrams(control, &address, &sockets, why, why_bytes);
 	if (rc == 0) {
 		snprintf(why, why_bytes, "shard threads");
-		rc = start_shards(control, folder, cpus, listeners);
+		rc = start_shards(control, folder, cpus, &sockets);
 	}
-	for (unsigned i = 0; i < control->shard_count; i++) {
-		if (listeners[i] >= 0)
-			close(listeners[i]);
-	}
+	sockets_close(&sockets);
 	return rc;
 }
 

@@ -24,7 +24,8 @@ struct control {
 	struct io_backend *io;
 	struct mesh *mesh;
 	struct listen_address advertised;
-	int32_t epoch; /* of this run */
+	uint16_t datagram_port; /* of shard 0; 0: not served */
+	int32_t epoch;          /* of this run */
 	struct producer_ids producer_ids;
 
 	struct shard **shards;

@@ -64,6 +64,20 @@ static int resolve(const struct listen_address *address, struct sockaddr_storage
 	return 0;
 }
 
+static int bind_datagrams(const struct sockaddr_storage *address, socklen_t length)
+{
+	int fd = socket(address->ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
+
+	if (fd < 0)
+		return -errno;
+	if (bind(fd, (const struct sockaddr *)address, length) < 0) {
+		int rc = -errno;
+		close(fd);
+		return rc;
+	}
+	return fd;
+}
+
 static int bind_one(const struct sockaddr_storage *address, socklen_t length, bool shared)
 {
 	int one = 1;
@@ -161,5 +175,33 @@ int listeners_open(const struct listen_address *address, unsigned count, int fds
 	else if (rc < 0)
 		snprintf(why, why_bytes, "cannot listen on %s:%u: %s", address->host, address->port,
 			 error_text(rc));
+	return rc;
+}
+
+int datagram_sockets_open(const struct listen_address *address, unsigned count, int fds[],
+			  char *why, size_t why_bytes)
+{
+	struct sockaddr_storage where;
+	socklen_t length;
+	unsigned opened = 0;
+	int rc = resolve(address, &where, &length, why, why_bytes);
+
+	if (rc == 0 && address->port + count - 1 > UINT16_MAX)
+		rc = -EADDRNOTAVAIL;
+	for (; rc == 0 && opened < count; opened++) {
+		set_port(&where, (uint16_t)(address->port + opened));
+		rc = fds[opened] = bind_datagrams(&where, length);
+		if (rc < 0)
+			break;
+		rc = 0;
+	}
+	if (rc == 0)
+		return 0;
+	snprintf(why, why_bytes, "cannot receive datagrams on %s:%u: %s", address->host,
+		 address->port + opened, error_text(rc));
+	for (unsigned i = 0; i < opened; i++) {
+		close(fds[i]);
+		fds[i] = -1;
+	}
 	return rc;
 }

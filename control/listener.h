@@ -16,3 +16,7 @@ int listen_address_parse(struct listen_address *ret, const char *text);
  * says which.  `fds` are the caller's.  -EADDRINUSE, -errno; `why` gets the sentence. */
 int listeners_open(const struct listen_address *address, unsigned count, int fds[],
 		   uint16_t *ret_port, char *why, size_t why_bytes);
+
+/* `count` UDP sockets on consecutive ports from address->port on (not 0), bound.  As above. */
+int datagram_sockets_open(const struct listen_address *address, unsigned count, int fds[],
+			  char *why, size_t why_bytes);

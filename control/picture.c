@@ -31,6 +31,8 @@ static void draw_broker(const struct control *control, struct topics *topics)
 	uuid_text(catalog_cluster_id(control->catalog), topics->cluster_id);
 	snprintf(topics->host, sizeof(topics->host), "%s", control->advertised.host);
 	topics->port = control->advertised.port;
+	topics->datagram_port = control->datagram_port;
+	topics->shard_count = (uint16_t)control->shard_count;
 	topics->auto_create = config->auto_create_topics;
 	topics->default_partitions = (int32_t)config->num_partitions;
 }

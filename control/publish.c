@@ -65,9 +65,11 @@ static void published(struct message *message, void *receiver)
 	answer_waiting(control);
 	if (!control->ready) {
 		control->ready = true;
-		log_info("control", "ready listen=%s:%u shards=%u io=%s topics=%zu partitions=%lld",
-			 control->advertised.host, control->advertised.port, control->shard_count,
-			 shard_backend_name(control->shards[0]),
+		log_info("control",
+			 "ready listen=%s:%u datagrams=%u shards=%u io=%s topics=%zu "
+			 "partitions=%lld",
+			 control->advertised.host, control->advertised.port, control->datagram_port,
+			 control->shard_count, shard_backend_name(control->shards[0]),
 			 catalog_topic_count(control->catalog),
 			 (long long)catalog_partition_count(control->catalog));
 	}

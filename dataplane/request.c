@@ -36,7 +36,7 @@ static struct request *request_new(struct shard *shard)
 	return request;
 }
 
-void request_free(struct request *request)
+static void free_request(struct request *request)
 {
 	struct shard *shard = request->shard;
 
@@ -51,6 +51,13 @@ void request_free(struct request *request)
 		list_push_front(&shard->free_requests, &request->link);
 		shard->free_request_count++;
 	}
+}
+
+void request_free(struct request *request)
+{
+	if (request->channel && request->channel->ops->freed)
+		request->channel->ops->freed(request->channel, request);
+	free_request(request);
 }
 
 void request_pool_fini(struct shard *shard)
@@ -96,7 +103,7 @@ static int decode(struct request *request, const void *frame, size_t length)
 }
 
 int request_start(struct shard *shard, struct channel *channel, void *frame, size_t length,
-		  size_t capacity)
+		  enum frame_use use, size_t capacity)
 {
 	struct request *request = request_new(shard);
 	int rc;
@@ -107,16 +114,16 @@ int request_start(struct shard *shard, struct channel *channel, void *frame, siz
 	request->channel = channel;
 	shard->requests_live++;
 	const void *bytes = frame;
-	if (!capacity)
+	if (use == FRAME_COPY)
 		bytes = arena_strndup(&request->arena, frame, length);
 	rc = bytes ? decode(request, bytes, length) : -ENOMEM;
 	request->charged_bytes = request->arena.held;
 	shard->inflight_bytes += request->charged_bytes;
 	if (rc < 0) {
-		request_free(request);
+		free_request(request);
 		return rc;
 	}
-	if (capacity) {
+	if (use == FRAME_TAKE) {
 		request->frame = frame;
 		request->frame_capacity = capacity;
 		request->charged_bytes += capacity; /* charged by the connection already */

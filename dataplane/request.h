@@ -24,18 +24,20 @@ struct channel_ops {
 	void (*begin)(struct channel *channel, struct request *request);
 	/* Its turn to leave has come, or will when those before it have. */
 	void (*answered)(struct channel *channel, struct request *request);
+	/* Optional.  It is about to be freed, and does not look at its frame any more. */
+	void (*freed)(struct channel *channel, struct request *request);
 };
 struct channel {
 	const struct channel_ops *ops;
-	char peer[64]; /* "127.0.0.1:4711" */
+	const char *peer; /* "127.0.0.1:4711" */
 };
 
 struct request {
 	struct list link; /* its channel's; or in shard.free_requests */
 	struct shard *shard;
-	struct channel *channel;
+	struct channel *channel; /* null: gone, its request is being released */
 	struct arena arena;
-	void *frame; /* null: the frame lies in the arena */
+	void *frame; /* null: the frame lies in the arena, or is the channel's */
 	size_t frame_capacity;
 	size_t charged_bytes; /* of shard.inflight_bytes */
 	struct kafka_request_header header;
@@ -54,11 +56,16 @@ struct request {
 	void (*release)(struct request *request);
 };
 
-/* Decodes `frame` (without its size) and starts the handler.  Takes over `frame` when `capacity`
- * is not 0; else it is copied.  -ERR_BAD_REQUEST, -ERR_VERSION, -ENOMEM: nothing can be answered,
- * close the connection; `frame` stays the caller's. */
+enum frame_use {
+	FRAME_COPY, /* small: copied into the request's arena */
+	FRAME_TAKE, /* of shard.frames, `capacity` bytes: the request's from now on */
+	FRAME_LEND, /* the channel's, which keeps it until ops->freed */
+};
+
+/* Decodes `frame` (without its size) and starts the handler.  -ERR_BAD_REQUEST, -ERR_VERSION,
+ * -ENOMEM: nothing can be answered, close the channel; `frame` stays the caller's. */
 int request_start(struct shard *shard, struct channel *channel, void *frame, size_t length,
-		  size_t capacity);
+		  enum frame_use use, size_t capacity);
 /* The handler is done: encodes `response` and passes it to the connection. */
 void request_answer(struct request *request);
 /* No answer; the connection is closed when the requests before it are answered. */

@@ -6,7 +6,8 @@
  *     mesh_receive     parts of other shards' requests, answers to ours, the control plane's word
  *     fetches, appends those that waited for something that has now happened
  *     store_submit     what was appended in this turn goes to the disk as one batch
- *     mesh_flush       messages leave, receivers are woken
+ *     datagrams        come in behind io_turn; what answers and acknowledgements are due leaves
+ * here mesh_flush       messages leave, receivers are woken
  *
  * With nothing to do, an adaptive shard spins for SPIN_NS and then sleeps in io_turn until an I/O
  * completes, a timer is due or a message wakes it; a busy one never sleeps. */
@@ -88,12 +89,16 @@ static int set_up(struct shard *shard)
 	if (rc < 0)
 		return rc;
 	shard->now_ns = clock_monotonic_ns(shard->options.clock);
+	rc = shard_datagrams_open(shard);
+	if (rc < 0)
+		return rc;
 	shard->housekeeping.expired = housekeep;
 	return timers_arm(&shard->timers, &shard->housekeeping, shard->now_ns + NS_PER_SECOND);
 }
 
 static void tear_down(struct shard *shard)
 {
+	shard_datagrams_free(shard);
 	request_pool_fini(shard);
 	fetch_pool_fini(shard);
 	frame_pool_fini(&shard->frames);
@@ -113,7 +118,8 @@ static uint64_t sleep_ns(struct shard *shard, uint64_t idle_since_ns)
 	if (!list_empty(&shard->starved) || !list_empty(&shard->blocked))
 		return NS_PER_MS;
 	uint64_t next_ns = timers_next_ns(&shard->timers);
-	return next_ns > shard->now_ns ? next_ns - shard->now_ns : 0;
+	uint64_t wait_ns = next_ns > shard->now_ns ? next_ns - shard->now_ns : 0;
+	return wait_ns ? shard_datagrams_sleep(shard, wait_ns) : 0;
 }
 
 /* Returns how much was done. */
@@ -124,12 +130,18 @@ static unsigned turn(struct shard *shard, uint64_t wait_ns)
 	check(completed >= 0);
 	shard->now_ns = clock_monotonic_ns(shard->options.clock);
 	unsigned done = (unsigned)completed;
+	if (wait_ns)
+		shard_datagrams_woken(shard);
+	/* Before anybody is served, what comes waits where it is. */
+	if (shard->phase != SHARD_STARTING)
+		done += shard_datagrams_receive(shard);
 	done += timers_run(&shard->timers, shard->now_ns);
 	done += mesh_receive(shard->mesh, shard->options.index);
 	done += fetch_run_ready(shard);
 	produce_run_blocked(shard);
 	conn_resume_starved(shard);
 	store_submit(shard->store);
+	done += shard_datagrams_turn(shard);
 	if (shard->phase >= SHARD_DRAINING)
 		shard_stop_step(shard);
 	mesh_flush(shard->mesh, shard->options.index);

@@ -62,6 +62,7 @@ struct shard_options {
 	bool busy_poll;
 	const char *topics_directory; /* <data>/topics, exists */
 	int listener;                 /* bound, listening, SO_REUSEPORT; the shard's from now on */
+	int udp_socket;               /* bound; the shard's from now on; -1: none */
 	size_t buffer_bytes_max;      /* tail and read buffers of this shard */
 	size_t request_bytes_max;     /* socket.request.max.bytes */
 	size_t inflight_bytes_max;    /* of all requests being handled or read by this shard */

@@ -13,6 +13,7 @@
 #include "storage/io.h"
 #include "storage/log.h"
 
+struct datagram_server;
 struct fetch_read;
 struct request;
 
@@ -27,6 +28,13 @@ struct partition {
 	struct list blocked;      /* produce entries waiting for buffers, in order */
 	struct list blocked_link; /* in shard.blocked while `blocked` is not empty */
 	bool seen;                /* by the publish under way */
+};
+
+enum { DATAGRAM_SERVERS_MAX = 2 }; /* a kernel socket and a port */
+
+struct datagrams {
+	struct datagram_server *servers[DATAGRAM_SERVERS_MAX];
+	unsigned count;
 };
 
 enum shard_phase {
@@ -66,6 +74,7 @@ struct shard {
 	struct list large_frames; /* connections receiving a large frame, in order of beginning */
 	uint64_t refused_ns;      /* when a refusal was last logged */
 	unsigned connection_count;
+	struct datagrams datagrams;
 	struct frame_pool frames;
 	size_t inflight_bytes; /* frames and request arenas held */
 	struct list free_requests;
@@ -99,6 +108,16 @@ static inline struct partition *shard_partition(const struct shard *shard, uint6
 
 /* shard_partitions.c */
 void shard_close_partitions(struct shard *shard);
+
+/* shard_datagrams.c */
+int shard_datagrams_open(struct shard *shard);
+unsigned shard_datagrams_receive(struct shard *shard);
+unsigned shard_datagrams_turn(struct shard *shard);
+uint64_t shard_datagrams_sleep(struct shard *shard, uint64_t wait_ns); /* at most `wait_ns` */
+void shard_datagrams_woken(struct shard *shard);
+void shard_datagrams_drain(struct shard *shard);
+bool shard_datagrams_stop(struct shard *shard); /* until true */
+void shard_datagrams_free(struct shard *shard);
 
 /* shard_stop.c */
 void shard_stop_step(struct shard *shard);

@@ -38,6 +38,7 @@ static void drain_is_over(struct timer *timer)
 	struct shard *shard = container_of(timer, struct shard, drain_over);
 
 	conn_close_all(shard, "broker is stopping");
+	shard_datagrams_stop(shard);
 }
 
 void shard_stop_handle(struct message *message, void *receiver)
@@ -52,12 +53,13 @@ void shard_stop_handle(struct message *message, void *receiver)
 		   shard->now_ns + shard->stop->drain_ms * NS_PER_MS);
 	conn_accept_stop(shard);
 	conn_drain_all(shard);
+	shard_datagrams_drain(shard);
 }
 
 void shard_stop_step(struct shard *shard)
 {
 	if (shard->phase == SHARD_DRAINING && !shard->connection_count && !shard->requests_live &&
-	    !shard->accepting) {
+	    !shard->accepting && shard_datagrams_stop(shard)) {
 		shard->phase = SHARD_QUIET;
 		tell_peers(shard);
 	}

@@ -38,6 +38,8 @@ struct topics {
 	char cluster_id[UUID_TEXT_BYTES];
 	char host[256]; /* advertised */
 	uint16_t port;
+	uint16_t datagram_port; /* of shard 0, the next shard's is the next; 0: not served */
+	uint16_t shard_count;
 	bool auto_create;
 	int32_t default_partitions;
 	size_t count;

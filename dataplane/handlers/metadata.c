@@ -26,6 +26,10 @@ static int list_partitions(struct request *request, const struct topic *topic,
 			&row->partitions[i];
 		kafka_metadata_response_metadata_response_partition_init(partition);
 		partition->partition_index = i;
+		if (topics->datagram_port)
+			partition->datagram_port =
+				(uint16_t)(topics->datagram_port +
+					   partition_shard(topic, i, topics->shard_count));
 		partition->leader_id = topics->node_id;
 		partition->leader_epoch = topics->leader_epoch;
 		partition->replica_nodes = self;

@@ -74,6 +74,7 @@ struct conn {
 	struct iovec vectors[SEND_VECTORS];
 	unsigned sending_count; /* requests at the head that end with the send in flight */
 	size_t head_sent;       /* vectors of a head that needs several sends */
+	char peer[64];
 };
 
 static void want_more(struct conn *conn);
@@ -125,6 +126,15 @@ static void free_when_idle(struct conn *conn)
 #endif
 }
 
+/* It may outlive the connection: references to other shards' buffers are given back first. */
+static void release_request(struct conn *conn, struct request *request)
+{
+	list_remove(&request->link);
+	conn->request_count--;
+	request->channel = NULL;
+	request_released(request);
+}
+
 static void drop_requests(struct conn *conn)
 {
 	/* Releasing may free a request but never adds one. */
@@ -132,11 +142,8 @@ static void drop_requests(struct conn *conn)
 		struct request *request = container_of(node, struct request, link);
 		if (!request->answered && request->cancel)
 			request->cancel(request);
-		if (request->answered && !conn->sending) {
-			list_remove(&request->link);
-			conn->request_count--;
-			request_released(request);
-		}
+		if (request->answered && !conn->sending)
+			release_request(conn, request);
 	}
 }
 
@@ -147,7 +154,7 @@ static void conn_close(struct conn *conn, const char *why)
 		return;
 	conn->closing = true;
 	if (why) {
-		log_info("tcp", "closing peer=%s reason=\"%s\"", conn->channel.peer, why);
+		log_info("tcp", "closing peer=%s reason=\"%s\"", conn->peer, why);
 		shard_count(conn->shard, connections_failed, 1);
 	}
 	if (conn->receiving)
@@ -215,11 +222,8 @@ static size_t gather(struct conn *conn)
 static void release_sent(struct conn *conn)
 {
 	while (conn->sending_count) {
-		struct list *node = list_pop_front(&conn->requests);
-		struct request *request = container_of(node, struct request, link);
 		conn->sending_count--;
-		conn->request_count--;
-		request_released(request);
+		release_request(conn, container_of(conn->requests.next, struct request, link));
 	}
 }
 
@@ -311,7 +315,8 @@ static void start_request(struct conn *conn, void *frame, size_t length, size_t 
 
 	conn->busy++; /* no answer leaves, and nothing is freed, before we are back */
 	conn->request_count++;
-	rc = request_start(conn->shard, &conn->channel, frame, length, capacity);
+	rc = request_start(conn->shard, &conn->channel, frame, length,
+			   capacity ? FRAME_TAKE : FRAME_COPY, capacity);
 	conn->busy--;
 	if (rc < 0) {
 		conn->request_count--;
@@ -606,7 +611,7 @@ static void describe_peer(struct conn *conn)
 			port = ntohs(in6->sin6_port);
 		}
 	}
-	snprintf(conn->channel.peer, sizeof(conn->channel.peer), "%s:%u", host, port);
+	snprintf(conn->peer, sizeof(conn->peer), "%s:%u", host, port);
 }
 
 static void refuse(struct shard *shard, int fd, const char *why)
@@ -658,7 +663,7 @@ static void open_connection(struct shard *shard, int fd)
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	conn->channel.ops = &conn_channel;
+	conn->channel = (struct channel){.ops = &conn_channel, .peer = conn->peer};
 	conn->magic = CONN_MAGIC;
 	conn->fd = fd;
 	conn->shard = shard;

@@ -22,6 +22,14 @@ static unsigned class_of(size_t size, size_t *ret_capacity)
 	return class;
 }
 
+size_t frame_capacity(size_t size)
+{
+	size_t capacity;
+
+	class_of(size, &capacity);
+	return capacity;
+}
+
 void frame_pool_fini(struct frame_pool *pool)
 {
 	for (unsigned i = 0; i < FRAME_CLASSES; i++) {

@@ -15,4 +15,5 @@ struct frame_pool {
 void frame_pool_fini(struct frame_pool *pool);
 /* At least `size` bytes, *ret_capacity says how many; null: out of memory. */
 void *frame_take(struct frame_pool *pool, size_t size, size_t *ret_capacity);
+size_t frame_capacity(size_t size); /* what frame_take gives for it */
 void frame_give(struct frame_pool *pool, void *frame, size_t capacity); /* null is fine */
