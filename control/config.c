@@ -31,7 +31,7 @@ static const struct {
 	enum config_index index;
 } short_options[] = {
 	{"--listen", CONFIG_listen}, {"--data", CONFIG_data}, {"--shards", CONFIG_shards},
-	{"--io", CONFIG_io},         {"--poll", CONFIG_poll},
+	{"--io", CONFIG_io},         {"--poll", CONFIG_poll}, {"--vdev", CONFIG_dpdk_port},
 };
 
 #define STORE_TEXT(field, number, text) (field) = (text)
@@ -295,13 +295,6 @@ static int apply_option(struct config *config, const struct option *option, char
 {
 	if (strcmp(option->name, "--set") == 0)
 		return set_pair(config, option->value, why, why_bytes);
-	if (strcmp(option->name, "--vdev") == 0) {
-		snprintf(why, why_bytes,
-			 "--vdev %.80s: network devices are not served yet; clients "
-			 "reach this broker over TCP",
-			 option->value);
-		return -ERR_CONFIG;
-	}
 	for (size_t i = 0; i < array_count(short_options); i++) {
 		if (strcmp(option->name, short_options[i].option) != 0)
 			continue;
@@ -385,7 +378,8 @@ void config_fini(struct config *config)
 void config_print_help(void)
 {
 	puts("usage: sluiced [--listen HOST:PORT] [--data DIR] [--shards N] [--io auto|uring|sync]\n"
-	     "               [--poll adaptive|busy] [--config FILE] [--set KEY=VALUE]...\n"
+	     "               [--poll adaptive|busy] [--vdev DEVICE] [--config FILE]\n"
+	     "               [--set KEY=VALUE]...\n"
 	     "\n"
 	     "Runs the broker until SIGTERM or SIGINT. Each setting below may stand in the file\n"
 	     "(\"key = value\" lines), in the environment (SLUICE_NUM_PARTITIONS for num.partitions)\n"

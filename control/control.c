@@ -13,7 +13,8 @@
 #include "base/errors.h"
 #include "base/log.h"
 #include "control/data_folder.h"
-#include "dataplane/dpdk/eal.h"
+#include "control/network.h"
+#include "dataplane/dpdk/port.h"
 #include "dataplane/message.h"
 #include "hw/cpus.h"
 #include "storage/io.h"
@@ -57,7 +58,7 @@ static int open_io(struct control *control)
 static int open_mesh(struct control *control, char *why, size_t why_bytes)
 {
 	unsigned threads = control->shard_count + 1;
-	int rc = eal_start(threads, why, why_bytes);
+	int rc = network_start(control->config, control->shard_count, why, why_bytes);
 
 	if (rc < 0)
 		return rc;
@@ -162,6 +163,7 @@ static int start_shards(struct control *control, const struct data_folder *folde
 			options.cpu = cpus->numbers[i];
 		options.listener = sockets->listeners[i];
 		options.udp_socket = sockets->datagrams[i];
+		options.port = control->port;
 		int rc = shard_start(&control->shards[i], control->mesh, &options);
 		if (rc < 0)
 			return rc;
@@ -171,27 +173,52 @@ static int start_shards(struct control *control, const struct data_folder *folde
 	return 0;
 }
 
-/* The ports after the TCP port may be somebody else's; only a wish is insisted on. */
-static int open_datagrams(struct control *control, const struct listen_address *listen,
-			  struct sockets *sockets, char *why, size_t why_bytes)
+/* Where datagrams come: datagram.listen, or the TCP listener's own host and port. */
+static int datagram_address(const struct control *control, const struct listen_address *listen,
+			    struct listen_address *ret, char *why, size_t why_bytes)
 {
 	const char *text = control->config->datagram_listen;
-	struct listen_address address = *listen;
+
+	*ret = *listen;
+	if (!text[0] || strcmp(text, "none") == 0)
+		return 0;
+	if (listen_address_parse(ret, text) == 0 && ret->port)
+		return 0;
+	snprintf(why, why_bytes, "datagram.listen = \"%.80s\": expected HOST:PORT", text);
+	return -ERR_CONFIG;
+}
+
+/* The ports after the TCP port may be somebody else's; only a wish is insisted on. */
+static int open_datagram_sockets(struct control *control, const struct listen_address *address,
+				 struct sockets *sockets, char *why, size_t why_bytes)
+{
+	const char *text = control->config->datagram_listen;
 
 	if (strcmp(text, "none") == 0)
 		return 0;
-	if (text[0] && (listen_address_parse(&address, text) < 0 || !address.port)) {
-		snprintf(why, why_bytes, "datagram.listen = \"%.80s\": expected HOST:PORT", text);
-		return -ERR_CONFIG;
-	}
-	int rc = datagram_sockets_open(&address, control->shard_count, sockets->datagrams, why,
+	int rc = datagram_sockets_open(address, control->shard_count, sockets->datagrams, why,
 				       why_bytes);
-	if (rc == 0) {
+	if (rc == 0)
+		control->datagram_port = address->port;
+	if (rc == 0 || text[0])
+		return rc;
+	log_warn("control", "%s; no datagrams by the kernel's sockets", why);
+	return 0;
+}
+
+static int open_datagrams(struct control *control, const struct listen_address *listen,
+			  struct sockets *sockets, char *why, size_t why_bytes)
+{
+	struct listen_address address;
+	int rc = datagram_address(control, listen, &address, why, why_bytes);
+
+	if (rc == 0)
+		rc = open_datagram_sockets(control, &address, sockets, why, why_bytes);
+	if (rc == 0)
+		rc = network_port_start(&control->port, control->config, control->shard_count,
+					address.port, why, why_bytes);
+	if (rc == 0 && control->port)
 		control->datagram_port = address.port;
-	} else if (!text[0]) {
-		log_warn("control", "%s; the datagram transport is not served", why);
-		rc = 0;
-	}
 	return rc;
 }
 
@@ -328,6 +355,7 @@ void control_free(struct control *control)
 {
 	if (!control)
 		return;
+	port_stop(control->port);
 	publish_free(control);
 	catalog_close(control->catalog);
 	mesh_free(control->mesh);

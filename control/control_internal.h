@@ -25,6 +25,7 @@ struct control {
 	struct mesh *mesh;
 	struct listen_address advertised;
 	uint16_t datagram_port; /* of shard 0; 0: not served */
+	struct port *port;      /* null: none */
 	int32_t epoch;          /* of this run */
 	struct producer_ids producer_ids;
 

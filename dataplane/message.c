@@ -130,7 +130,7 @@ void mesh_send(struct mesh *mesh, unsigned from, unsigned to, struct message *me
 	box->last = message;
 }
 
-static void wake(struct mesh *mesh, unsigned to)
+void mesh_wake(struct mesh *mesh, unsigned to)
 {
 	struct io_backend *backend = atomic_load(&mesh->threads[to].backend);
 
@@ -160,7 +160,7 @@ static void flush_outbox(struct mesh *mesh, unsigned from, unsigned to)
 		if (!box->first)
 			box->last = NULL;
 	}
-	wake(mesh, to);
+	mesh_wake(mesh, to);
 }
 
 void mesh_flush(struct mesh *mesh, unsigned self)
@@ -171,7 +171,7 @@ void mesh_flush(struct mesh *mesh, unsigned self)
 	}
 	/* What it sent itself waits for mesh_receive: do not sleep before. */
 	if (mesh->threads[self].outboxes[self].first)
-		wake(mesh, self);
+		mesh_wake(mesh, self);
 }
 
 static unsigned receive_own(struct mesh *mesh, unsigned self)

@@ -29,5 +29,7 @@ void mesh_send(struct mesh *mesh, unsigned from, unsigned to, struct message *me
 /* Once a turn: handles what has come, sends on what was kept, wakes receivers of what was sent.
  * Returns the number of messages handled. */
 unsigned mesh_receive(struct mesh *mesh, unsigned self);
+/* Ends a sleep of thread `to`.  Any thread. */
+void mesh_wake(struct mesh *mesh, unsigned to);
 /* Pushes out what mesh_send collected this turn; call before sleeping. */
 void mesh_flush(struct mesh *mesh, unsigned self);

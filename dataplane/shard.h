@@ -11,6 +11,7 @@
 
 struct clock;
 struct kafka_api;
+struct port;
 struct shard;
 
 /* A request that the control plane answers (CreateTopics, ...).  The shard sends it with
@@ -63,6 +64,7 @@ struct shard_options {
 	const char *topics_directory; /* <data>/topics, exists */
 	int listener;                 /* bound, listening, SO_REUSEPORT; the shard's from now on */
 	int udp_socket;               /* bound; the shard's from now on; -1: none */
+	struct port *port;            /* its queue of this index is the shard's; null: none */
 	size_t buffer_bytes_max;      /* tail and read buffers of this shard */
 	size_t request_bytes_max;     /* socket.request.max.bytes */
 	size_t inflight_bytes_max;    /* of all requests being handled or read by this shard */

@@ -3,6 +3,7 @@
 #include "base/errors.h"
 #include "base/log.h"
 #include "dataplane/datagram/packet_source.h"
+#include "dataplane/datagram/port_source.h"
 #include "dataplane/datagram/server.h"
 #include "dataplane/datagram/udp_socket.h"
 #include "dataplane/shard_internal.h"
@@ -31,6 +32,12 @@ int shard_datagrams_open(struct shard *shard)
 			rc = add_server(shard, source);
 		else
 			close(shard->options.udp_socket);
+	}
+	if (rc == 0 && shard->options.port) {
+		rc = port_source_new(&source, shard->options.port, shard->options.index,
+				     shard->mesh, shard->io);
+		if (rc == 0)
+			rc = add_server(shard, source);
 	}
 	return rc;
 }

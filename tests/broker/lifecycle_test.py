@@ -74,7 +74,7 @@ def test_version_is_one_line():
         (["--set", "log.retention.ms=7 weeks"], "log.retention.ms"),
         (["--listen", "nowhere"], "HOST:PORT"),
         (["--listen", "127.0.0.1:99999"], "HOST:PORT"),
-        (["--vdev", "net_tap0"], "--vdev"),
+        (["--vdev", "net_nothing0"], "net_nothing0: DPDK"),
         (["stray"], "stray"),
     ],
 )

@@ -1,0 +1,181 @@
+#include "control/network.h"
+
+#include "base/errors.h"
+#include "base/log.h"
+#include "control/config.h"
+#include "dataplane/dpdk/eal.h"
+#include "dataplane/dpdk/port.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	ADDRESSES_MAX = 8,
+	EXCEPTION_AUTO_CHOICE = 0,
+	NAME_BYTES = 64,
+};
+
+/* What the strings in port_options point to. */
+struct port_settings {
+	struct port_options options;
+	struct port_ip addresses[ADDRESSES_MAX];
+	char device[NAME_BYTES];
+};
+
+/* "0000:00:05.0", "00:05.0"; a vdev begins with its driver's name. */
+static bool is_pci_address(const char *text)
+{
+	size_t digits = strspn(text, "0123456789abcdefABCDEF");
+
+	return digits >= 2 && text[digits] == ':';
+}
+
+static int refuse(const char *key, const char *text, const char *expected, char *why,
+		  size_t why_bytes)
+{
+	snprintf(why, why_bytes, "%s = \"%.80s\": expected %s", key, text, expected);
+	return -ERR_CONFIG;
+}
+
+/* The next item of a comma-separated list; false at its end. */
+static bool next_item(const char **at, char item[static NAME_BYTES])
+{
+	while (**at == ' ' || **at == ',')
+		(*at)++;
+	size_t length = strcspn(*at, ", ");
+	if (!length)
+		return false;
+	snprintf(item, NAME_BYTES, "%.*s", (int)length, *at);
+	*at += length;
+	return true;
+}
+
+static int set_addresses(struct port_settings *settings, const char *text, char *why,
+			 size_t why_bytes)
+{
+	char item[NAME_BYTES];
+	unsigned count = 0;
+
+	for (const char *at = text; next_item(&at, item);) {
+		if (count == ADDRESSES_MAX ||
+		    port_ip_parse(&settings->addresses[count++], item) < 0)
+			return refuse("dpdk.address", text, "up to 8 of IP/PREFIX, comma-separated",
+				      why, why_bytes);
+	}
+	settings->options.addresses = count ? settings->addresses : NULL;
+	settings->options.address_count = count;
+	return 0;
+}
+
+static int set_gateways(struct port_settings *settings, const char *text, char *why,
+			size_t why_bytes)
+{
+	char item[NAME_BYTES];
+	struct port_ip gateway;
+
+	for (const char *at = text; next_item(&at, item);) {
+		if (port_ip_parse(&gateway, item) < 0)
+			return refuse("dpdk.gateway", text, "an IPv4 and an IPv6 address at most",
+				      why, why_bytes);
+		memcpy(strchr(item, ':') ? settings->options.gateway_v6
+					 : settings->options.gateway_v4,
+		       gateway.ip, sizeof(gateway.ip));
+	}
+	return 0;
+}
+
+static int settings_of(struct port_settings *ret, const struct config *config, unsigned shard_count,
+		       char *why, size_t why_bytes)
+{
+	const char *port = config->dpdk_port;
+	int name_bytes = (int)strcspn(port, ",");
+
+	*ret = (struct port_settings){0};
+	snprintf(ret->device, sizeof(ret->device), "%.*s", name_bytes, port);
+	ret->options = (struct port_options){
+		.device = ret->device,
+		.shard_count = shard_count,
+		.mtu = (uint16_t)config->dpdk_mtu,
+		.vlan = (int)config->dpdk_vlan,
+		.no_interrupts = config->poll == CONFIG_POLL_BUSY,
+		.exception = config->dpdk_exception == EXCEPTION_AUTO_CHOICE ? PORT_EXCEPTION_AUTO
+									     : PORT_EXCEPTION_NONE,
+	};
+	int rc = set_addresses(ret, config->dpdk_address, why, why_bytes);
+	return rc < 0 ? rc : set_gateways(ret, config->dpdk_gateway, why, why_bytes);
+}
+
+int network_start(const struct config *config, unsigned shard_count, char *why, size_t why_bytes)
+{
+	const char *port = config->dpdk_port;
+	struct port_settings settings;
+	struct eal_options options = {
+		.thread_count = shard_count + 1,
+		.hugepages = config->dpdk_hugepages,
+		.telemetry = config->dpdk_telemetry,
+	};
+
+	if (port[0]) {
+		int rc = settings_of(&settings, config, shard_count, why, why_bytes);
+		if (rc < 0)
+			return rc;
+		options.memory_bytes = port_memory_bytes(&settings.options);
+		if (is_pci_address(port)) {
+			options.devices = &port;
+			options.device_count = 1;
+		} else {
+			options.vdevs = &port;
+			options.vdev_count = 1;
+		}
+	}
+	char reason[256] = "";
+	int rc = eal_start_with(&options, reason, sizeof(reason));
+	if (rc < 0)
+		snprintf(why, why_bytes, "%s%s%s", port[0] ? port : "", port[0] ? ": " : "",
+			 reason);
+	return rc;
+}
+
+static void log_port(const struct port *port, const char *device)
+{
+	struct port_info info = port_info(port);
+	struct port_link link = port_link(port);
+	char address[INET6_ADDRSTRLEN] = "none";
+
+	if (info.address_count) {
+		const uint8_t *ip = port_ip(port, 0);
+		bool v4 = ip[10] == 0xff && ip[11] == 0xff;
+		inet_ntop(v4 ? AF_INET : AF_INET6, ip + (v4 ? 12 : 0), address, sizeof(address));
+	}
+	log_info("network",
+		 "port device=%s driver=%s mac=%02x:%02x:%02x:%02x:%02x:%02x address=%s mtu=%u "
+		 "queues=%u steering=%s rss=%s checksums=%s/%s zero_copy=%s interrupts=%s "
+		 "kernel=%s link=%s",
+		 device, info.driver, info.mac[0], info.mac[1], info.mac[2], info.mac[3],
+		 info.mac[4], info.mac[5], address, info.mtu, info.queue_count,
+		 info.steering ? "flow" : "software", info.rss ? "yes" : "no",
+		 info.rx_checksum ? "device" : "software", info.tx_checksum ? "device" : "software",
+		 info.zero_copy ? "yes" : "no", info.interrupts ? "yes" : "no", info.exception,
+		 link.up ? "up" : "down");
+}
+
+int network_port_start(struct port **ret, const struct config *config, unsigned shard_count,
+		       uint16_t udp_port, char *why, size_t why_bytes)
+{
+	struct port_settings settings;
+
+	*ret = NULL;
+	if (!config->dpdk_port[0])
+		return 0;
+	int rc = settings_of(&settings, config, shard_count, why, why_bytes);
+	if (rc < 0)
+		return rc;
+	settings.options.udp_port_first = udp_port;
+	rc = port_start(ret, &settings.options, why, why_bytes);
+	if (rc == 0)
+		log_port(*ret, settings.device);
+	return rc;
+}
