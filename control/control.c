@@ -164,6 +164,7 @@ static int start_shards(struct control *control, const struct data_folder *folde
 		options.listener = sockets->listeners[i];
 		options.udp_socket = sockets->datagrams[i];
 		options.port = control->port;
+		options.faults = control->config->datagram_faults[0] ? &control->faults : NULL;
 		int rc = shard_start(&control->shards[i], control->mesh, &options);
 		if (rc < 0)
 			return rc;
@@ -206,12 +207,32 @@ static int open_datagram_sockets(struct control *control, const struct listen_ad
 	return 0;
 }
 
+static int set_faults(struct control *control, char *why, size_t why_bytes)
+{
+	const char *text = control->config->datagram_faults;
+	char reason[256];
+
+	if (!text[0])
+		return 0;
+	int rc = faults_parse(text, &control->faults, reason, sizeof(reason));
+	if (rc < 0)
+		snprintf(why, why_bytes, "datagram.faults: %s", reason);
+	else
+		log_warn("control",
+			 "datagram.faults is set: datagrams are harmed on purpose "
+			 "faults=\"%s\"",
+			 text);
+	return rc;
+}
+
 static int open_datagrams(struct control *control, const struct listen_address *listen,
 			  struct sockets *sockets, char *why, size_t why_bytes)
 {
 	struct listen_address address;
 	int rc = datagram_address(control, listen, &address, why, why_bytes);
 
+	if (rc == 0)
+		rc = set_faults(control, why, why_bytes);
 	if (rc == 0)
 		rc = open_datagram_sockets(control, &address, sockets, why, why_bytes);
 	if (rc == 0)

@@ -8,6 +8,7 @@
 #include "control/config.h"
 #include "control/control.h"
 #include "control/listener.h"
+#include "dataplane/datagram/faulty_source.h"
 #include "dataplane/kafka/wire.h"
 #include "dataplane/shard.h"
 
@@ -25,6 +26,7 @@ struct control {
 	struct mesh *mesh;
 	struct listen_address advertised;
 	uint16_t datagram_port; /* of shard 0; 0: not served */
+	struct faults faults;   /* datagram.faults */
 	struct port *port;      /* null: none */
 	int32_t epoch;          /* of this run */
 	struct producer_ids producer_ids;

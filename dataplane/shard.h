@@ -10,6 +10,7 @@
 #include "dataplane/topics.h"
 
 struct clock;
+struct faults;
 struct kafka_api;
 struct port;
 struct shard;
@@ -65,6 +66,7 @@ struct shard_options {
 	int listener;                 /* bound, listening, SO_REUSEPORT; the shard's from now on */
 	int udp_socket;               /* bound; the shard's from now on; -1: none */
 	struct port *port;            /* its queue of this index is the shard's; null: none */
+	const struct faults *faults;  /* of datagrams, for tests; null: none */
 	size_t buffer_bytes_max;      /* tail and read buffers of this shard */
 	size_t request_bytes_max;     /* socket.request.max.bytes */
 	size_t inflight_bytes_max;    /* of all requests being handled or read by this shard */

@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "base/errors.h"
 #include "base/log.h"
+#include "dataplane/datagram/faulty_source.h"
 #include "dataplane/datagram/packet_source.h"
 #include "dataplane/datagram/port_source.h"
 #include "dataplane/datagram/server.h"
@@ -10,12 +11,23 @@
 
 #include <unistd.h>
 
+/* Each source gets a sequence of its own. */
+static int wrap_in_faults(struct shard *shard, struct packet_source **source)
+{
+	struct faults faults = *shard->options.faults;
+
+	faults.seed += shard->options.index * DATAGRAM_SERVERS_MAX + shard->datagrams.count;
+	return faulty_source_new(source, *source, &faults);
+}
+
 static int add_server(struct shard *shard, struct packet_source *source)
 {
 	struct datagrams *datagrams = &shard->datagrams;
 
 	check(datagrams->count < DATAGRAM_SERVERS_MAX);
-	int rc = datagram_server_new(&datagrams->servers[datagrams->count], shard, source);
+	int rc = shard->options.faults ? wrap_in_faults(shard, &source) : 0;
+	if (rc == 0)
+		rc = datagram_server_new(&datagrams->servers[datagrams->count], shard, source);
 	if (rc == 0)
 		datagrams->count++;
 	return rc;

@@ -208,13 +208,13 @@ static struct slot *copy_in(struct faulty_source *faulty, const struct packet_vi
 	return slot;
 }
 
-static struct packet_view view_of(const struct slot *slot)
+static struct packet_view view_of(struct slot *slot)
 {
 	return (struct packet_view){
 		.data = slot->data,
 		.length = slot->length,
 		.from = slot->address,
-		.packet = (void *)slot,
+		.packet = slot,
 	};
 }
 
@@ -521,10 +521,9 @@ int faulty_source_new(struct packet_source **ret, struct packet_source *inner,
 	return 0;
 }
 
-struct faulty_counts faulty_source_counts(const struct packet_source *source)
+struct faulty_counts faulty_source_counts(struct packet_source *source)
 {
-	const struct faulty_source *faulty = container_of(source, const struct faulty_source,
-							  source);
+	const struct faulty_source *faulty = faulty_of(source);
 	const struct faulty_counts *in = &faulty->in.counts;
 	const struct faulty_counts *out = &faulty->out.counts;
 
@@ -590,13 +589,13 @@ int faults_parse(const char *text, struct faults *ret, char *why, size_t why_byt
 {
 	struct faults faults = {.seed = 1};
 	char copy[256];
+	size_t bytes = strlen(text) + 1;
 
-	if (strlen(text) >= sizeof(copy)) {
+	if (bytes > sizeof(copy)) {
 		snprintf(why, why_bytes, "longer than %zu bytes", sizeof(copy) - 1);
 		return -ERR_CONFIG;
 	}
-	/* strsep, unlike strtok, does not pass over empty words. */
-	strcpy(copy, text);
+	memcpy(copy, text, bytes);
 	for (char *rest = copy, *word; (word = strsep(&rest, ","));) {
 		const char *given = text + (word - copy);
 		if (parse_one(word, &faults) == 0)

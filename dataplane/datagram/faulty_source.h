@@ -37,4 +37,4 @@ struct faulty_counts {
 int faulty_source_new(struct packet_source **ret, struct packet_source *inner,
 		      const struct faults *faults);
 /* Both directions together. */
-struct faulty_counts faulty_source_counts(const struct packet_source *source);
+struct faulty_counts faulty_source_counts(struct packet_source *source);
