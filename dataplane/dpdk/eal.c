@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <rte_config.h>
+#include <rte_dev.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <stdarg.h>
@@ -140,6 +141,33 @@ int eal_start_with(const struct eal_options *options, char *why, size_t why_byte
 int eal_start(unsigned thread_count, char *why, size_t why_bytes)
 {
 	return eal_start_with(&(struct eal_options){.thread_count = thread_count}, why, why_bytes);
+}
+
+static size_t name_of(const char *vdev, char *ret, size_t bytes)
+{
+	size_t length = strcspn(vdev, ",");
+
+	snprintf(ret, bytes, "%.*s", (int)length, vdev);
+	return length;
+}
+
+int eal_add_vdev(const char *vdev, char *why, size_t why_bytes)
+{
+	char name[WORD_BYTES];
+	size_t length = name_of(vdev, name, sizeof(name));
+	int rc = rte_eal_hotplug_add("vdev", name, vdev[length] ? vdev + length + 1 : "");
+
+	if (rc < 0)
+		snprintf(why, why_bytes, "device %s: %s", name, strerror(-rc));
+	return rc;
+}
+
+int eal_remove_vdev(const char *vdev)
+{
+	char name[WORD_BYTES];
+
+	name_of(vdev, name, sizeof(name));
+	return rte_eal_hotplug_remove("vdev", name);
 }
 
 void eal_stop(void)

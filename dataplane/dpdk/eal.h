@@ -23,3 +23,10 @@ int eal_start_with(const struct eal_options *options, char *why, size_t why_byte
 /* The embedded default. */
 int eal_start(unsigned thread_count, char *why, size_t why_bytes);
 void eal_stop(void);
+
+/* A virtual device after start, in the words of --vdev; and its end, after port_stop.  A memif that
+ * is a client neither waits for its server nor finds it again: when port_start fails, or the link
+ * is not up soon after it or later goes down, remove the device and add it anew.  Main thread.
+ * -errno. */
+int eal_add_vdev(const char *vdev, char *why, size_t why_bytes);
+int eal_remove_vdev(const char *vdev);

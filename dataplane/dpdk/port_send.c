@@ -166,8 +166,8 @@ static enum packet_checksum choose_checksum(const struct port *port, const struc
 					    struct rte_mbuf *mbuf)
 {
 	if (port->info.tx_checksum) {
-		mbuf->tx_offload =
-			rte_mbuf_tx_offload(path->l2_bytes, path->ipv6 ? 40 : 20, 0, 0, 0, 0, 0);
+		mbuf->tx_offload = rte_mbuf_tx_offload(path->l2_bytes, path->ipv6 ? 40 : 20, 0, 0,
+						       0, 0, 0);
 		mbuf->ol_flags |= RTE_MBUF_F_TX_UDP_CKSUM |
 				  (path->ipv6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4);
 		return PACKET_CHECKSUM_PARTIAL;

@@ -1,12 +1,15 @@
 /* Two processes over shared memory: this program runs itself again as the peer, which sends back
  * what it gets, and which may die and come back: this side, as the broker, is the one that listens.
  *
- *     port_memif_test peer SOCKET */
+ *     port_memif_test peer ROLE SOCKET
+ *
+ * ROLE is the peer's: a client of ours, or in one test the server that we look for. */
 #include "tests/dataplane/port_world.h"
 
 #include "base/clock.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
@@ -30,15 +33,29 @@ static const struct port_address *peer_address;
 
 extern char **environ;
 
-static struct port *start_port(const char *address, uint16_t udp_port)
+static struct port_options options_of(const char *device, const char *address, uint16_t udp_port,
+				      struct port_ip addresses[2])
 {
-	struct port_ip addresses[2];
-	struct world_port what = {"net_memif0", 1, {address, NULL}};
+	struct world_port what = {device, 1, {address, NULL}};
 	struct port_options options = world_options(&what, addresses);
 
 	options.mtu = MTU;
 	options.udp_port_first = udp_port;
+	return options;
+}
+
+static struct port *start_port(const char *address, uint16_t udp_port)
+{
+	struct port_ip addresses[2];
+	struct port_options options = options_of("net_memif0", address, udp_port, addresses);
+
 	return world_port(&options);
+}
+
+static void name_device(char device[160], const char *name, const char *role, const char *path)
+{
+	snprintf(device, 160, "%s,role=%s,id=0,bsize=9216,rsize=9,socket-abstract=no,socket=%s",
+		 name, role, path);
 }
 
 static void start_eal(const char *role)
@@ -46,19 +63,17 @@ static void start_eal(const char *role)
 	char device[160];
 	const char *const vdevs[] = {device};
 
-	snprintf(device, sizeof(device),
-		 "net_memif0,role=%s,id=0,bsize=9216,rsize=9,socket-abstract=no,socket=%s", role,
-		 socket_path);
+	name_device(device, "net_memif0", role, socket_path);
 	world_start(vdevs, 1, false);
 }
 
 /* ---- the peer ---- */
 
-static _Noreturn void echo(void)
+static _Noreturn void echo(const char *role)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	alarm(PEER_TIMEOUT_S); /* a test that hangs leaves nobody behind */
-	start_eal("client");
+	start_eal(role);
 	struct port *own_port = start_port("192.0.2.1/24", WORLD_UDP_PORT);
 	struct port_queue *own = port_queue(own_port, 0);
 	for (;;) {
@@ -75,11 +90,13 @@ static _Noreturn void echo(void)
 	}
 }
 
-static pid_t start_peer(void)
+static pid_t start_peer(const char *role, char *path)
 {
-	char *arguments[] = {(char[]){"port_memif_test"}, (char[]){"peer"}, socket_path, NULL};
+	char role_text[16];
+	char *arguments[] = {(char[]){"port_memif_test"}, (char[]){"peer"}, role_text, path, NULL};
 	pid_t pid;
 
+	snprintf(role_text, sizeof(role_text), "%s", role);
 	assert_int_equal(posix_spawn(&pid, "/proc/self/exe", NULL, NULL, arguments, environ), 0);
 	return pid;
 }
@@ -120,7 +137,7 @@ static bool round_trip(uint32_t number, uint32_t length, unsigned timeout_ms)
 
 static void every_size_comes_back_whole(void **state)
 {
-	pid_t peer = start_peer();
+	pid_t peer = start_peer("client", socket_path);
 
 	assert_true(round_trip(1, 4, 10000));
 	for (uint32_t i = 0; i < ROUNDS; i++)
@@ -135,7 +152,7 @@ static void every_size_comes_back_whole(void **state)
 static void a_peer_that_dies_and_returns_is_survived(void **state)
 {
 	for (uint32_t life = 0; life < 2; life++) {
-		pid_t peer = start_peer();
+		pid_t peer = start_peer("client", socket_path);
 		assert_true(round_trip(1000000 + life, 600, 10000));
 		end_peer(peer);
 		/* Nobody is there; nothing comes and nothing breaks. */
@@ -143,16 +160,73 @@ static void a_peer_that_dies_and_returns_is_survived(void **state)
 	}
 }
 
+/* Null: not there.  A server that is still starting may accept the connection and drop it. */
+static struct port *try_server(const char *vdev)
+{
+	struct port_ip addresses[2];
+	struct port_options options = options_of("net_memif1", "192.0.2.3/24", 40000, addresses);
+	struct port *found = NULL;
+	char why[256] = "";
+
+	assert_int_equal(eal_add_vdev(vdev, why, sizeof(why)), 0);
+	if (port_start(&found, &options, why, sizeof(why)) == 0) {
+		for (unsigned i = 0; i < 50; i++) {
+			if (port_link(found).up)
+				return found;
+			poll(NULL, 0, 10);
+		}
+		port_stop(found);
+	} else {
+		assert_non_null(strstr(why, "does not start"));
+	}
+	assert_int_equal(eal_remove_vdev(vdev), 0);
+	return NULL;
+}
+
+static struct port *find_server(const char *vdev, unsigned timeout_ms)
+{
+	uint64_t until_ns = world_now_ns() + timeout_ms * NS_PER_MS;
+	struct port *found = NULL;
+
+	while (!(found = try_server(vdev)) && world_now_ns() < until_ns)
+		poll(NULL, 0, 20);
+	return found;
+}
+
+static void a_client_finds_its_server_and_finds_it_again(void **state)
+{
+	char path[sizeof(socket_path) + 8];
+	char vdev[160];
+
+	snprintf(path, sizeof(path), "%s.server", socket_path);
+	name_device(vdev, "net_memif1", "client", path);
+	assert_null(find_server(vdev, 0));
+	for (uint32_t life = 0; life < 2; life++) {
+		pid_t peer = start_peer("server", path);
+		struct port *own = find_server(vdev, 10000);
+		assert_non_null(own);
+		struct port_queue *before = queue;
+		queue = port_queue(own, 0);
+		assert_true(round_trip(3000000 + life, 600, WORLD_TIMEOUT_MS));
+		queue = before;
+		end_peer(peer);
+		port_stop(own);
+		assert_int_equal(eal_remove_vdev(vdev), 0);
+		unlink(path);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_client_finds_its_server_and_finds_it_again),
 		cmocka_unit_test(every_size_comes_back_whole),
 		cmocka_unit_test(a_peer_that_dies_and_returns_is_survived),
 	};
 
-	if (argc == 3 && strcmp(argv[1], "peer") == 0) {
-		snprintf(socket_path, sizeof(socket_path), "%s", argv[2]);
-		echo();
+	if (argc == 4 && strcmp(argv[1], "peer") == 0) {
+		snprintf(socket_path, sizeof(socket_path), "%s", argv[3]);
+		echo(argv[2]);
 	}
 	if (!mkdtemp(folder))
 		return 1;
