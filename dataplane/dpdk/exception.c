@@ -111,7 +111,8 @@ static int start_shadow(struct exception *exception, char *why, size_t why_bytes
 
 	if (rc < 0)
 		return rc;
-	exception->guards = calloc(port->info.address_count * port->shard_count, sizeof(int));
+	exception->guards = calloc((size_t)port->info.address_count * port->shard_count,
+				   sizeof(int));
 	if (!exception->guards)
 		return -ENOMEM;
 	for (unsigned i = 0; i < port->info.address_count; i++) {
@@ -468,8 +469,7 @@ static unsigned to_kernel(struct exception *exception, struct port_queue *queue)
 							      : EXCEPTION_BURST;
 	unsigned sent = rte_eth_tx_burst(exception->id, queue->hardware, own->pending,
 					 (uint16_t)count);
-	own->pending_count -= sent;
-	memmove(own->pending, own->pending + sent, own->pending_count * sizeof(own->pending[0]));
+	port_shift(own->pending, &own->pending_count, sent);
 	port_count(queue, kernel_out, sent);
 	return sent;
 }

@@ -27,6 +27,7 @@ enum {
 	ADVERT_SOLICITED = 0x40,
 	ADVERT_OVERRIDE = 0x20,
 	FRAME_BYTES_MIN = 60,
+	MACS_BYTES = 2 * PACKET_MAC_BYTES,
 };
 
 struct neighbours {
@@ -296,7 +297,7 @@ static uint8_t *put_ethernet(uint8_t *at, const struct packet_link *to, const ui
 {
 	memcpy(at, to->mac, PACKET_MAC_BYTES);
 	memcpy(at + PACKET_MAC_BYTES, from_mac, PACKET_MAC_BYTES);
-	at += 2 * PACKET_MAC_BYTES;
+	at += MACS_BYTES;
 	for (unsigned i = 0; i < to->vlan_count && i < PACKET_VLANS_MAX; i++) {
 		store_be16(at, to->vlans[i].protocol);
 		store_be16(at + 2, to->vlans[i].tag);

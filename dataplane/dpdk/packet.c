@@ -21,6 +21,7 @@
 #include <string.h>
 
 enum {
+	MACS_BYTES = 2 * PACKET_MAC_BYTES,
 	ETHERNET_BYTES = 14,
 	VLAN_BYTES = 4,
 	IPV4_BYTES = 20,
@@ -238,8 +239,9 @@ static bool source_holds(const struct packet_filter *filter, const uint8_t *ip, 
 		return false;
 	if (!ipv6)
 		return ip[12] != 0 && ip[12] != 127 && ip[12] < 224;
-	return ip[0] != 0xff && !packet_ip_is_v4(ip) && memcmp(ip, loopback, sizeof(loopback)) &&
-	       memcmp(ip, unspecified, sizeof(unspecified));
+	return ip[0] != 0xff && !packet_ip_is_v4(ip) &&
+	       memcmp(ip, loopback, sizeof(loopback)) != 0 &&
+	       memcmp(ip, unspecified, sizeof(unspecified)) != 0;
 }
 
 /* ---- IPv4 ---- */
@@ -528,7 +530,7 @@ static uint8_t *put_link(uint8_t *at, const struct packet_link *link, const uint
 {
 	memcpy(at, link->mac, PACKET_MAC_BYTES);
 	memcpy(at + PACKET_MAC_BYTES, local_mac, PACKET_MAC_BYTES);
-	at += 2 * PACKET_MAC_BYTES;
+	at += MACS_BYTES;
 	for (unsigned i = 0; i < link->vlan_count && i < PACKET_VLANS_MAX; i++) {
 		store_be16(at, link->vlans[i].protocol);
 		store_be16(at + 2, link->vlans[i].tag);

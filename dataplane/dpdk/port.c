@@ -37,7 +37,7 @@ enum {
 	NEIGHBOURS = 1024,
 	POOL_CACHE = 256,
 	SHARDS_MAX = 256,
-	POOL_BYTES = 64 << 10, /* a pool or ring beside its elements, generously */
+	POOLS_BYTES = 384 << 10, /* pools and rings of a queue beside their elements, generously */
 };
 
 uint32_t port_data_room(unsigned mtu)
@@ -83,7 +83,7 @@ size_t port_memory_bytes(const struct port_options *given)
 	size_t buffer = port_data_room(options.mtu ? options.mtu : RTE_ETHER_MTU) +
 			sizeof(struct rte_mbuf) + 128;
 	size_t queue = (options.rx_mbufs + options.tx_mbufs) * buffer +
-		       PORT_ATTACHMENTS * (sizeof(struct rte_mbuf) + 128 + 64) + 6 * POOL_BYTES;
+		       PORT_ATTACHMENTS * (sizeof(struct rte_mbuf) + 128 + 64) + POOLS_BYTES;
 	size_t rings = (size_t)options.shard_count * options.shard_count *
 		       (PORT_RING_SLOTS * sizeof(void *) + 1024);
 	/* The kernel's device, and descriptors of the port's. */

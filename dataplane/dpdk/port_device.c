@@ -44,7 +44,7 @@ static const char *const copying[] = {"net_memif", "net_ring", "net_null",
 
 int port_device_find(struct port *port, char *why, size_t why_bytes)
 {
-	struct rte_eth_dev_info device;
+	struct rte_eth_dev_info device = {0};
 	int rc = rte_eth_dev_get_port_by_name(port->options.device, &port->id);
 
 	if (rc == 0)
@@ -163,7 +163,7 @@ static int configure(struct port *port, const struct rte_eth_dev_info *device, b
 		.txmode = {.offloads = port->tx_offloads},
 		.intr_conf = {.rxq = interrupts},
 	};
-	uint16_t queues = (uint16_t)port->hardware_count;
+	uint16_t queues = port->hardware_count;
 
 	choose_rss(port, device, &conf);
 	port->info.interrupts = interrupts;
@@ -177,14 +177,15 @@ int port_device_configure(struct port *port, char *why, size_t why_bytes)
 
 	if (rc < 0)
 		return rc;
-	port->hardware_count = smallest(port->shard_count, device.max_rx_queues);
-	port->hardware_count = smallest(port->hardware_count, device.max_tx_queues);
+	unsigned queues = smallest(port->shard_count, device.max_rx_queues);
+	queues = smallest(queues, device.max_tx_queues);
 	if (port->options.queues_max)
-		port->hardware_count = smallest(port->hardware_count, port->options.queues_max);
-	if (port->hardware_count == 0) {
+		queues = smallest(queues, port->options.queues_max);
+	if (queues == 0) {
 		port_why(why, why_bytes, port, "queues", -ENOTSUP);
 		return -ENOTSUP;
 	}
+	port->hardware_count = (uint16_t)queues;
 	rc = choose_mtu(port, &device);
 	if (rc < 0) {
 		port_why(why, why_bytes, port, "MTU", rc);
@@ -228,6 +229,7 @@ static int set_up_queues(struct port *port, const struct rte_eth_dev_info *devic
 /* UDP to our port number i goes to its shard's queue, over one of the two IP versions. */
 static struct rte_flow *steer(struct port *port, uint16_t index, enum rte_flow_item_type version)
 {
+	check(port->hardware_count > 0);
 	struct rte_flow_attr attributes = {.ingress = 1};
 	struct rte_flow_item_udp udp = {
 		.hdr.dst_port = rte_cpu_to_be_16((uint16_t)(port->filter.udp_port_first + index)),

@@ -70,7 +70,7 @@ struct port {
 	struct packet_filter filter;
 	struct port_ip addresses[PACKET_ADDRESSES_MAX];
 	uint16_t id;
-	unsigned hardware_count;
+	uint16_t hardware_count; /* queue pairs in use, at least 1 */
 	unsigned shard_count;
 	bool started;
 	bool arms_interrupts; /* those of the device have to be switched on before each sleep */
@@ -89,6 +89,14 @@ struct port {
 	struct exception *exception;
 	struct port_queue *queues; /* a shard each */
 };
+
+/* Takes the first `gone` of a list of frames out of it. */
+static inline void port_shift(struct rte_mbuf **mbufs, unsigned *count, unsigned gone)
+{
+	*count -= gone;
+	for (unsigned i = 0; gone && i < *count; i++)
+		mbufs[i] = mbufs[i + gone];
+}
 
 #define port_count(queue, field, n)                                                                \
 	__atomic_store_n(&(queue)->statistics.field, (queue)->statistics.field + (uint64_t)(n),    \

@@ -335,21 +335,14 @@ int port_send(struct port_queue *queue, const struct port_address *to, const voi
 	return 0;
 }
 
-static void shift_pending(struct port_queue *queue, unsigned gone)
-{
-	queue->pending_count -= gone;
-	memmove(queue->pending, queue->pending + gone,
-		queue->pending_count * sizeof(queue->pending[0]));
-}
-
 /* Frees the first frame that the device refuses for what it is.  False: there is none. */
 static bool drop_refused(struct port_queue *queue, unsigned prepared)
 {
 	if (prepared == queue->pending_count)
 		return false;
 	struct rte_mbuf *refused = queue->pending[prepared];
-	memmove(queue->pending + prepared, queue->pending + prepared + 1,
-		(queue->pending_count - prepared - 1) * sizeof(queue->pending[0]));
+	unsigned behind = queue->pending_count - prepared;
+	port_shift(queue->pending + prepared, &behind, 1);
 	queue->pending_count--;
 	rte_pktmbuf_free(refused);
 	port_count(queue, send_refused, 1);
@@ -381,7 +374,7 @@ static void flush_to_device(struct port_queue *queue)
 	uint64_t bytes = bytes_of(queue->pending, queue->pending_count);
 	unsigned sent = rte_eth_tx_burst(port->id, queue->hardware, queue->pending,
 					 (uint16_t)queue->pending_count);
-	shift_pending(queue, sent);
+	port_shift(queue->pending, &queue->pending_count, sent);
 	if (queue->pending_count)
 		bytes -= bytes_of(queue->pending, queue->pending_count);
 	port_count(queue, sent, sent);
@@ -394,7 +387,7 @@ static void flush_to_peer(struct port_queue *queue)
 	unsigned sent = rte_ring_sp_enqueue_burst(queue->sent_out, (void **)queue->pending,
 						  queue->pending_count, NULL);
 
-	shift_pending(queue, sent);
+	port_shift(queue->pending, &queue->pending_count, sent);
 	port_count(queue, send_through_peer, sent);
 	if (sent && queue->hooks.wake)
 		queue->hooks.wake(queue->context, queue->hardware);
