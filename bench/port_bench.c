@@ -156,7 +156,7 @@ static uint16_t start_device(const char *name, struct rte_mempool *pool)
 
 static unsigned turn(uint16_t id, struct rte_mempool *pool, const uint8_t *frame, uint32_t bytes)
 {
-	struct rte_mbuf *mbufs[BURST];
+	struct rte_mbuf *mbufs[BURST] = {0};
 
 	if (rte_pktmbuf_alloc_bulk(pool, mbufs, BURST) == 0) {
 		for (unsigned i = 0; i < BURST; i++)
@@ -207,7 +207,7 @@ static void code(uint64_t count, uint32_t payload_bytes)
 	};
 	struct port_ip server;
 	struct packet_path path;
-	struct packet packet;
+	struct packet packet = {0};
 	uint64_t ours = 0;
 
 	port_ip_parse(&server, server_text);

@@ -573,7 +573,7 @@ static void udp_fields(void **state)
 		else
 			assert_verdict(&frame, PACKET_OURS);
 		/* Each of our ports. */
-		for (uint16_t i = 0; i < PORTS; i++) {
+		for (int i = 0; i < PORTS; i++) {
 			struct packet_filter ours = filter();
 			frame = datagram(v6, 30, 0);
 			store_be16(frame.bytes + udp + 2, (uint16_t)(PORT_FIRST + i));
