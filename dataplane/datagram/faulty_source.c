@@ -517,6 +517,7 @@ int faulty_source_new(struct packet_source **ret, struct packet_source *inner,
 		.release = let_go,
 		.context = faulty,
 	};
+	faulty->source.receive_max = inner->receive_max;
 	*ret = &faulty->source;
 	return 0;
 }

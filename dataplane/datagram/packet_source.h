@@ -51,4 +51,5 @@ struct packet_source_ops {
 struct packet_source {
 	const struct packet_source_ops *ops;
 	struct packet_source_hooks hooks; /* set by the server before the first receive */
+	unsigned receive_max;             /* packets that can wait to be received; 0: not known */
 };

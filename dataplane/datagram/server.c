@@ -38,6 +38,7 @@ enum {
 	BURSTS_A_TURN = 4,
 	CALLS_AT_ONCE = 256, /* allocated together */
 	SESSIONS_MAX = 4096,
+	WINDOW_MIN = 8,
 	PEER_BYTES = 64,
 };
 
@@ -193,13 +194,11 @@ static void channel_answered(struct channel *channel, struct request *request)
 	struct datagram_server *server = call->server;
 	struct transport_piece *pieces = NULL;
 	int count = request->closing ? -ECANCELED : make_pieces(call, &pieces);
-	int rc = count;
 
 	if (count >= 0) {
 		shard_count(server->shard, response_bytes, request->writer.bytes);
-		rc = transport_respond(server->transport, call->name, pieces, (uint32_t)count, call,
-				       server->shard->now_ns);
-		if (rc == 0)
+		if (transport_respond(server->transport, call->name, pieces, (uint32_t)count, call,
+				      server->shard->now_ns) == 0)
 			return; /* hook_released will run, or has */
 	}
 	/* Answering nothing would leave the client waiting. */
@@ -265,20 +264,36 @@ static enum frame_use keep_message(struct call *call, const struct transport_mes
 	return FRAME_LEND;
 }
 
+/* A request of one datagram needs memory now; a longer one has it already. */
+static bool takes_requests(const struct datagram_server *server,
+			   const struct transport_message *message)
+{
+	const struct shard *shard = server->shard;
+
+	return !server->draining &&
+	       (message->buffer || shard->inflight_bytes < shard->options.inflight_bytes_max);
+}
+
+/* Nothing of it was executed: the client may send it again, here or elsewhere. */
+static void refuse(struct datagram_server *server, struct transport_request name, struct call *call,
+		   const struct transport_message *message)
+{
+	if (call)
+		call_free(call);
+	else if (message->buffer)
+		transport_give(server->transport, message->buffer, message->buffer_bytes);
+	transport_refuse(server->transport, name, server->shard->now_ns);
+}
+
 static void hook_request(void *context, struct transport_session *session,
 			 struct transport_request name, struct transport_message *message)
 {
 	struct datagram_server *server = context;
-	struct call *call = call_new(server);
+	struct call *call = takes_requests(server, message) ? call_new(server) : NULL;
 	struct client *client = transport_session_owner(session);
 
-	if (!call || server->draining) {
-		if (message->buffer)
-			transport_give(server->transport, message->buffer, message->buffer_bytes);
-		if (call)
-			call_free(call);
-		transport_close(session, call ? TRANSPORT_REASON_SHUTDOWN : TRANSPORT_REASON_FULL,
-				server->shard->now_ns);
+	if (!call) {
+		refuse(server, name, NULL, message);
 		return;
 	}
 	call->channel = (struct channel){.ops = &call_channel, .peer = client->peer};
@@ -291,6 +306,10 @@ static void hook_request(void *context, struct transport_session *session,
 			       message->length, use, 0);
 	if (rc == 0)
 		return;
+	if (rc == -ENOMEM) {
+		refuse(server, name, call, message);
+		return;
+	}
 	log_info("datagram", "closing peer=%s reason=\"%s\"", client->peer, error_text(rc));
 	call_free(call);
 	transport_close(session, TRANSPORT_REASON_PROTOCOL, server->shard->now_ns);
@@ -489,13 +508,22 @@ unsigned datagram_server_receive(struct datagram_server *server)
 	return total;
 }
 
+/* What all clients together have under way should fit where it waits to be received.  Without
+ * memory requests are refused, but windows stay open: the rest of what has begun must come, or its
+ * memory would be held until it expires. */
 static void limit_window(struct datagram_server *server)
 {
-	const struct shard *shard = server->shard;
-	bool short_of_memory = shard->inflight_bytes >= shard->options.inflight_bytes_max;
-	uint16_t window = transport_config_default().window;
+	unsigned window = transport_config_default().window;
+	unsigned sessions = transport_sessions(server->transport);
 
-	transport_set_window(server->transport, short_of_memory || server->draining ? 0 : window);
+	if (server->source->receive_max && sessions) {
+		unsigned share = server->source->receive_max / sessions;
+		if (share < WINDOW_MIN)
+			share = WINDOW_MIN;
+		if (share < window)
+			window = share;
+	}
+	transport_set_window(server->transport, server->draining ? 0 : (uint16_t)window);
 }
 
 unsigned datagram_server_turn(struct datagram_server *server)

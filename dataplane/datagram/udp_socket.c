@@ -29,6 +29,7 @@ enum {
 	BUFFER_BYTES = 9216,
 	KEEP_MAX = BUFFER_COUNT / 2,
 	SOCKET_BYTES = 8 << 20,
+	CHARGED_BYTES = 16640, /* what a datagram of 8952 bytes costs of that, with its sk_buff */
 	RUNS_MAX = 32,
 	RUN_BYTES_MAX = 61440, /* of what an IP packet can carry */
 	RUN_SEGMENTS_MAX = 64, /* the kernel's UDP_MAX_SEGMENTS */
@@ -412,12 +413,13 @@ static const struct packet_source_ops udp_ops = {
 
 static int set_options(struct udp_socket *udp)
 {
-	struct sockaddr_storage bound;
+	struct sockaddr_storage bound = {0};
 	socklen_t length = sizeof(bound);
 	struct transport_address address;
 	static const uint8_t any[16];
 	static const uint8_t any_v4[16] = {[10] = 0xff, [11] = 0xff};
 	int size = SOCKET_BYTES;
+	socklen_t size_length = sizeof(size);
 	int on = 1;
 
 	if (getsockname(udp->fd, (struct sockaddr *)&bound, &length) < 0)
@@ -425,8 +427,13 @@ static int set_options(struct udp_socket *udp)
 	udp->family = bound.ss_family;
 	address_of(&address, &bound);
 	udp->wildcard = memcmp(address.ip, any, 16) == 0 || memcmp(address.ip, any_v4, 16) == 0;
-	setsockopt(udp->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	setsockopt(udp->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	/* The plain ones stop at net.core.rmem_max; the others need CAP_NET_ADMIN. */
+	if (setsockopt(udp->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
+		setsockopt(udp->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	if (setsockopt(udp->fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
+		setsockopt(udp->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	if (getsockopt(udp->fd, SOL_SOCKET, SO_RCVBUF, &size, &size_length) == 0)
+		udp->source.receive_max = (unsigned)size / CHARGED_BYTES;
 	if (!udp->wildcard)
 		return 0;
 	int rc = udp->family == AF_INET6

@@ -10,7 +10,8 @@
  *            n+1 arrives: response n has, too  <------------------------+
  *
  * RECEIVING ends in RESPONDING with an ABORT when there is no memory, or when the client withdraws
- * or falls silent: that sequence is then used up and was not executed. */
+ * or falls silent, EXECUTING by transport_refuse: that sequence is then used up and was not
+ * executed. */
 #include "dataplane/transport/transport_internal.h"
 
 #include "base/check.h"
@@ -191,17 +192,40 @@ uint64_t requests_expire(struct transport_session *session)
 	return next_ns;
 }
 
-int transport_respond(struct transport *transport, struct transport_request request,
-		      const struct transport_piece *pieces, uint32_t piece_count, void *owner,
-		      uint64_t now_ns)
+/* The session whose slot executes just this request; null: gone. */
+static struct transport_session *executing(struct transport *transport,
+					   struct transport_request request)
 {
 	struct transport_session *session = session_find(transport, request.session);
 
 	if (!session || !session->server || request.slot >= session->slot_count)
+		return NULL;
+	const struct slot *slot = &session->slots[request.slot];
+	return slot->phase == SLOT_EXECUTING && slot->sequence == request.sequence ? session : NULL;
+}
+
+int transport_refuse(struct transport *transport, struct transport_request request, uint64_t now_ns)
+{
+	struct transport_session *session = executing(transport, request);
+
+	if (!session)
+		return -ERR_CLOSING;
+	transport_enter(transport, now_ns);
+	count_of(transport, requests_refused, 1);
+	respond_abort(session, request.slot);
+	transport_leave(transport);
+	return 0;
+}
+
+int transport_respond(struct transport *transport, struct transport_request request,
+		      const struct transport_piece *pieces, uint32_t piece_count, void *owner,
+		      uint64_t now_ns)
+{
+	struct transport_session *session = executing(transport, request);
+
+	if (!session)
 		return -ERR_CLOSING;
 	struct slot *slot = &session->slots[request.slot];
-	if (slot->phase != SLOT_EXECUTING || slot->sequence != request.sequence)
-		return -ERR_CLOSING;
 	uint32_t length;
 	int rc = pieces_length(pieces, piece_count, &length);
 	if (rc < 0)

@@ -197,6 +197,11 @@ int transport_respond(struct transport *transport, struct transport_request requ
 		      const struct transport_piece *pieces, uint32_t piece_count, void *owner,
 		      uint64_t now_ns);
 
+/* Instead of an answer: the client is told that the request was certainly not executed, for which
+ * the owner vouches.  -ERR_CLOSING: the session or the request is gone. */
+int transport_refuse(struct transport *transport, struct transport_request request,
+		     uint64_t now_ns);
+
 void transport_give(struct transport *transport, void *buffer, size_t bytes);
 
 /* How many packets a peer may have under way to us, from the next packet on; 0 stops new ones. */

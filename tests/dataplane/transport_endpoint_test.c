@@ -391,6 +391,42 @@ static void a_request_given_up_half_way_is_withdrawn(void **state)
 	pair_free(pair);
 }
 
+static void a_refused_request_is_known_not_to_have_run(void **state)
+{
+	struct transport_config config = pair_config();
+
+	(void)state;
+	config.slots = 1;
+	struct pair *pair = pair_new(&config, &config);
+	pair_connect(pair);
+	pair->keep = true;
+	struct pair_call *call = pair_call_new(pair, 1, 10, 10 * NS_PER_SECOND);
+	struct pair_call *next = pair_call_new(pair, 2, 10, 10 * NS_PER_SECOND);
+	assert_int_equal(pair_call_begin(call), 0);
+	assert_int_equal(pair_call_begin(next), 0);
+	pair_run_ms(pair, 1);
+	assert_int_equal(pair->request_count, 1);
+	const struct transport_request refused = pair->requests[0].handle;
+	assert_int_equal(transport_refuse(pair->server->transport, refused, pair->net.now_ns), 0);
+	assert_int_equal(transport_refuse(pair->server->transport, refused, pair->net.now_ns),
+			 -ERR_CLOSING);
+	assert_int_equal(pair_respond(pair, 0, 10), -ERR_CLOSING);
+	net_touched(pair->server);
+	pair_run_ms(pair, 1);
+	assert_int_equal(call->done, 1);
+	assert_int_equal(call->rc, -ECANCELED);
+	/* The slot goes on. */
+	assert_int_equal(pair->request_count, 2);
+	assert_int_equal(pair_respond(pair, 1, 10), 0);
+	pair_run_ms(pair, 1);
+	assert_int_equal(next->rc, 0);
+	assert_int_equal(pair->released, 1);
+	assert_int_equal(transport_statistics(pair->server->transport)->requests_refused, 1);
+	pair_call_free(call);
+	pair_call_free(next);
+	pair_free(pair);
+}
+
 static void a_partial_request_expires_and_is_known_not_to_have_run(void **state)
 {
 	struct transport_config config = pair_config();
@@ -790,6 +826,7 @@ int main(void)
 		cmocka_unit_test(an_idle_endpoint_wants_nothing),
 		cmocka_unit_test(a_call_that_times_out_is_done_and_its_slot_comes_back),
 		cmocka_unit_test(a_request_given_up_half_way_is_withdrawn),
+		cmocka_unit_test(a_refused_request_is_known_not_to_have_run),
 		cmocka_unit_test(a_partial_request_expires_and_is_known_not_to_have_run),
 		cmocka_unit_test(closing_tells_the_peer),
 		cmocka_unit_test(a_vanished_server_ends_calls_by_silence),
