@@ -12,13 +12,15 @@
 enum {
 	SLAB_BYTES = 4 << 20,
 	SLABS_MIN = 4,
-	SMALL_SHARE = 4, /* a quarter of the slabs may hold small buffers */
+	SMALL_SHARE = 4,  /* a quarter of the slabs may hold small buffers */
+	READER_SHARE = 2, /* readers may hold half */
 };
 
 struct size_class {
 	size_t buffer_bytes;
 	size_t slabs;
 	size_t slabs_max;
+	size_t reader_bytes; /* of buffers that readers hold */
 	struct list free;
 };
 
@@ -27,6 +29,7 @@ struct store_region {
 	size_t bytes;
 	size_t slabs_used;
 	size_t used_bytes;
+	size_t heap_bytes;
 	struct size_class classes[2];
 	struct list ages;
 	struct buffer **slab_buffers; /* descriptors, to free */
@@ -119,10 +122,18 @@ struct buffer *buffer_take(struct store_region *region, struct io_backend *io, b
 	return buffer;
 }
 
-struct buffer *buffer_heap(size_t bytes)
+size_t buffer_heap_room(const struct store_region *region)
 {
-	struct buffer *buffer = calloc(1, sizeof(*buffer));
+	return region->bytes / READER_SHARE - region->heap_bytes;
+}
 
+struct buffer *buffer_heap(struct store_region *region, size_t bytes)
+{
+	struct buffer *buffer;
+
+	if (bytes > buffer_heap_room(region))
+		return NULL;
+	buffer = calloc(1, sizeof(*buffer));
 	if (!buffer)
 		return NULL;
 	buffer->data = aligned_alloc(4096, bytes);
@@ -133,7 +144,13 @@ struct buffer *buffer_heap(size_t bytes)
 	buffer->capacity = bytes;
 	buffer->heap = true;
 	buffer->references = 1;
+	region->heap_bytes += bytes;
 	return buffer;
+}
+
+static struct size_class *class_of(struct store_region *region, const struct buffer *buffer)
+{
+	return &region->classes[buffer->capacity == BUFFER_LARGE_BYTES];
 }
 
 void buffer_acquire(struct buffer *buffer)
@@ -150,14 +167,40 @@ void buffer_release(struct store_region *region, struct buffer *buffer)
 		return;
 	check(!buffer->writing);
 	if (buffer->heap) {
+		region->heap_bytes -= buffer->capacity;
 		free(buffer->data);
 		free(buffer);
 		return;
 	}
 	list_remove(&buffer->age);
 	region->used_bytes -= buffer->capacity;
-	list_push_front(&region->classes[buffer->capacity == BUFFER_LARGE_BYTES].free,
-			&buffer->link);
+	list_push_front(&class_of(region, buffer)->free, &buffer->link);
+}
+
+bool buffer_acquire_for_reader(struct store_region *region, struct buffer *buffer)
+{
+	struct size_class *class = class_of(region, buffer);
+
+	if (!buffer->heap && !buffer->readers) {
+		if (class->reader_bytes + buffer->capacity >
+		    class->slabs_max * SLAB_BYTES / READER_SHARE)
+			return false;
+		class->reader_bytes += buffer->capacity;
+	}
+	if (!buffer->heap)
+		buffer->readers++;
+	buffer_acquire(buffer);
+	return true;
+}
+
+void buffer_release_of_reader(struct store_region *region, struct buffer *buffer)
+{
+	if (!buffer->heap) {
+		check(buffer->readers > 0);
+		if (--buffer->readers == 0)
+			class_of(region, buffer)->reader_bytes -= buffer->capacity;
+	}
+	buffer_release(region, buffer);
 }
 
 size_t buffer_batch_bytes_max(const struct store_region *region)

@@ -2,7 +2,10 @@
  *
  * Two sizes: small for a log's first buffer, so that thousands of quiet partitions cost little, and
  * large for busy ones.  Each has a fixed part of the region, so that neither starves the other.
- * Buffers for reads from disk come from the heap in the size asked for.  Owner: one shard. */
+ * Buffers for reads from disk come from the heap in the size asked for.
+ *
+ * Readers may stall with what they were given.  They hold at most half of each part of the region,
+ * so that appends go on, and half the region's size of the heap.  Owner: one shard. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,6 +38,7 @@ struct buffer {
 	bool writing;
 	bool heap;
 	unsigned references;
+	unsigned readers; /* ... of them readers'; of the region's buffers only */
 	/* First batch that begins in this buffer; -1: none. */
 	int64_t first_offset;
 	uint64_t first_position;
@@ -42,9 +46,14 @@ struct buffer {
 
 /* Null: the region is full (evict and try again). One reference. */
 struct buffer *buffer_take(struct store_region *region, struct io_backend *io, bool large);
-struct buffer *buffer_heap(size_t bytes); /* one reference; null: out of memory */
+/* One reference; null: out of memory, or readers hold too much. */
+struct buffer *buffer_heap(struct store_region *region, size_t bytes);
+size_t buffer_heap_room(const struct store_region *region);
 void buffer_acquire(struct buffer *buffer);
 void buffer_release(struct store_region *region, struct buffer *buffer); /* null is fine */
+/* The same for readers.  False: they hold too much of the region already. */
+bool buffer_acquire_for_reader(struct store_region *region, struct buffer *buffer);
+void buffer_release_of_reader(struct store_region *region, struct buffer *buffer);
 /* A larger batch may never find room behind what others have in flight. */
 size_t buffer_batch_bytes_max(const struct store_region *region);
 struct list *buffer_ages(struct store_region *region);

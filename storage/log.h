@@ -115,7 +115,8 @@ struct log_read {
 	size_t bytes_max;    /* in */
 	bool oversize_first; /* in: give the first batch even if larger than bytes_max */
 	/* Runs exactly once, also when the data is at hand (then from inside log_read).  rc: 0
-	 * (maybe 0 bytes), -ERR_OFFSET_RANGE, -ERR_CORRUPT, -ERR_STORAGE, -ERR_CLOSING. */
+	 * (maybe 0 bytes), -ERR_OFFSET_RANGE, -ERR_CORRUPT, -ERR_STORAGE, -ERR_CLOSING, -ENOBUFS
+	 * (readers have not released so much that there is no memory for another: try later). */
 	void (*done)(struct log_read *read, int rc);
 	/* out: whole batches, the first containing `offset`, none at or above the high watermark;
 	 * the bytes stay valid until log_read_release. */

@@ -1,7 +1,8 @@
 /* Reading whole batches at an offset.
  *
  * From the tail: when a tail buffer begins a batch at or below the offset, everything from there to
- * the end of the log lies in the buffers behind it; the reader gets references, no copy.
+ * the end of the log lies in the buffers behind it; the reader gets references, no copy.  Where
+ * readers hold so much of the tail already that appends might want for room, it gets a copy.
  * From the file: one aligned read into a heap buffer, from the index entry below the offset or from
  * where the last such read ended; what the reader leaves of the buffer serves the next read.
  * Tail buffers are never given up for a reader of old data. */
@@ -95,11 +96,12 @@ static struct buffer *tail_buffer_below(const struct log *log, int64_t offset)
 	return NULL;
 }
 
-static bool add_reference(struct log_read *read, struct buffer *buffer, size_t at, size_t length)
+static bool add_reference(struct log_read *read, struct store *store, struct buffer *buffer,
+			  size_t at, size_t length)
 {
-	if (read->vector_count == LOG_READ_VECTORS)
+	if (read->vector_count == LOG_READ_VECTORS ||
+	    !buffer_acquire_for_reader(store->region, buffer))
 		return false;
-	buffer_acquire(buffer);
 	read->held[read->vector_count] = buffer;
 	read->vectors[read->vector_count++] = (struct iovec){.iov_base = buffer->data + at,
 							     .iov_len = length};
@@ -107,7 +109,8 @@ static bool add_reference(struct log_read *read, struct buffer *buffer, size_t a
 	return true;
 }
 
-static void reference_range(struct log_read *read, const struct log *log, struct buffer *buffer,
+/* False: it would hold too much; nothing is held. */
+static bool reference_range(struct log_read *read, const struct log *log, struct buffer *buffer,
 			    uint64_t position, uint64_t end)
 {
 	while (buffer && position < end) {
@@ -115,12 +118,40 @@ static void reference_range(struct log_read *read, const struct log *log, struct
 		if (stop > end)
 			stop = end;
 		if (stop > position &&
-		    !add_reference(read, buffer, (size_t)(position - buffer->position),
-				   (size_t)(stop - position)))
-			return;
+		    !add_reference(read, log->store, buffer, (size_t)(position - buffer->position),
+				   (size_t)(stop - position))) {
+			log_read_release(log->store, read);
+			return false;
+		}
 		position = stop;
 		buffer = next_in_segment(log, buffer);
 	}
+	return true;
+}
+
+static int copy_range(struct log_read *read, const struct log *log, const struct buffer *buffer,
+		      uint64_t position, uint64_t end)
+{
+	size_t length = (size_t)(end - position);
+	struct buffer *copy;
+
+	if (!length)
+		return 0;
+	copy = buffer_heap(log->store->region, round_up(length, BLOCK_BYTES));
+	if (!copy)
+		return -ENOBUFS;
+	while (copy->used < length) {
+		size_t at = (size_t)(position + copy->used - buffer->position);
+		size_t part = buffer->used - at;
+		if (part > length - copy->used)
+			part = length - copy->used;
+		memcpy(copy->data + copy->used, buffer->data + at, part);
+		copy->used += part;
+		buffer = next_in_segment(log, buffer);
+	}
+	add_reference(read, log->store, copy, 0, length);
+	buffer_release(log->store->region, copy);
+	return 0;
 }
 
 /* Vectors from `buffer` up to `end`, as many as there are places for. */
@@ -140,7 +171,25 @@ static bool fits(const struct log_read *read, uint64_t taken, size_t size)
 	return taken + size <= read->bytes_max || (taken == 0 && read->oversize_first);
 }
 
-static bool read_tail(struct log *log, struct log_read *read)
+/* Where the batches end that the reader may have, from the cursor on. */
+static uint64_t batches_end(const struct log_read *read, struct tail_cursor c, uint64_t reachable)
+{
+	int64_t limit = log_high_watermark(c.log);
+	uint64_t begin = c.position;
+	struct batch batch;
+
+	while (tail_batch(&c, &batch)) {
+		if (batch.base_offset + batch.last_offset_delta >= limit ||
+		    c.position + batch.size > reachable ||
+		    !fits(read, c.position - begin, batch.size))
+			break;
+		c.position += batch.size;
+	}
+	return c.position;
+}
+
+/* False: the file is to be read.  Else *ret_rc is log_read's. */
+static bool read_tail(struct log *log, struct log_read *read, int *ret_rc)
 {
 	int64_t limit = log_high_watermark(log);
 	struct buffer *start = tail_buffer_below(log, read->offset);
@@ -157,21 +206,21 @@ static bool read_tail(struct log *log, struct log_read *read)
 		c.position += batch.size;
 	}
 	uint64_t begin = c.position;
-	struct buffer *first = c.buffer;
-	uint64_t reachable = reachable_end(log, first, LOG_READ_VECTORS);
-	do {
-		if (batch.base_offset + batch.last_offset_delta >= limit ||
-		    c.position + batch.size > reachable ||
-		    !fits(read, c.position - begin, batch.size))
-			break;
-		c.position += batch.size;
-	} while (tail_batch(&c, &batch));
+	uint64_t reachable = reachable_end(log, c.buffer, LOG_READ_VECTORS);
+	uint64_t end = batches_end(read, c, reachable);
 	/* One batch in more buffers than an answer may refer to: the file has it in one piece. */
-	if (c.position == begin && begin + batch.size > reachable &&
+	if (end == begin && begin + batch.size > reachable &&
 	    batch.base_offset + batch.last_offset_delta < limit)
 		return false;
-	reference_range(read, log, first, begin, c.position);
+	*ret_rc = 0;
 	log->store->stats.tail_hits++;
+	if (reference_range(read, log, c.buffer, begin, end))
+		return true;
+	if (end - begin > READ_CHUNK_BYTES) {
+		read->bytes_max = READ_CHUNK_BYTES;
+		end = batches_end(read, c, reachable);
+	}
+	*ret_rc = copy_range(read, log, c.buffer, begin, end);
 	return true;
 }
 
@@ -281,8 +330,8 @@ static void use_buffer(struct file_read *f)
 		return;
 	}
 	if (end > begin) {
-		add_reference(f->read, f->buffer, (size_t)(begin - f->buffer->position),
-			      (size_t)(end - begin));
+		add_reference(f->read, f->log->store, f->buffer,
+			      (size_t)(begin - f->buffer->position), (size_t)(end - begin));
 		remember(f, end, next_offset);
 	}
 	end_file_read(f, 0);
@@ -319,6 +368,13 @@ static void file_read_done(struct io *io, int result)
 	log_finish_close(log);
 }
 
+/* What is kept for sequential readers goes before a reader is refused. */
+static void drop_all_ahead(struct store *store)
+{
+	list_foreach(node, &store->logs)
+		log_drop_ahead(container_of(node, struct log, link));
+}
+
 static void start_file_read(struct file_read *f, size_t length)
 {
 	uint64_t position = round_down(f->position, BLOCK_BYTES);
@@ -331,9 +387,13 @@ static void start_file_read(struct file_read *f, size_t length)
 	if (position + bytes > round_up(f->written, BLOCK_BYTES))
 		bytes = (size_t)(round_up(f->written, BLOCK_BYTES) - position);
 	buffer_release(f->log->store->region, f->buffer);
-	f->buffer = buffer_heap(bytes);
+	f->buffer = buffer_heap(f->log->store->region, bytes);
 	if (!f->buffer) {
-		end_file_read(f, -ENOMEM);
+		drop_all_ahead(f->log->store);
+		f->buffer = buffer_heap(f->log->store->region, bytes);
+	}
+	if (!f->buffer) {
+		end_file_read(f, -ENOBUFS);
 		return;
 	}
 	f->buffer->position = position;
@@ -380,11 +440,16 @@ static void read_file(struct log *log, struct log_read *read)
 		const struct index_entry *entry = segment_seek(segment, read->offset);
 		f->position = entry ? entry->position : SEGMENT_HEADER_BYTES;
 	}
-	start_file_read(f, read->bytes_max < READ_CHUNK_BYTES ? READ_CHUNK_BYTES : read->bytes_max);
+	/* With little room left a reader gets little. */
+	size_t room = buffer_heap_room(log->store->region);
+	size_t length = read->bytes_max < room / 2 ? read->bytes_max : room / 2;
+	start_file_read(f, length < READ_CHUNK_BYTES ? READ_CHUNK_BYTES : length);
 }
 
 void log_read(struct log *log, struct log_read *read)
 {
+	int rc = 0;
+
 	read->vector_count = 0;
 	read->bytes = 0;
 	if (log_closing(log)) {
@@ -395,8 +460,8 @@ void log_read(struct log *log, struct log_read *read)
 		finish(read, -ERR_OFFSET_RANGE);
 		return;
 	}
-	if (read->offset >= log_high_watermark(log) || read_tail(log, read)) {
-		finish(read, 0);
+	if (read->offset >= log_high_watermark(log) || read_tail(log, read, &rc)) {
+		finish(read, rc);
 		return;
 	}
 	read_file(log, read);
@@ -405,7 +470,7 @@ void log_read(struct log *log, struct log_read *read)
 void log_read_release(struct store *store, struct log_read *read)
 {
 	for (unsigned i = 0; i < read->vector_count; i++) {
-		buffer_release(store->region, read->held[i]);
+		buffer_release_of_reader(store->region, read->held[i]);
 		read->held[i] = NULL;
 	}
 	read->vector_count = 0;

@@ -132,8 +132,9 @@ static void read_done(struct log_read *read, int rc)
 	struct fetch_entry *entry = container_of(read, struct fetch_read, read)->entry;
 	struct fetch_part *part = entry->part;
 
-	entry->rc = rc;
-	if (rc == 0) {
+	/* Readers hold too much memory: there is nothing for this one now, and it waits. */
+	entry->rc = rc == -ENOBUFS ? 0 : rc;
+	if (entry->rc == 0) {
 		part->bytes += read->bytes;
 		shard_count(part->owner, fetch_bytes, read->bytes);
 	} else {
@@ -241,6 +242,7 @@ static void log_changed(struct log_watch *watch)
 	make_ready(container_of(watch, struct fetch_entry, watch)->part);
 }
 
+/* What was read is too little, and is read again with more: no memory is held for so long. */
 static void park(struct fetch_part *part)
 {
 	bool changed = false;
@@ -248,6 +250,7 @@ static void park(struct fetch_part *part)
 	part->phase = PART_PARKED;
 	for (struct fetch_entry *entry = part->first; entry; entry = entry->next) {
 		struct partition *partition = shard_partition(part->owner, entry->key);
+		give_read(part->owner, entry);
 		entry->watch.changed = log_changed;
 		if (partition)
 			log_watch(partition->log, &entry->watch);

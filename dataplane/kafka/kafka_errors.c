@@ -20,6 +20,7 @@ int16_t kafka_code_of(int rc)
 	case EDQUOT:
 	case EFBIG:
 		return KAFKA_KAFKA_STORAGE_ERROR;
+	case ENOBUFS: /* others hold the memory: a client tries again */
 	case ETIMEDOUT:
 		return KAFKA_REQUEST_TIMED_OUT;
 	default:

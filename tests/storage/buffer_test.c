@@ -100,7 +100,7 @@ static void a_buffer_lives_as_long_as_its_references(void **state)
 static void heap_buffers_are_outside_the_region(void **state)
 {
 	(void)state;
-	struct buffer *buffer = buffer_heap(8192);
+	struct buffer *buffer = buffer_heap(region, 8192);
 	assert_non_null(buffer);
 	assert_int_equal((uintptr_t)buffer->data % 4096, 0);
 	memset(buffer->data, 1, 8192);

@@ -649,6 +649,58 @@ static void retention_waits_for_no_reader(void **state)
 	log_read_release(rig->store, &late.read);
 }
 
+/* Reads `offset` into `held` and returns the answer's bytes; 0 when there was no memory for it. */
+static size_t hold_read(struct rig *rig, struct held_read *held, int64_t offset)
+{
+	*held = (struct held_read){.read = {.offset = offset, .bytes_max = 1, .done = held_done}};
+	held->read.oversize_first = true;
+	log_read(rig->log, &held->read);
+	for (int turns = 0; !held->done; turns++) {
+		assert_true(turns < 1000);
+		rig_turn(rig);
+	}
+	assert_true(held->rc == (held->read.bytes ? 0 : -ENOBUFS));
+	return held->read.bytes;
+}
+
+static void readers_that_stall_neither_stop_appends_nor_hold_without_bound(void **state)
+{
+	enum { READERS = 200 };
+	struct rig *rig = *state;
+	struct made_batch made = make_batch(1, 250000, 1000, 1);
+	struct held_read *held = calloc(READERS, sizeof(*held));
+	size_t bytes = 0;
+	unsigned refused = 0;
+
+	rig_open(rig);
+	assert_non_null(held);
+	for (int i = 0; i < READERS; i++) {
+		int64_t offset;
+		assert_int_equal(rig_append(rig, &made, ACK_DURABLE, &offset), 0);
+		size_t got = hold_read(rig, &held[i], offset);
+		bytes += got;
+		refused += got == 0;
+	}
+	assert_in_range(bytes, BUFFER_BYTES / 2, BUFFER_BYTES);
+	assert_true(refused > 0);
+	/* What a reader was given stays as it was while others write on. */
+	for (int i = 0; i < READERS; i++) {
+		const struct log_read *read = &held[i].read;
+		if (read->bytes)
+			assert_int_equal(load_be64(read->vectors[0].iov_base), i);
+		log_read_release(rig->store, &held[i].read);
+	}
+	/* Once they let go there is room for all again, in the tail and in the file. */
+	for (int i = 0; i < READERS; i++) {
+		struct held_read again;
+		assert_int_equal(hold_read(rig, &again, i), made.size);
+		log_read_release(rig->store, &again.read);
+	}
+	assert_int_equal(rig_check_all(rig), READERS);
+	free(held);
+	free(made.data);
+}
+
 static void epochs_end_where_the_next_begins(void **state)
 {
 	struct rig *rig = *state;
@@ -826,6 +878,7 @@ int main(int argc, char **argv)
 		T(retention_by_time_takes_the_active_segment_too),
 		T(retention_leaves_compacted_topics_alone),
 		T(retention_waits_for_no_reader),
+		T(readers_that_stall_neither_stop_appends_nor_hold_without_bound),
 		T(epochs_end_where_the_next_begins),
 		T(closing_writes_what_was_appended_and_answers),
 		T(a_closing_log_takes_no_appends),
