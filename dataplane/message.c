@@ -169,9 +169,14 @@ void mesh_flush(struct mesh *mesh, unsigned self)
 		if (to != self && mesh->threads[self].outboxes[to].first)
 			flush_outbox(mesh, self, to);
 	}
-	/* What it sent itself waits for mesh_receive: do not sleep before. */
-	if (mesh->threads[self].outboxes[self].first)
-		mesh_wake(mesh, self);
+	/* What it sent itself waits for mesh_receive, and nobody tells when a full ring has room
+	 * again: do not sleep before. */
+	for (unsigned to = 0; to < mesh->thread_count; to++) {
+		if (mesh->threads[self].outboxes[to].first) {
+			mesh_wake(mesh, self);
+			break;
+		}
+	}
 }
 
 static unsigned receive_own(struct mesh *mesh, unsigned self)
