@@ -548,7 +548,7 @@ static int parse_chance(const char *text, uint32_t *ret)
 
 	if (end == text || strcmp(end, "%") != 0 || !(percent >= 0 && percent <= 100))
 		return -ERR_CONFIG;
-	*ret = (uint32_t)(percent * (FAULTS_ALL / 100) + 0.5);
+	*ret = (uint32_t)(percent / 100 * FAULTS_ALL + 0.5);
 	return 0;
 }
 
