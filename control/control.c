@@ -14,7 +14,6 @@
 #include "base/log.h"
 #include "control/data_folder.h"
 #include "control/network.h"
-#include "dataplane/dpdk/port.h"
 #include "dataplane/message.h"
 #include "hw/cpus.h"
 #include "storage/io.h"
@@ -235,10 +234,28 @@ static int open_datagrams(struct control *control, const struct listen_address *
 		rc = set_faults(control, why, why_bytes);
 	if (rc == 0)
 		rc = open_datagram_sockets(control, &address, sockets, why, why_bytes);
+	return rc;
+}
+
+/* Comes before the listeners: the kernel's interface behind a port may be what has their address.
+ */
+static int open_port(struct control *control, const struct listen_address *listen, char *why,
+		     size_t why_bytes)
+{
+	struct listen_address address;
+
+	if (!control->config->dpdk_port[0])
+		return 0;
+	int rc = datagram_address(control, listen, &address, why, why_bytes);
+	if (rc < 0)
+		return rc;
+	if (!address.port) {
+		snprintf(why, why_bytes, "a port needs a number in listen or datagram.listen");
+		return -ERR_CONFIG;
+	}
+	rc = network_port_start(&control->port, control->config, control->shard_count, address.port,
+				why, why_bytes);
 	if (rc == 0)
-		rc = network_port_start(&control->port, control->config, control->shard_count,
-					address.port, why, why_bytes);
-	if (rc == 0 && control->port)
 		control->datagram_port = address.port;
 	return rc;
 }
@@ -256,8 +273,10 @@ static int listen_and_start(struct control *control, const struct data_folder *f
 		return -ERR_CONFIG;
 	}
 	memset(&sockets, 0xff, sizeof(sockets));
-	int rc = listeners_open(&address, control->shard_count, sockets.listeners, &port, why,
-				why_bytes);
+	int rc = open_port(control, &address, why, why_bytes);
+	if (rc == 0)
+		rc = listeners_open(&address, control->shard_count, sockets.listeners, &port, why,
+				    why_bytes);
 	if (rc < 0)
 		return rc;
 	address.port = port;
@@ -376,7 +395,7 @@ void control_free(struct control *control)
 {
 	if (!control)
 		return;
-	port_stop(control->port);
+	network_port_stop(control->port, control->shard_count);
 	publish_free(control);
 	catalog_close(control->catalog);
 	mesh_free(control->mesh);

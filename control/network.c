@@ -14,7 +14,6 @@
 
 enum {
 	ADDRESSES_MAX = 8,
-	EXCEPTION_AUTO_CHOICE = 0,
 	NAME_BYTES = 64,
 };
 
@@ -23,6 +22,13 @@ struct port_settings {
 	struct port_options options;
 	struct port_ip addresses[ADDRESSES_MAX];
 	char device[NAME_BYTES];
+};
+
+/* In the order of the choices of dpdk.exception. */
+static const enum port_exception exceptions[] = {
+	PORT_EXCEPTION_AUTO,
+	PORT_EXCEPTION_NONE,
+	PORT_EXCEPTION_TAP,
 };
 
 /* "0000:00:05.0", "00:05.0"; a vdev begins with its driver's name. */
@@ -101,8 +107,7 @@ static int settings_of(struct port_settings *ret, const struct config *config, u
 		.mtu = (uint16_t)config->dpdk_mtu,
 		.vlan = (int)config->dpdk_vlan,
 		.no_interrupts = config->poll == CONFIG_POLL_BUSY,
-		.exception = config->dpdk_exception == EXCEPTION_AUTO_CHOICE ? PORT_EXCEPTION_AUTO
-									     : PORT_EXCEPTION_NONE,
+		.exception = exceptions[config->dpdk_exception],
 	};
 	int rc = set_addresses(ret, config->dpdk_address, why, why_bytes);
 	return rc < 0 ? rc : set_gateways(ret, config->dpdk_gateway, why, why_bytes);
@@ -178,4 +183,33 @@ int network_port_start(struct port **ret, const struct config *config, unsigned 
 	if (rc == 0)
 		log_port(*ret, settings.device);
 	return rc;
+}
+
+/* Of all shards: what is not zero, and hand-overs in any case. */
+static void log_statistics(struct port *port, unsigned shard_count)
+{
+	char text[1024] = "";
+	size_t used = 0;
+	size_t count;
+	const struct port_statistic_text *texts = port_statistic_texts(&count);
+
+	for (size_t i = 0; i < count && used < sizeof(text); i++) {
+		uint64_t sum = 0;
+		for (unsigned shard = 0; shard < shard_count; shard++) {
+			const struct port_statistics *statistics =
+				port_queue_statistics(port_queue(port, shard));
+			sum += ((const uint64_t *)statistics)[i];
+		}
+		if (sum || strcmp(texts[i].name, "handed_over") == 0)
+			used += (size_t)snprintf(text + used, sizeof(text) - used, " %s=%llu",
+						 texts[i].name, (unsigned long long)sum);
+	}
+	log_info("network", "port counted%s", text);
+}
+
+void network_port_stop(struct port *port, unsigned shard_count)
+{
+	if (port)
+		log_statistics(port, shard_count);
+	port_stop(port);
 }

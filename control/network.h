@@ -12,3 +12,5 @@ int network_start(const struct config *config, unsigned shard_count, char *why, 
  * shards start.  Logs what the device turned out to be. */
 int network_port_start(struct port **ret, const struct config *config, unsigned shard_count,
 		       uint16_t udp_port, char *why, size_t why_bytes);
+/* When all shards have ended; logs what they counted on the port.  Null is fine. */
+void network_port_stop(struct port *port, unsigned shard_count);
