@@ -1,6 +1,6 @@
 /* Requests are pooled with their arenas: a request whose memory fits its arena's first block costs
- * no allocation.  A request is charged for its frame; the shard stops reading when too much is
- * held (conn.c). */
+ * no allocation.  A request is charged for its frame, its arena and, until that is sent, its
+ * answer; the shard stops reading when too much is held (conn.c). */
 #include "dataplane/request.h"
 
 #include "base/bytes.h"
@@ -134,6 +134,15 @@ int request_start(struct shard *shard, struct channel *channel, void *frame, siz
 	return 0;
 }
 
+/* The answer has grown the arena. */
+static void charge_answer(struct request *request)
+{
+	size_t held = request->arena.held + request->frame_capacity;
+
+	request->shard->inflight_bytes += held - request->charged_bytes;
+	request->charged_bytes = held;
+}
+
 void request_answer(struct request *request)
 {
 	check(!request->answered);
@@ -148,6 +157,7 @@ void request_answer(struct request *request)
 			request->closing = true;
 		}
 	}
+	charge_answer(request);
 	request->answered = true;
 	request->channel->ops->answered(request->channel, request);
 }

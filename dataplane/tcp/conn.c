@@ -2,6 +2,8 @@
  *
  * Reading is one-shot into a pooled buffer: backpressure is simply not arming the next receive, so
  * a client that sends faster than it reads answers, or than we have memory, is held by TCP itself.
+ * Requests under way are limited by number and, as few bytes may ask for many, by what the answers
+ * that wait to be sent hold.
  * A small frame is copied to its request's arena; a large one gets memory of its own, and the rest
  * of it is received straight into that, so its record bytes are copied once more only, into the
  * log's tail.
@@ -36,8 +38,9 @@ enum {
 	SMALL_FRAME_BYTES = 4096,
 	FIRST_GRANT_BYTES = 1 << 20, /* memory for a large frame before more of it has come */
 	SEND_VECTORS = 256,
-	PIECE_VECTORS = 1024, /* IOV_MAX: what one sendmsg takes */
-	STUCK_SECONDS = 30,   /* in the middle of a frame, or waiting for memory */
+	PIECE_VECTORS = 1024,   /* IOV_MAX: what one sendmsg takes */
+	ANSWER_BYTES = 1 << 20, /* answered and not sent: no more requests are taken */
+	STUCK_SECONDS = 30,     /* in the middle of a frame, or waiting for memory */
 };
 
 struct conn {
@@ -70,6 +73,7 @@ struct conn {
 
 	struct list requests;
 	unsigned request_count;
+	size_t answer_bytes; /* memory of those that are answered */
 	struct msghdr message;
 	struct iovec vectors[SEND_VECTORS];
 	unsigned sending_count; /* requests at the head that end with the send in flight */
@@ -131,6 +135,7 @@ static void release_request(struct conn *conn, struct request *request)
 {
 	list_remove(&request->link);
 	conn->request_count--;
+	conn->answer_bytes -= request->arena.held;
 	request->channel = NULL;
 	request_released(request);
 }
@@ -283,7 +288,8 @@ static void sent(struct io *io, int result)
 
 static bool at_limit(const struct conn *conn)
 {
-	return conn->request_count >= conn->shard->options.pipeline_max;
+	return conn->request_count >= conn->shard->options.pipeline_max ||
+	       conn->answer_bytes >= ANSWER_BYTES;
 }
 
 static bool memory_short(const struct shard *shard)
@@ -634,7 +640,10 @@ static void request_begun(struct channel *channel, struct request *request)
 
 static void request_answered(struct channel *channel, struct request *request)
 {
-	pump(container_of(channel, struct conn, channel));
+	struct conn *conn = container_of(channel, struct conn, channel);
+
+	conn->answer_bytes += request->arena.held;
+	pump(conn);
 }
 
 static const struct channel_ops conn_channel = {

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from harness import Broker, eventually, sanitized
-from messages import request_frame
+from messages import request_frame, response_body
 from records import batch
 
 
@@ -260,4 +260,29 @@ def test_a_connection_stuck_within_a_frame_is_closed():
     with Broker() as broker, broker.connect() as stuck:
         stuck.send_bytes(struct.pack(">i", 5000) + b"\0" * 100)
         assert stuck.closed_by_peer(90)
+        broker.check_serves()
+
+
+def test_answers_that_nobody_reads_are_held_within_bounds():
+    """A request of a few bytes may have a large answer: a client that asks and never reads gets no
+    more than it can hold, and the others are served."""
+    partitions, asked, count = 2000, 60, 30
+    with Broker() as broker, broker.connect() as admin:
+        admin.create_topic("wide", partitions)
+        one = request_frame("Metadata", 9, 1, {"topics": [{"name": "wide"}]})
+        before = broker.rss_bytes()
+        held = [broker.connect(receive_buffer=4096) for _ in range(count)]
+        for connection in held:
+            connection.send_bytes(one * asked)
+        for _ in range(3):
+            broker.check_serves()
+        if not sanitized():
+            assert broker.rss_bytes() - before < 250 << 20
+        # Who begins to read gets all of it.
+        for _ in range(asked):
+            _, frame = held[0].receive_frame()
+            response = response_body("Metadata", 9, frame)
+            assert len(response["topics"][0]["partitions"]) == partitions
+        for connection in held:
+            connection.close()
         broker.check_serves()
