@@ -530,8 +530,9 @@ unsigned datagram_server_turn(struct datagram_server *server)
 {
 	struct packet_source *source = server->source;
 
+	/* While it stops too: it gives back what answers it still refers to. */
 	if (server->stopping)
-		return 0;
+		return source->ops->turn(source, server->shard->now_ns);
 	limit_window(server);
 	server->due_ns = transport_turn(server->transport, server->shard->now_ns);
 	return source->ops->turn(source, server->shard->now_ns);
@@ -540,6 +541,10 @@ unsigned datagram_server_turn(struct datagram_server *server)
 uint64_t datagram_server_sleep(struct datagram_server *server)
 {
 	uint64_t now_ns = server->shard->now_ns;
+
+	/* The source arms nothing any more, so it is asked. */
+	if (server->stopping)
+		return NS_PER_MS;
 	uint64_t due_ns = server->due_ns > now_ns ? server->due_ns - now_ns : 0;
 	uint64_t sleep_ns = server->source->ops->sleep(server->source);
 
