@@ -83,6 +83,7 @@ struct shard {
 
 	struct list ready_fetches; /* fetch parts to run this turn */
 	struct list free_reads;    /* struct fetch_read */
+	unsigned reads_live;       /* ... taken */
 	struct timer housekeeping;
 
 	/* Stopping. */

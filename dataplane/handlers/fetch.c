@@ -28,6 +28,10 @@
 
 enum {
 	RESPONSE_BYTES_MAX = 64 << 20, /* whatever the client allows */
+	/* Reads whose answers have not left, each of 1.6 KB: what an entry of a few bytes can ask
+	 * for.  Entries beyond get nothing this time. */
+	PART_READS_MAX = 1024,
+	SHARD_READS_MAX = 65536,
 };
 
 struct fetch;
@@ -80,6 +84,7 @@ struct fetch_part {
 	bool cancelled;
 	bool may_wait;
 	bool failed;
+	unsigned reads;
 	size_t bytes;
 	size_t bytes_max;
 	size_t bytes_wanted;
@@ -113,6 +118,8 @@ static void give_read(struct shard *shard, struct fetch_entry *entry)
 	if (!entry->read)
 		return;
 	log_read_release(shard->store, &entry->read->read);
+	shard->reads_live--;
+	entry->part->reads--;
 	list_push_front(&shard->free_reads, &entry->read->link);
 	entry->read = NULL;
 }
@@ -194,7 +201,8 @@ static void run_entry(struct fetch_part *part, struct fetch_entry *entry)
 	}
 	size_t left = part->bytes_max > part->bytes ? part->bytes_max - part->bytes : 0;
 	bool first = part->bytes == 0;
-	if (entry->offset >= entry->high_watermark || (!left && !first))
+	if (entry->offset >= entry->high_watermark || (!left && !first) ||
+	    part->reads == PART_READS_MAX || shard->reads_live == SHARD_READS_MAX)
 		return;
 	entry->read = take_read(shard);
 	if (!entry->read) {
@@ -202,6 +210,8 @@ static void run_entry(struct fetch_part *part, struct fetch_entry *entry)
 		part->failed = true;
 		return;
 	}
+	shard->reads_live++;
+	part->reads++;
 	entry->read->entry = entry;
 	struct log_read *read = &entry->read->read;
 	read->offset = entry->offset;

@@ -413,3 +413,26 @@ def test_an_answer_of_many_partitions_with_records_arrives_whole(connection, top
         assert {i: values_of(row["records"]) for i, row in rows.items()} == {
             i: [b"%d" % i] for i in range(count)
         }
+
+
+def test_a_fetch_of_very_many_partitions_answers_some_of_them(connection, topic):
+    """An entry of some bytes costs us a read and its memory: so many at a time, the rest is asked
+    for again."""
+    connection.create_topic(topic)
+    assert connection.produce(topic, 0, [b"x"]) == 0
+    asked = 3000
+    entry = {"partition": 0, "fetch_offset": 0, "partition_max_bytes": 1000}
+    for _ in range(2):
+        body = connection.request(
+            "Fetch",
+            11,
+            max_wait_ms=0,
+            min_bytes=1,
+            max_bytes=64 << 20,
+            topics=[{"topic": topic, "partitions": [entry] * asked}],
+        )
+        rows = body["responses"][0]["partitions"]
+        assert len(rows) == asked
+        assert all(row["error_code"] == 0 and row["high_watermark"] == 1 for row in rows)
+        assert sum(1 for row in rows if row["records"]) == 1024
+    assert connection.fetch_values(topic, 0, 0) == [b"x"]
