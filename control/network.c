@@ -104,6 +104,7 @@ static int settings_of(struct port_settings *ret, const struct config *config, u
 	ret->options = (struct port_options){
 		.device = ret->device,
 		.shard_count = shard_count,
+		.queues_max = (unsigned)config->dpdk_queues,
 		.mtu = (uint16_t)config->dpdk_mtu,
 		.vlan = (int)config->dpdk_vlan,
 		.no_interrupts = config->poll == CONFIG_POLL_BUSY,

@@ -89,7 +89,8 @@ struct port_options {
 	unsigned rx_mbufs; /* a queue; default 4 times the descriptors */
 	unsigned tx_mbufs;
 	unsigned neighbours;     /* a queue, a power of two; default 1024 */
-	unsigned queues_max;     /* default: one a shard */
+	unsigned queues_max;     /* default: one a shard; of a memif one, as its other end has to
+				  * have no fewer */
 	unsigned copy_bytes_max; /* pieces up to this are copied, not attached; default 512 */
 	const struct port_ip *addresses; /* none: those of the kernel's interface behind it */
 	unsigned address_count;

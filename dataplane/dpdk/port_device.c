@@ -16,7 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MEMIF_BUFFER_BYTES = 2048 }; /* unless its arguments say otherwise */
+enum {
+	MEMIF_BUFFER_BYTES = 2048, /* unless its arguments say otherwise */
+	/* 22.11's memif reads where a queue's ring was last time, or would be, when the other end
+	 * has come with fewer queues than ours. */
+	MEMIF_QUEUES = 1,
+};
 
 void port_why(char *why, size_t why_bytes, const struct port *port, const char *what, int rc)
 {
@@ -181,6 +186,8 @@ int port_device_configure(struct port *port, char *why, size_t why_bytes)
 	queues = smallest(queues, device.max_tx_queues);
 	if (port->options.queues_max)
 		queues = smallest(queues, port->options.queues_max);
+	else if (strcmp(port->info.driver, "net_memif") == 0)
+		queues = smallest(queues, MEMIF_QUEUES);
 	if (queues == 0) {
 		port_why(why, why_bytes, port, "queues", -ENOTSUP);
 		return -ENOTSUP;
