@@ -5,7 +5,7 @@
 
 #include "base/bytes.h"
 
-static const struct channel_ops *const all[] = {&channel_tcp, &channel_datagram};
+static const struct channel_ops *const all[] = {&channel_tcp, &channel_udp, &channel_dpdk};
 
 const struct channel_ops *channel_ops_find(const char *scheme)
 {

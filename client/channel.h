@@ -2,8 +2,9 @@
  *
  * A channel takes a request's bytes to one broker and brings the answer's bytes back.  tcp.c is one
  * (Kafka's framing over a stream, answers in the order of the requests); datagram.c is the other
- * (the transport of dataplane/transport, a slot for each request).  A channel knows nothing of the
- * bytes' meaning and retries nothing: when it breaks, it says so and is closed.
+ * (the transport of dataplane/transport, a slot for each request), over a kernel socket or a port.
+ * A channel knows nothing of the bytes' meaning and retries nothing: when it breaks, it says so and
+ * is closed.
  *
  * Phases: open -> opened -> call, call, ... -> perhaps lost -> close.  All on the client's thread;
  * no callback runs inside open or call, and close is not called inside opened or done. */
@@ -14,8 +15,10 @@
 #include <sys/uio.h>
 
 #include "base/list.h"
+#include "client/url.h"
 
 struct loop;
+struct sluice_options;
 
 /* An answer's bytes, without any framing; freed with the last reference. */
 struct channel_buffer {
@@ -68,6 +71,11 @@ struct channel {
 struct channel_ops {
 	const char *scheme;
 	bool ordered; /* requests are executed in the order of their calls */
+	/* What channels of a loop share, before the first of them and after the last; both null
+	 * where there is nothing.  -errno with a sentence in `why`. */
+	int (*start)(struct loop *loop, const struct url *url, const struct sluice_options *options,
+		     char why[static URL_WHY_BYTES]);
+	void (*stop)(struct loop *loop);
 	/* Begins to connect.  -errno: not even that. */
 	int (*open)(struct channel **ret, struct loop *loop,
 		    const struct channel_settings *settings, struct channel_owner *owner);
@@ -79,7 +87,8 @@ struct channel_ops {
 };
 
 extern const struct channel_ops channel_tcp;
-extern const struct channel_ops channel_datagram;
+extern const struct channel_ops channel_udp;
+extern const struct channel_ops channel_dpdk;
 
 /* Null: this build carries no such scheme. */
 const struct channel_ops *channel_ops_find(const char *scheme);

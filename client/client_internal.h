@@ -74,6 +74,7 @@ struct topic {
 };
 
 struct cluster {
+	const struct channel_ops *transport; /* once it is started */
 	struct list brokers;
 	struct list bootstrap; /* struct broker too */
 	struct map64 by_name;

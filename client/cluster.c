@@ -89,7 +89,7 @@ struct broker *cluster_leader(struct sluice_client *client, const struct partiti
 	if (!node || !port)
 		return node;
 	struct url url = node->peers[BROKER_MAIN].url;
-	if (strcmp(url.scheme, "udp") != 0 || url.port == port)
+	if (strcmp(url.scheme, "tcp") == 0 || url.port == port)
 		return node;
 	struct broker *shard = find_broker(client, partition->leader, port);
 	if (shard)
@@ -465,6 +465,17 @@ void cluster_init(struct sluice_client *client)
 	cluster->timer.expired = timer_expired;
 }
 
+static int start_transport(struct sluice_client *client, const struct url *url,
+			   char why[static URL_WHY_BYTES])
+{
+	const struct channel_ops *ops = channel_ops_find(url->scheme);
+	int rc = ops->start ? ops->start(&client->loop, url, &client->options, why) : 0;
+
+	if (rc == 0)
+		client->cluster.transport = ops;
+	return rc;
+}
+
 int cluster_bootstrap(struct sluice_client *client, const char *urls,
 		      char why[static URL_WHY_BYTES])
 {
@@ -478,15 +489,18 @@ int cluster_bootstrap(struct sluice_client *client, const char *urls,
 			return rc;
 		if (!channel_ops_find(url.scheme)) {
 			snprintf(why, URL_WHY_BYTES,
-				 "%s: this build carries no such transport, use tcp:// or udp://",
+				 "%s: there is no such transport, use tcp://, udp:// or dpdk:",
 				 url.scheme);
 			return -EPROTONOSUPPORT;
 		}
 		if (*first.scheme && strcmp(first.scheme, url.scheme) != 0) {
-			snprintf(why, URL_WHY_BYTES, "%s:// and %s:// cannot be mixed",
-				 first.scheme, url.scheme);
+			snprintf(why, URL_WHY_BYTES, "%s: and %s: cannot be mixed", first.scheme,
+				 url.scheme);
 			return -EINVAL;
 		}
+		rc = *first.scheme ? 0 : start_transport(client, &url, why);
+		if (rc < 0)
+			return rc;
 		first = url;
 		rc = broker_add(client, &client->cluster.bootstrap, CLIENT_NOBODY, 0, &url);
 		if (rc < 0)
@@ -529,4 +543,6 @@ void cluster_fini(struct sluice_client *client)
 		topic_free(container_of(node, struct topic, link));
 	map64_fini(&cluster->by_name);
 	loop_disarm(&client->loop, &cluster->timer);
+	if (cluster->transport && cluster->transport->stop)
+		cluster->transport->stop(&client->loop);
 }

@@ -1,57 +1,45 @@
-/* The datagram transport over a kernel UDP socket: udp://host:port.
+/* The datagram transport as a channel: sessions, calls, answers.
  *
- * A channel is an endpoint of dataplane/transport with one session to one shard of a broker, and a
- * connected socket, so that the kernel drops what comes from elsewhere and tells of a closed port.
- * Requests travel in slots of their own: an answer does not wait for those before it.
+ * A channel is a session of an endpoint to one shard of a broker.  Requests travel in slots of
+ * their own: an answer does not wait for those before it.  Whether datagrams go through a kernel
+ * socket or a port of DPDK is the carrier's affair, see datagram.h; nothing here knows.
  *
- * What the endpoint tells (answers, opened, closed) is noted and told on from the end of `drive`,
- * when it is not being entered any more: the owner may then call, and close.
+ * What the endpoint tells (answers, opened, closed) is noted and told on from the end of
+ * endpoint_drive, when it is not being entered any more: owners may then call, and close.
  *
- *   socket readable --+                                +--> finished calls --> done
- *   timer ------------+--> transport_receive, _turn ---+--> opened
- *   call -------------+         emit --> sendmsg       +--> lost */
+ *   carrier has some --+                                          +--> finished calls --> done
+ *   timer -------------+--> endpoint_receive, _drive --> news ----+--> opened
+ *   call --------------+         emit --> carrier's send          +--> lost */
+#include "client/datagram.h"
+
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/errors.h"
-#include "client/channel.h"
-#include "client/loop.h"
-#include "dataplane/transport/transport.h"
 
-enum {
-	DATAGRAM_BYTES_MAX = 9216,
-	DATAGRAMS_A_READ = 16,
-	READS_A_TURN = 8,
-	SOCKET_BUFFER_BYTES = 4 << 20,
-};
+/* Answers of several brokers may be on their way at a time. */
+enum { BUFFERED_SESSIONS = 4, SMALL_MESSAGES_BYTES = 1 << 20 };
 
 struct datagram {
 	struct channel channel;
-	struct loop *loop;
-	struct loop_source source;
-	struct timer timer;
-	struct transport *transport;
+	struct endpoint *endpoint;
 	struct transport_session *session; /* null before and after */
-	struct transport_address address;
+	struct list news;                  /* in the endpoint's, while there is something to tell */
 	uint64_t timeout_ns;
-	bool writing; /* the socket was full */
-	bool opened;  /* to be told */
+	bool opened; /* to be told */
 	bool told;
 	int error; /* to be told, or told */
 	struct list under_way;
 	struct list finished;
-	uint8_t *packets; /* DATAGRAMS_A_READ of DATAGRAM_BYTES_MAX */
 };
 
 struct exchange {
@@ -78,27 +66,17 @@ static void exchange_free(struct exchange *exchange)
 
 /* ---- what the endpoint asks of us ---- */
 
+static void has_news(struct datagram *d)
+{
+	if (list_empty(&d->news))
+		list_push_back(&d->endpoint->news, &d->news);
+}
+
 static bool hook_emit(void *context, const struct transport_datagram *out)
 {
-	struct datagram *d = context;
-	struct iovec vectors[TRANSPORT_PIECES_MAX + 1];
-	size_t count = 0;
+	struct endpoint *endpoint = context;
 
-	vectors[count++] = (struct iovec){(void *)(uintptr_t)out->header, out->header_bytes};
-	for (uint32_t i = 0; i < out->piece_count; i++)
-		vectors[count++] = (struct iovec){(void *)(uintptr_t)out->pieces[i].data,
-						  out->pieces[i].length};
-	struct msghdr message = {.msg_iov = vectors, .msg_iovlen = count};
-	if (sendmsg(d->source.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
-		return true;
-	if (errno == EAGAIN || errno == ENOBUFS) {
-		d->writing = true;
-		return false;
-	}
-	/* Lost on the way, as far as the endpoint is concerned; a port that is closed stays so. */
-	if (errno == ECONNREFUSED && !d->error)
-		d->error = -ECONNREFUSED;
-	return true;
+	return endpoint->ops->send(endpoint, out);
 }
 
 static void hook_random(void *context, void *ret, size_t length)
@@ -126,9 +104,10 @@ static void hook_released(void *context, void *owner)
 
 static void hook_opened(void *context, struct transport_session *session)
 {
-	struct datagram *d = context;
+	struct datagram *d = transport_session_owner(session);
 
 	d->opened = true;
+	has_news(d);
 }
 
 static int error_of(enum transport_reason reason)
@@ -151,14 +130,22 @@ static int error_of(enum transport_reason reason)
 	return -ECONNRESET;
 }
 
+void datagram_fail(struct channel *channel, int rc)
+{
+	struct datagram *d = datagram_of(channel);
+
+	if (!d->error)
+		d->error = rc;
+	has_news(d);
+}
+
 static void hook_closed(void *context, struct transport_session *session,
 			enum transport_reason reason)
 {
-	struct datagram *d = context;
+	struct datagram *d = transport_session_owner(session);
 
 	d->session = NULL;
-	if (!d->error)
-		d->error = error_of(reason);
+	datagram_fail(&d->channel, error_of(reason));
 }
 
 /* ---- calls ---- */
@@ -174,7 +161,7 @@ static struct channel_buffer *keep(struct datagram *d, const struct transport_me
 		buffer->data = message->data;
 		buffer->length = message->length;
 		/* Its budget is for messages under way; this one has arrived. */
-		transport_give(d->transport, message->buffer, message->buffer_bytes);
+		transport_give(d->endpoint->transport, message->buffer, message->buffer_bytes);
 		return buffer;
 	}
 	buffer = channel_buffer_new(message->length);
@@ -201,6 +188,7 @@ static void call_done(struct transport_call *call, int rc, struct transport_mess
 	}
 	list_remove(&exchange->link);
 	list_push_back(&d->finished, &exchange->link);
+	has_news(d);
 }
 
 static int join(struct exchange *exchange, const struct channel_call *call)
@@ -271,14 +259,6 @@ static void finish_exchanges(struct datagram *d)
 	}
 }
 
-static void arm(struct datagram *d, uint64_t due_ns)
-{
-	/* It has had its place in the heap since open. */
-	int rc = loop_arm(d->loop, &d->timer, due_ns);
-
-	check(rc == 0);
-}
-
 /* Tells on what has been noted.  The last thing may be the end of `d`. */
 static void tell(struct datagram *d)
 {
@@ -293,64 +273,50 @@ static void tell(struct datagram *d)
 		owner->lost(owner, d->error);
 }
 
-static void want_writing(struct datagram *d)
+/* A channel whose owner made more news while it was told has its turn in the next drive. */
+static void tell_all(struct list *news)
 {
-	loop_change(d->loop, &d->source, d->writing ? EPOLLIN | EPOLLOUT : EPOLLIN);
+	struct list *node;
+
+	while ((node = list_pop_front(news))) {
+		list_init(node);
+		tell(container_of(node, struct datagram, news));
+	}
 }
 
-/* Only from the loop: callbacks run. */
-static void drive(struct datagram *d)
+static void arm(struct endpoint *endpoint, uint64_t due_ns)
 {
-	bool was_writing = d->writing;
+	/* It has had its place in the heap since endpoint_init. */
+	int rc = loop_arm(endpoint->loop, &endpoint->timer, due_ns);
 
-	d->writing = false;
-	uint64_t due_ns = transport_turn(d->transport, loop_now());
-	if (d->writing != was_writing)
-		want_writing(d);
-	arm(d, due_ns);
-	tell(d);
+	check(rc == 0);
+	endpoint->due_ns = due_ns;
+}
+
+void endpoint_drive(struct endpoint *endpoint)
+{
+	struct list news;
+	uint64_t due_ns = transport_turn(endpoint->transport, loop_now());
+
+	endpoint->ops->flush(endpoint);
+	list_init(&news);
+	list_move_all(&news, &endpoint->news);
+	arm(endpoint, due_ns);
+	tell_all(&news);
 }
 
 static void timer_expired(struct timer *timer)
 {
-	drive(container_of(timer, struct datagram, timer));
+	endpoint_drive(container_of(timer, struct endpoint, timer));
 }
 
-/* Returns whether there may be more. */
-static bool receive(struct datagram *d)
+void endpoint_receive(struct endpoint *endpoint, const void *data, size_t length,
+		      const struct transport_address *from)
 {
-	struct mmsghdr messages[DATAGRAMS_A_READ] = {0};
-	struct iovec vectors[DATAGRAMS_A_READ];
-
-	for (size_t i = 0; i < DATAGRAMS_A_READ; i++) {
-		vectors[i] = (struct iovec){d->packets + i * DATAGRAM_BYTES_MAX,
-					    DATAGRAM_BYTES_MAX};
-		messages[i].msg_hdr.msg_iov = &vectors[i];
-		messages[i].msg_hdr.msg_iovlen = 1;
-	}
-	int got = recvmmsg(d->source.fd, messages, DATAGRAMS_A_READ, MSG_DONTWAIT, NULL);
-	if (got < 0) {
-		if (errno == ECONNREFUSED && !d->error)
-			d->error = -ECONNREFUSED;
-		return false;
-	}
-	uint64_t now_ns = loop_now();
-	for (int i = 0; i < got; i++)
-		transport_receive(d->transport, vectors[i].iov_base, messages[i].msg_len,
-				  &d->address, NULL, now_ns);
-	return got == DATAGRAMS_A_READ;
+	transport_receive(endpoint->transport, data, length, from, NULL, loop_now());
 }
 
-static void socket_ready(struct loop_source *source, uint32_t events)
-{
-	struct datagram *d = container_of(source, struct datagram, source);
-
-	for (int i = 0; i < READS_A_TURN && receive(d); i++)
-		;
-	drive(d);
-}
-
-static void datagram_call(struct channel *channel, struct channel_call *call)
+void datagram_call(struct channel *channel, struct channel_call *call)
 {
 	struct datagram *d = datagram_of(channel);
 	struct exchange *exchange = NULL;
@@ -367,79 +333,71 @@ static void datagram_call(struct channel *channel, struct channel_call *call)
 		exchange->rc = rc;
 		list_remove(&exchange->link);
 		list_push_back(&d->finished, &exchange->link);
-	} else if (rc < 0 && !d->error) {
-		d->error = rc; /* closing finishes the call */
+		has_news(d);
+	} else if (rc < 0) {
+		datagram_fail(channel, rc); /* closing finishes the call */
 	}
+	d->endpoint->ops->flush(d->endpoint);
 	/* The rest, and what there is to tell, in a turn of the loop. */
-	arm(d, 0);
+	arm(d->endpoint, 0);
 }
 
 /* ---- opening and closing ---- */
 
-static int look_up(const struct channel_settings *settings, struct addrinfo **ret)
+int datagram_look_up(const char *host, int port, struct addrinfo **ret_found,
+		     const struct addrinfo **ret)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICSERV};
-	char port[8];
+	char text[8];
 
-	snprintf(port, sizeof(port), "%d", settings->port);
-	int failed = getaddrinfo(settings->host, port, &hints, ret);
-	if (failed == EAI_SYSTEM)
-		return -errno;
-	return failed ? -EHOSTUNREACH : 0;
+	snprintf(text, sizeof(text), "%d", port);
+	int failed = getaddrinfo(host, text, &hints, ret_found);
+	if (failed)
+		return failed == EAI_SYSTEM ? -errno : -EHOSTUNREACH;
+	*ret = *ret_found;
+	for (const struct addrinfo *at = *ret_found; at; at = at->ai_next) {
+		if (at->ai_family == AF_INET) {
+			*ret = at;
+			break;
+		}
+	}
+	return 0;
 }
 
-static void note_address(struct datagram *d, const struct sockaddr *address)
+struct transport_address datagram_address(const struct addrinfo *found)
 {
-	if (address->sa_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const void *)address;
-		memcpy(d->address.ip, &in6->sin6_addr, sizeof(d->address.ip));
-		d->address.port = ntohs(in6->sin6_port);
+	struct transport_address address = {0};
+
+	if (found->ai_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const void *)found->ai_addr;
+		memcpy(address.ip, &in6->sin6_addr, sizeof(address.ip));
+		address.port = ntohs(in6->sin6_port);
 	} else {
-		const struct sockaddr_in *in = (const void *)address;
-		d->address.ip[10] = d->address.ip[11] = 0xff;
-		memcpy(d->address.ip + 12, &in->sin_addr, 4);
-		d->address.port = ntohs(in->sin_port);
+		const struct sockaddr_in *in = (const void *)found->ai_addr;
+		address.ip[10] = address.ip[11] = 0xff;
+		memcpy(address.ip + 12, &in->sin_addr, 4);
+		address.port = ntohs(in->sin_port);
 	}
+	return address;
 }
 
-/* A datagram socket connects to anything, so there is no trying one after the other: IPv4 first, as
- * brokers of names with both are most likely to listen there. */
-static const struct addrinfo *choose_address(const struct addrinfo *found)
+struct transport_config endpoint_config(uint64_t response_bytes_max, int64_t connect_timeout_ms)
 {
-	for (const struct addrinfo *address = found; address; address = address->ai_next) {
-		if (address->ai_family == AF_INET)
-			return address;
-	}
-	return found;
+	struct transport_config config = transport_config_default();
+
+	config.sessions_max = 1;
+	config.message_bytes_max = (uint32_t)response_bytes_max;
+	config.session_bytes_max = 2 * response_bytes_max + SMALL_MESSAGES_BYTES;
+	config.buffer_bytes_max = BUFFERED_SESSIONS * config.session_bytes_max;
+	config.connect_ms = (uint32_t)connect_timeout_ms;
+	return config;
 }
 
-static int open_socket(struct datagram *d, const struct channel_settings *settings)
-{
-	struct addrinfo *found;
-	int bytes = SOCKET_BUFFER_BYTES;
-	int rc = look_up(settings, &found);
-
-	if (rc < 0)
-		return rc;
-	const struct addrinfo *address = choose_address(found);
-	d->source.fd = socket(address->ai_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (d->source.fd < 0 || connect(d->source.fd, address->ai_addr, address->ai_addrlen) < 0) {
-		rc = -errno;
-	} else {
-		/* As much as the system grants. */
-		setsockopt(d->source.fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
-		setsockopt(d->source.fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
-		note_address(d, address->ai_addr);
-		rc = loop_add(d->loop, &d->source, EPOLLIN);
-	}
-	freeaddrinfo(found);
-	return rc;
-}
-
-static int open_endpoint(struct datagram *d, const struct channel_settings *settings)
+int endpoint_init(struct endpoint *endpoint, struct loop *loop, const struct carrier_ops *ops,
+		  const struct transport_config *config)
 {
 	const struct transport_hooks hooks = {
-		.context = d,
+		.context = endpoint,
 		.emit = hook_emit,
 		.random = hook_random,
 		.take = hook_take,
@@ -448,80 +406,71 @@ static int open_endpoint(struct datagram *d, const struct channel_settings *sett
 		.opened = hook_opened,
 		.closed = hook_closed,
 	};
-	struct transport_config config = transport_config_default();
 
-	config.sessions_max = 1;
-	config.message_bytes_max = (uint32_t)settings->response_bytes_max;
-	config.session_bytes_max = 2 * (uint64_t)settings->response_bytes_max + (1 << 20);
-	config.buffer_bytes_max = config.session_bytes_max;
-	config.connect_ms = (uint32_t)settings->connect_timeout_ms;
-	int rc = transport_new(&d->transport, &config, &hooks, loop_now());
-	if (rc < 0)
-		return rc;
-	return transport_connect(d->transport, &d->session, &d->address, d, loop_now());
+	*endpoint = (struct endpoint){
+		.ops = ops, .loop = loop, .timer.expired = timer_expired, .due_ns = UINT64_MAX};
+	list_init(&endpoint->news);
+	int rc = loop_arm(loop, &endpoint->timer, UINT64_MAX);
+	return rc < 0 ? rc : transport_new(&endpoint->transport, config, &hooks, loop_now());
 }
 
-static void datagram_close(struct channel *channel)
+void endpoint_fini(struct endpoint *endpoint)
+{
+	check(endpoint->channels == 0);
+	transport_free(endpoint->transport);
+	loop_disarm(endpoint->loop, &endpoint->timer);
+}
+
+void datagram_close(struct channel *channel)
 {
 	if (!channel)
 		return;
 	struct datagram *d = datagram_of(channel);
+	struct endpoint *endpoint = d->endpoint;
 	int rc = d->error ? d->error : -ECANCELED;
 
 	d->error = rc;
 	if (d->session)
 		transport_close(d->session, TRANSPORT_REASON_NONE, loop_now());
+	endpoint->ops->flush(endpoint);
 	/* Calls that the end of the session has failed get the better reason. */
-	transport_free(d->transport);
 	struct list *node;
 	while ((node = list_pop_front(&d->finished))) {
 		struct exchange *exchange = container_of(node, struct exchange, link);
 		channel_buffer_release(exchange->response);
 		exchange_free(exchange);
 	}
-	if (d->source.fd >= 0) {
-		loop_remove(d->loop, &d->source);
-		close(d->source.fd);
-	}
-	loop_disarm(d->loop, &d->timer);
+	list_remove(&d->news);
+	endpoint->channels--;
+	if (endpoint->channels == 0)
+		endpoint->ops->unused(endpoint);
 	while (!list_empty(&d->under_way))
 		finish_call(container_of(d->under_way.next, struct channel_call, link), rc, NULL);
-	free(d->packets);
 	free(d);
 }
 
-static int datagram_open(struct channel **ret, struct loop *loop,
-			 const struct channel_settings *settings, struct channel_owner *owner)
+int datagram_open(struct channel **ret, struct endpoint *endpoint, const struct channel_ops *ops,
+		  const struct transport_address *to, const struct channel_settings *settings,
+		  struct channel_owner *owner)
 {
 	struct datagram *d = calloc(1, sizeof(*d));
 
 	if (!d)
 		return -ENOMEM;
-	d->channel = (struct channel){.ops = &channel_datagram, .owner = owner};
-	d->loop = loop;
-	d->source = (struct loop_source){.ready = socket_ready, .fd = -1};
-	d->timer.expired = timer_expired;
+	d->channel = (struct channel){.ops = ops, .owner = owner};
+	d->endpoint = endpoint;
 	d->timeout_ns = (uint64_t)settings->request_timeout_ms * NS_PER_MS;
+	list_init(&d->news);
 	list_init(&d->under_way);
 	list_init(&d->finished);
-	d->packets = malloc((size_t)DATAGRAMS_A_READ * DATAGRAM_BYTES_MAX);
-	int rc = d->packets ? loop_arm(loop, &d->timer, UINT64_MAX) : -ENOMEM;
-	if (rc == 0)
-		rc = open_socket(d, settings);
-	if (rc == 0)
-		rc = open_endpoint(d, settings);
+	int rc = transport_connect(endpoint->transport, &d->session, to, d, loop_now());
 	if (rc < 0) {
-		datagram_close(&d->channel);
-		return rc;
+		free(d);
+		return rc == -ERR_LIMIT ? -EUSERS : rc;
 	}
-	arm(d, 0);
+	endpoint->channels++;
+	endpoint->ops->flush(endpoint);
+	arm(endpoint, 0);
 	*ret = &d->channel;
 	return 0;
 }
-
-const struct channel_ops channel_datagram = {
-	.scheme = "udp",
-	.open = datagram_open,
-	.call = datagram_call,
-	.close = datagram_close,
-};

@@ -72,10 +72,23 @@ struct sluice_client;
 
 /* `urls`, separated by commas, are where to begin; more brokers are learnt from the first that
  * answers: tcp://host:port (or host:port), udp://host:port for the datagram transport over a kernel
- * socket.  `options`, null for the defaults, are copied.  Connects to nothing yet; host
- * names are looked up when needed, and that look-up blocks.
- * -EINVAL: not a URL, or mixed schemes (sluice_open_error has the sentence); -EPROTONOSUPPORT: a
- * scheme that this build does not carry. */
+ * socket, dpdk:DEVICE?address=IP/PREFIX&peer=HOST:PORT for the same over a port of DPDK, see below.
+ * `options`, null for the defaults, are copied.  Connects to nothing yet; host names are looked up
+ * when needed, and that look-up blocks.
+ * -EINVAL: not a URL, or mixed schemes (sluice_open_error has the sentence); -EPROTONOSUPPORT: no
+ * such scheme.  Over dpdk: also -EBUSY: a client of this process has the port; -ECONNREFUSED:
+ * nobody serves the memif; -errno of DPDK.
+ *
+ * DEVICE is a PCI address, or a virtual device with its arguments as in DPDK's --vdev:
+ * dpdk:net_memif0,role=client,id=0,socket=/run/x?address=10.77.0.2/24&peer=10.77.0.1:9092.  `peer`
+ * is the broker's first shard.  Further settings: gateway=IP, mtu=BYTES, queues=N (1; over a memif
+ * as many as the broker's dpdk.queues), poll=adaptive|busy.  A port has no descriptor, so calls
+ * that wait ask it again and again; after a millisecond of silence they nap between two looks, for
+ * 50 microseconds to 1 ms, unless poll=busy.  sluice_fd() then becomes readable when a look is due,
+ * with poll=busy it always is. DPDK's environment is started by the first such sluice_open, with a
+ * thread of its own, for as long as the process lives, and takes memory for that port: one such
+ * client at a time, and those after it with a port that is no larger; a PCI device only once.  Best
+ * opened in the thread that uses it. */
 int sluice_open(struct sluice_client **ret, const char *urls, const struct sluice_options *options);
 /* The sentence for the last failure of sluice_open in this thread. */
 const char *sluice_open_error(void);

@@ -41,25 +41,18 @@ static bool parse_port(const char *at, const char *end, int *ret)
 	return port > 0;
 }
 
-static int parse(const char *text, size_t length, struct url *url, char *why)
+/* HOST, HOST:PORT or [HOST]:PORT.  Null: good; else what is wrong with it. */
+static const char *parse_place(const char *host, const char *end, struct url *url)
 {
-	const char *end = text + length;
-	const char *host = text;
-	const char *scheme_end = memmem(text, length, "://", 3);
-
-	*url = (struct url){.scheme = "tcp", .port = PORT_DEFAULT};
-	if (scheme_end) {
-		if (!copy(url->scheme, sizeof(url->scheme), text, (size_t)(scheme_end - text)))
-			return refuse(why, text, length, "no such scheme, use tcp:// or udp://");
-		host = scheme_end + 3;
-	}
-	const char *host_end = NULL;
+	const char *host_end;
 	const char *after;
+
+	url->port = PORT_DEFAULT;
 	if (host < end && *host == '[') {
 		host++;
 		host_end = memchr(host, ']', (size_t)(end - host));
 		if (!host_end)
-			return refuse(why, text, length, "a '[' without its ']'");
+			return "a '[' without its ']'";
 		after = host_end + 1;
 	} else {
 		host_end = memchr(host, ':', (size_t)(end - host));
@@ -68,25 +61,71 @@ static int parse(const char *text, size_t length, struct url *url, char *why)
 		after = host_end;
 	}
 	if (!copy(url->host, sizeof(url->host), host, (size_t)(host_end - host)))
-		return refuse(why, text, length, "no host, write host:port");
+		return "no host, write host:port";
 	if (after == end)
-		return 0;
+		return NULL;
 	if (*after != ':' || !parse_port(after + 1, end, &url->port))
-		return refuse(why, text, length,
-			      "after the host comes a port from 1 to 65535; an IPv6 address stands "
-			      "in brackets");
+		return "after the host comes a port from 1 to 65535; an IPv6 address stands in "
+		       "brackets";
+	return NULL;
+}
+
+static int parse(const char *text, size_t length, struct url *url, char *why)
+{
+	const char *host = text;
+	const char *scheme_end = memmem(text, length, "://", 3);
+
+	*url = (struct url){.scheme = "tcp"};
+	if (scheme_end) {
+		if (!copy(url->scheme, sizeof(url->scheme), text, (size_t)(scheme_end - text)))
+			return refuse(why, text, length, "no such scheme, use tcp:// or udp://");
+		host = scheme_end + 3;
+	}
+	const char *wrong = parse_place(host, text + length, url);
+	return wrong ? refuse(why, text, length, wrong) : 0;
+}
+
+int url_setting_next(const char **at, struct url_setting *ret)
+{
+	const char *end = strchrnul(*at, '&');
+	const char *equals = memchr(*at, '=', (size_t)(end - *at));
+
+	if (!equals || !copy(ret->name, sizeof(ret->name), *at, (size_t)(equals - *at)) ||
+	    !copy(ret->value, sizeof(ret->value), equals + 1, (size_t)(end - equals - 1)))
+		return -EINVAL;
+	*at = *end ? end + 1 : NULL;
 	return 0;
 }
 
-/* What the port's own code reads later. */
-static int parse_dpdk(const char *text, struct url *url, char *why)
+/* The settings but `peer` are read by those who have the device. */
+static const char *parse_peer(struct url *url)
 {
-	const char *rest = text + strlen("dpdk:");
+	const char *at = url->settings;
+	struct url_setting setting;
+
+	while (at) {
+		if (url_setting_next(&at, &setting) < 0)
+			return "after the '?' come NAME=VALUE, with a '&' between them";
+		if (strcmp(setting.name, "peer") == 0)
+			return parse_place(setting.value, setting.value + strlen(setting.value),
+					   url);
+	}
+	return "no peer, write ?peer=HOST:PORT";
+}
+
+static int parse_dpdk(const char *text, size_t length, struct url *url, char *why)
+{
+	const char *device = text + strlen("dpdk:");
+	const char *end = text + length;
+	const char *question = memrchr(device, '?', (size_t)(end - device));
+	const char *wrong = "write dpdk:DEVICE?address=IP/PREFIX&peer=HOST:PORT";
 
 	*url = (struct url){.scheme = "dpdk"};
-	if (copy(url->host, sizeof(url->host), rest, strlen(rest)))
-		return 0;
-	return refuse(why, text, strlen(text), "write dpdk:DEVARGS?peer=HOST:PORT");
+	if (question &&
+	    copy(url->device, sizeof(url->device), device, (size_t)(question - device)) &&
+	    copy(url->settings, sizeof(url->settings), question + 1, (size_t)(end - question - 1)))
+		wrong = parse_peer(url);
+	return wrong ? refuse(why, text, length, wrong) : 0;
 }
 
 int url_next(const char **at, struct url *ret, char why[static URL_WHY_BYTES])
@@ -99,7 +138,7 @@ int url_next(const char **at, struct url *ret, char why[static URL_WHY_BYTES])
 
 	while (length > 0 && text[length - 1] == ' ')
 		length--;
-	int rc = dpdk ? parse_dpdk(text, &url, why) : parse(text, length, &url, why);
+	int rc = dpdk ? parse_dpdk(text, length, &url, why) : parse(text, length, &url, why);
 	if (rc < 0)
 		return rc;
 	*ret = url;

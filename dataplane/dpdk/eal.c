@@ -123,7 +123,7 @@ int eal_start_with(const struct eal_options *options, char *why, size_t why_byte
 	add(&words, "-l");
 	add(&words, "%d", cpus.numbers[0]);
 	add(&words, "--log-level");
-	add(&words, "warning");
+	add(&words, options->quiet ? "critical" : "warning");
 	if (words.overflow) {
 		snprintf(why, why_bytes, "too many devices");
 		return -E2BIG;

@@ -13,6 +13,7 @@ struct eal_options {
 	size_t device_count;
 	bool hugepages; /* several processes share the host's; needed for most NICs */
 	bool telemetry; /* a socket of its own for each process */
+	bool quiet;     /* a library's: what DPDK logs as errors stays unsaid, calls tell */
 };
 
 /* Once, from the main thread, before shards start: several brokers and clients a host.  Memory for

@@ -104,8 +104,26 @@ static void addresses_are_read(void **state)
 	check_url("tcp://[::1]:9092", "tcp", "::1", 9092);
 	check_url("[fe80::1]", "tcp", "fe80::1", 9092);
 	check_url(" host:1 ", "tcp", "host", 1);
-	check_url("dpdk:net_memif0,socket=/x,id=1?peer=10.0.0.1:9192", "dpdk",
-		  "net_memif0,socket=/x,id=1?peer=10.0.0.1:9192", 0);
+	check_url("dpdk:net_memif0,socket=/x,id=1?peer=10.0.0.1:9192", "dpdk", "10.0.0.1", 9192);
+	check_url("dpdk:0000:00:05.0?address=fd00::2/64&peer=[fd00::1]", "dpdk", "fd00::1", 9092);
+}
+
+static void a_port_has_a_device_and_settings(void **state)
+{
+	char why[URL_WHY_BYTES];
+	const char *at = "dpdk:net_memif0,id=1,socket=/why?/x?address=10.0.0.2/24&peer=10.0.0.1";
+	struct url_setting setting;
+	struct url url;
+
+	assert_int_equal(url_next(&at, &url, why), 0);
+	assert_string_equal(url.device, "net_memif0,id=1,socket=/why?/x");
+	at = url.settings;
+	assert_int_equal(url_setting_next(&at, &setting), 0);
+	assert_string_equal(setting.name, "address");
+	assert_string_equal(setting.value, "10.0.0.2/24");
+	assert_int_equal(url_setting_next(&at, &setting), 0);
+	assert_string_equal(setting.name, "peer");
+	assert_null(at);
 }
 
 static void a_list_of_addresses_is_walked(void **state)
@@ -124,9 +142,27 @@ static void a_list_of_addresses_is_walked(void **state)
 
 static void what_is_no_address_is_refused(void **state)
 {
-	static const char *const wrong[] = {
-		"",    "host:",  "host:0",    "host:65536",        "host:12x", "[::1",
-		"::1", "tcp://", "tcp://:90", "toolongscheme://h", "a,,b:1x",  "[::1]9092"};
+	static const char *const wrong[] = {"",
+					    "host:",
+					    "host:0",
+					    "host:65536",
+					    "host:12x",
+					    "[::1",
+					    "::1",
+					    "tcp://",
+					    "tcp://:90",
+					    "toolongscheme://h",
+					    "a,,b:1x",
+					    "[::1]9092",
+					    "dpdk:",
+					    "dpdk:net_memif0",
+					    "dpdk:?peer=host",
+					    "dpdk:net_memif0?",
+					    "dpdk:net_memif0?peer",
+					    "dpdk:net_memif0?peer=",
+					    "dpdk:net_memif0?peer=host:0",
+					    "dpdk:net_memif0?address=10.0.0.2/24",
+					    "dpdk:net_memif0?&peer=host"};
 	char why[URL_WHY_BYTES];
 	struct url url;
 
@@ -222,7 +258,6 @@ static void beginnings_are_read(void **state)
 static void wrong_beginnings_are_refused(void **state)
 {
 	static const char *const wrong[] = {"",
-					    "dpdk:",
 					    "start",
 					    "1x",
 					    "--3",
@@ -247,6 +282,7 @@ int main(void)
 		cmocka_unit_test(words_are_taken_whole),
 		cmocka_unit_test(a_wrong_name_is_told_the_nearest),
 		cmocka_unit_test(addresses_are_read),
+		cmocka_unit_test(a_port_has_a_device_and_settings),
 		cmocka_unit_test(a_list_of_addresses_is_walked),
 		cmocka_unit_test(what_is_no_address_is_refused),
 		cmocka_unit_test(a_client_is_not_opened_for_nonsense),

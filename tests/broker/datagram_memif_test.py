@@ -1,0 +1,225 @@
+"""`dpdk:`: a broker and clients that share a memif: two processes, no kernel between them.
+
+`sluice` is named by SLUICE, else it is the one beside sluiced.  No root and no hugepages.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+from harness import ROOT, Broker, eventually, program
+
+sys.path.insert(0, str(ROOT / "tests" / "clients"))
+
+import real_text  # noqa: E402  pylint: disable=wrong-import-position
+
+CLIENT_SECONDS = 120
+PARTITIONS = 6
+TEXT_BYTES = 4 << 20
+BAD_NETWORK_TEXT_BYTES = 256 << 10
+BAD_NETWORK = "seed={},loss=5%,double=2%,reorder=5%,flip=1%,cut=1%"
+
+
+def sluice_program():
+    if "SLUICE" in os.environ:
+        return os.environ["SLUICE"]
+    beside = pathlib.Path(program()).resolve().parent
+    for candidate in (beside / "sluice", beside.parent / "client" / "sluice"):
+        if candidate.exists():
+            return str(candidate)
+    raise FileNotFoundError("no sluice: build it, or name it in SLUICE")
+
+
+class Memif:
+    """A broker that serves a memif, and the command at its other end, one at a time."""
+
+    def __init__(self, shards=2, settings=None, device="", client=""):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sluice-memif-"))
+        common = f"id=0,socket-abstract=no,socket={self.folder}/memif{device}"
+        self.broker = Broker(
+            shards=shards,
+            args=["--vdev", f"net_memif0,role=server,{common}"],
+            settings={
+                "dpdk.address": "10.77.0.1/24",
+                "dpdk.exception": "none",
+                "num.partitions": PARTITIONS,
+                **(settings or {}),
+            },
+        )
+        self.url = (
+            f"dpdk:net_memif0,role=client,{common}"
+            f"?address=10.77.0.2/24&peer=10.77.0.1:{self.broker.port}{client}"
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        try:
+            self.broker.__exit__(*error)
+        finally:
+            shutil.rmtree(self.folder)
+
+    def words(self, *words):
+        return [sluice_program(), "-b", self.url, *map(str, words)]
+
+    def sluice(self, *words):
+        """Must succeed without a word on stderr; returns what it printed."""
+        done = subprocess.run(
+            self.words(*words), capture_output=True, timeout=CLIENT_SECONDS, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, b""), (words, done.stderr[-2000:])
+        return done.stdout
+
+    def produce(self, topic, path):
+        self.sluice("produce", topic, "-K", "\t", "-a", "all", path)
+
+    def consume(self, topic):
+        return self.sluice("consume", topic, "-e", "-f", "%p %s\\n")
+
+
+def write_text(folder, size):
+    """A file of keyed lines, and their values in its order."""
+    path = folder / "text"
+    real_text.write(path, size)
+    return path, [line.partition(b"\t")[2] for line in path.read_bytes().splitlines()]
+
+
+def judge(printed, values):
+    """`printed`: partition, space, value a line.  Nothing lost, doubled, or out of order."""
+    parts = {}
+    for line in printed.splitlines():
+        partition, _, value = line.partition(b" ")
+        parts.setdefault(partition, []).append(value)
+    assert len(parts) == PARTITIONS
+    for partition, found in parts.items():
+        assert found == sorted(found), f"order within partition {partition}"
+    assert sorted(sum(parts.values(), [])) == values
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3])
+def test_text_comes_back_from_every_shard(tmp_path, shards):
+    path, values = write_text(tmp_path, TEXT_BYTES)
+    with Memif(shards=shards) as memif:
+        memif.produce("text", path)
+        judge(memif.consume("text"), values)
+
+
+def test_a_queue_for_each_shard(tmp_path):
+    path, values = write_text(tmp_path, TEXT_BYTES)
+    with Memif(settings={"dpdk.queues": 2}, client="&queues=2") as memif:
+        memif.produce("text", path)
+        judge(memif.consume("text"), values)
+
+
+def test_jumbo_frames_and_busy_polling(tmp_path):
+    path, values = write_text(tmp_path, TEXT_BYTES)
+    with Memif(
+        settings={"dpdk.mtu": 9000}, device=",bsize=9216", client="&mtu=9000&poll=busy"
+    ) as memif:
+        memif.produce("text", path)
+        judge(memif.consume("text"), values)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_text_comes_back_over_a_bad_network(tmp_path, seed):
+    path, values = write_text(tmp_path, BAD_NETWORK_TEXT_BYTES)
+    with Memif(settings={"datagram.faults": BAD_NETWORK.format(seed)}) as memif:
+        memif.produce("text", path)
+        judge(memif.consume("text"), values)
+
+
+def test_a_broker_that_comes_back_is_found(tmp_path):
+    """The producer lives on meanwhile; its memif goes away and comes back with the broker."""
+    path, values = write_text(tmp_path, BAD_NETWORK_TEXT_BYTES)
+    lines = path.read_bytes().splitlines(keepends=True)
+    half = len(lines) // 2
+    with Memif() as memif, memif.broker.connect() as connection:
+        connection.create_topic("text", PARTITIONS)
+        with subprocess.Popen(
+            memif.words("produce", "text", "-K", "\t", "-a", "all"),
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as producer:
+            try:
+                producer.stdin.write(b"".join(lines[:half]))
+                producer.stdin.flush()
+                # Lines stay in the command until it has a buffer of them.
+                stored = eventually(
+                    "half of the text is stored", lambda: stored_count(connection, half // 2)
+                )
+                assert stored <= half
+                memif.broker.restart()
+                producer.stdin.write(b"".join(lines[half:]))
+                producer.stdin.close()
+                assert producer.wait(CLIENT_SECONDS) == 0, producer.stderr.read()
+            finally:
+                producer.kill()
+        # What was under way when the broker went may have been stored twice, in its old order.
+        found = [line.partition(b" ")[2] for line in memif.consume("text").splitlines()]
+        assert sorted(set(found)) == values
+
+
+def stored_count(connection, wanted):
+    """How many records there are, once `wanted` are."""
+    count = sum(
+        connection.list_offset("text", partition, -1)["offset"] for partition in range(PARTITIONS)
+    )
+    return count if count >= wanted else None
+
+
+@pytest.mark.parametrize(
+    "url, says",
+    [
+        ("dpdk:net_memif0,role=client", "?address=IP/PREFIX&peer=HOST:PORT"),
+        ("dpdk:net_memif0?address=10.0.0.2/24", "no peer"),
+        ("dpdk:net_memif0?address=10.0.0/24&peer=10.0.0.1", "address=10.0.0/24: takes"),
+        ("dpdk:net_memif0?adress=10.0.0.2/24&peer=10.0.0.1", "knows no 'adress'"),
+        ("dpdk:net_memif0?address=10.0.0.2/24&peer=10.0.0.1&poll=lazily", "adaptive or busy"),
+        ("dpdk:net_memif0?address=10.0.0.2/24&peer=10.0.0.1&queues=65", "queues=65: takes"),
+        ("dpdk:net_carrier_pigeon0?address=10.0.0.2/24&peer=10.0.0.1", "net_carrier_pigeon0"),
+        ("dpdk:net_null0?peer=10.0.0.1", "needs an IP address"),
+    ],
+)
+def test_an_address_that_means_nothing_is_refused_with_a_sentence(url, says):
+    done = subprocess.run(
+        [sluice_program(), "-b", url, "cluster", "info"],
+        capture_output=True,
+        timeout=CLIENT_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert says in done.stderr.decode()
+
+
+def test_a_memif_that_nobody_serves_is_told(tmp_path):
+    url = (
+        f"dpdk:net_memif0,role=client,socket-abstract=no,socket={tmp_path}/nobody"
+        "?address=10.77.0.2/24&peer=10.77.0.1:9092"
+    )
+    done = subprocess.run(
+        [sluice_program(), "-b", url, "cluster", "info"],
+        capture_output=True,
+        timeout=CLIENT_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "nobody serves its socket" in done.stderr.decode()
+
+
+def test_a_peer_that_does_not_answer_is_told_in_time():
+    with Memif() as memif:
+        memif.url = memif.url.replace("peer=10.77.0.1", "peer=10.77.0.9")
+        done = subprocess.run(
+            memif.words("cluster", "info", "-t", 2),
+            capture_output=True,
+            timeout=CLIENT_SECONDS,
+            check=False,
+        )
+    assert done.returncode == 3
+    assert "timed out" in done.stderr.decode()
