@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -13,6 +14,7 @@
 
 enum {
 	DATAGRAM_BYTES_MAX = 9216,
+	DATAGRAM_BYTES_MIN = 512, /* the transport's */
 	DATAGRAMS_A_READ = 16,
 	READS_A_TURN = 8,
 	SOCKET_BUFFER_BYTES = 4 << 20,
@@ -121,7 +123,34 @@ static void socket_ready(struct loop_source *source, uint32_t events)
 	endpoint_drive(&carrier->endpoint);
 }
 
-static int open_socket(struct socket_carrier *carrier, const struct channel_settings *settings)
+/* A datagram arrives whole or not at all: the handshake finds out what passes. */
+static void never_fragment(int fd, int family)
+{
+	int v4 = IP_PMTUDISC_PROBE;
+	int v6 = IPV6_PMTUDISC_PROBE;
+
+	if (family == AF_INET)
+		setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof(v4));
+	else
+		setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof(v6));
+}
+
+/* Saves the tries of what the interface does not take anyway; beyond it paths may be narrower. */
+static void limit_to_interface(int fd, int family, struct transport_config *config)
+{
+	uint32_t headers = family == AF_INET ? 20 + 8 : 40 + 8;
+	int mtu;
+	socklen_t length = sizeof(mtu);
+	int rc = family == AF_INET ? getsockopt(fd, IPPROTO_IP, IP_MTU, &mtu, &length)
+				   : getsockopt(fd, IPPROTO_IPV6, IPV6_MTU, &mtu, &length);
+
+	if (rc == 0 && mtu >= DATAGRAM_BYTES_MIN + 48 &&
+	    (uint32_t)mtu - headers < config->datagram_bytes)
+		config->datagram_bytes = (uint32_t)mtu - headers;
+}
+
+static int open_socket(struct socket_carrier *carrier, const struct channel_settings *settings,
+		       struct transport_config *config)
 {
 	struct addrinfo *found;
 	const struct addrinfo *address;
@@ -137,26 +166,35 @@ static int open_socket(struct socket_carrier *carrier, const struct channel_sett
 		/* As much as the system grants. */
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+		never_fragment(fd, address->ai_family);
+		limit_to_interface(fd, address->ai_family, config);
 		carrier->address = datagram_address(address);
 	}
 	carrier->source.fd = fd;
 	freeaddrinfo(found);
-	return rc < 0 ? rc : loop_add(carrier->endpoint.loop, &carrier->source, EPOLLIN);
+	return rc;
 }
 
 static int socket_open(struct channel **ret, struct loop *loop,
 		       const struct channel_settings *settings, struct channel_owner *owner)
 {
 	struct socket_carrier *carrier = calloc(1, sizeof(*carrier));
-	const struct transport_config config = endpoint_config(settings->response_bytes_max,
-							       settings->connect_timeout_ms);
+	struct transport_config config = endpoint_config(settings->response_bytes_max,
+							 settings->connect_timeout_ms);
 
 	if (!carrier)
 		return -ENOMEM;
 	carrier->source = (struct loop_source){.ready = socket_ready, .fd = -1};
-	int rc = endpoint_init(&carrier->endpoint, loop, &socket_ops, &config);
+	int rc = open_socket(carrier, settings, &config);
+	if (rc < 0) {
+		if (carrier->source.fd >= 0)
+			close(carrier->source.fd);
+		free(carrier);
+		return rc;
+	}
+	rc = endpoint_init(&carrier->endpoint, loop, &socket_ops, &config);
 	if (rc == 0)
-		rc = open_socket(carrier, settings);
+		rc = loop_add(loop, &carrier->source, EPOLLIN);
 	if (rc == 0)
 		rc = datagram_open(&carrier->channel, &carrier->endpoint, &channel_udp,
 				   &carrier->address, settings, owner);

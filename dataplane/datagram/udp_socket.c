@@ -411,6 +411,19 @@ static const struct packet_source_ops udp_ops = {
 	.free = udp_free,
 };
 
+/* A datagram arrives whole or not at all: the handshake finds out what passes, and a run whose
+ * segments are larger than the interface takes would be refused whole (UDP_SEGMENT).  PROBE, unlike
+ * DO, does not believe everybody's ICMP about the path. */
+static void never_fragment(const struct udp_socket *udp)
+{
+	int v4 = IP_PMTUDISC_PROBE;
+	int v6 = IPV6_PMTUDISC_PROBE;
+
+	setsockopt(udp->fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof(v4));
+	if (udp->family == AF_INET6)
+		setsockopt(udp->fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof(v6));
+}
+
 static int set_options(struct udp_socket *udp)
 {
 	struct sockaddr_storage bound = {0};
@@ -426,6 +439,7 @@ static int set_options(struct udp_socket *udp)
 		return -errno;
 	udp->family = bound.ss_family;
 	address_of(&address, &bound);
+	never_fragment(udp);
 	udp->wildcard = memcmp(address.ip, any, 16) == 0 || memcmp(address.ip, any_v4, 16) == 0;
 	/* The plain ones stop at net.core.rmem_max; the others need CAP_NET_ADMIN. */
 	if (setsockopt(udp->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
