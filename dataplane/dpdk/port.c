@@ -23,6 +23,7 @@
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_malloc.h>
+#include <rte_mbuf_pool_ops.h>
 #include <rte_random.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,12 +50,17 @@ uint32_t port_data_room(unsigned mtu)
 	return room + RTE_PKTMBUF_HEADROOM;
 }
 
-/* net_af_xdp fills its ring with 2048 buffers at once, of whatever pool it is given. */
-static unsigned rx_mbufs_min(const char *device)
+static bool is_af_xdp(const char *device)
 {
 	static const char af_xdp[] = "net_af_xdp";
 
-	return strncmp(device, af_xdp, strlen(af_xdp)) == 0 ? AF_XDP_MBUFS : 0;
+	return strncmp(device, af_xdp, strlen(af_xdp)) == 0;
+}
+
+/* net_af_xdp fills its ring with 2048 buffers at once, of whatever pool it is given. */
+static unsigned rx_mbufs_min(const char *device)
+{
+	return is_af_xdp(device) ? AF_XDP_MBUFS : 0;
 }
 
 static void set_defaults(struct port_options *options)
@@ -224,6 +230,41 @@ static struct rte_mempool *make_pool(const struct port *port, const char *what, 
 	return pool;
 }
 
+/* net_af_xdp gives the kernel a run of memory as long as the pool's elements are together, and the
+ * kernel drops frames that lie behind it.  Pools as DPDK makes them pad each page, so that elements
+ * can be addressed by DMA. */
+static struct rte_mempool *make_dense_pool(const struct port *port, const char *what,
+					   unsigned index, unsigned count, uint32_t data_room)
+{
+	struct rte_pktmbuf_pool_private rooms = {.mbuf_data_room_size = (uint16_t)data_room};
+	char name[RTE_MEMPOOL_NAMESIZE];
+
+	snprintf(name, sizeof(name), "p%u_%s%u", port->id, what, index);
+	struct rte_mempool *pool = rte_mempool_create_empty(
+		name, count, (unsigned)sizeof(struct rte_mbuf) + data_room, POOL_CACHE,
+		sizeof(rooms), SOCKET_ID_ANY, RTE_MEMPOOL_F_NO_IOVA_CONTIG);
+	if (!pool)
+		return NULL;
+	if (rte_mempool_set_ops_byname(pool, rte_mbuf_best_mempool_ops(), NULL) < 0)
+		goto fail;
+	rte_pktmbuf_pool_init(pool, &rooms);
+	if (rte_mempool_populate_default(pool) < 0)
+		goto fail;
+	rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
+	return pool;
+fail:
+	rte_mempool_free(pool);
+	return NULL;
+}
+
+static struct rte_mempool *make_rx_pool(const struct port *port, unsigned index, uint32_t data_room)
+{
+	unsigned count = port->options.rx_mbufs;
+
+	return is_af_xdp(port->device) ? make_dense_pool(port, "rx", index, count, data_room)
+				       : make_pool(port, "rx", index, count, data_room);
+}
+
 static struct rte_ring *make_ring(const struct port *port, const char *what, unsigned a, unsigned b,
 				  unsigned slots, unsigned flags)
 {
@@ -265,7 +306,7 @@ static int make_queue(struct port *port, unsigned index)
 	if (!queue->tx_pool || !make_attachments(queue))
 		return -ENOMEM;
 	if (queue->owns_hardware) {
-		queue->rx_pool = make_pool(port, "rx", index, options->rx_mbufs, room);
+		queue->rx_pool = make_rx_pool(port, index, room);
 		queue->to_kernel = make_ring(port, "kern", index, 0, PORT_RING_SLOTS, rings);
 		if (!queue->rx_pool || !queue->to_kernel)
 			return -ENOMEM;
