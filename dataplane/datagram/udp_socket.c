@@ -426,7 +426,7 @@ static void never_fragment(const struct udp_socket *udp)
 
 static int set_options(struct udp_socket *udp)
 {
-	struct sockaddr_storage bound = {0};
+	struct sockaddr_storage bound;
 	socklen_t length = sizeof(bound);
 	struct transport_address address;
 	static const uint8_t any[16];
@@ -435,6 +435,7 @@ static int set_options(struct udp_socket *udp)
 	socklen_t size_length = sizeof(size);
 	int on = 1;
 
+	memset(&bound, 0, sizeof(bound)); /* clang-tidy does not know that getsockname fills it */
 	if (getsockname(udp->fd, (struct sockaddr *)&bound, &length) < 0)
 		return -errno;
 	udp->family = bound.ss_family;
