@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- CreateTopics ---- */
@@ -30,6 +31,24 @@ static int check_partition_count(const struct control *control, int64_t count, i
 	return 0;
 }
 
+/* 0, 1, ... in any order: each once.  -ENOMEM. */
+static int check_numbering(const struct kafka_create_topics_request_creatable_topic *row)
+{
+	int32_t count = row->assignments_count;
+	bool *seen = calloc((size_t)count, sizeof(*seen));
+	int rc = seen ? 0 : -ENOMEM;
+
+	for (int32_t i = 0; rc == 0 && i < count; i++) {
+		int32_t index = row->assignments[i].partition_index;
+		if (index < 0 || index >= count || seen[index])
+			rc = -ERR_ASSIGNMENT;
+		else
+			seen[index] = true;
+	}
+	free(seen);
+	return rc;
+}
+
 /* Partitions 0, 1, ... each on this broker alone. */
 static int check_assignments(const struct control *control,
 			     const struct kafka_create_topics_request_creatable_topic *row,
@@ -42,17 +61,14 @@ static int check_assignments(const struct control *control,
 			why, -ERR_BAD_REQUEST,
 			"with assignments, partitions and replication factor must be -1");
 	for (int32_t i = 0; i < row->assignments_count; i++) {
-		bool found = false;
 		if (row->assignments[i].broker_ids_count != 1 ||
 		    row->assignments[i].broker_ids[0] != self)
 			return requests_refuse(why, -ERR_ASSIGNMENT, "the only broker is %d", self);
-		for (int32_t j = 0; j < row->assignments_count && !found; j++)
-			found = row->assignments[j].partition_index == i;
-		if (!found)
-			return requests_refuse(why, -ERR_ASSIGNMENT,
-					       "partitions must be numbered from 0 without gaps");
 	}
-	return 0;
+	int rc = check_numbering(row);
+	return rc == -ERR_ASSIGNMENT
+		       ? requests_refuse(why, rc, "partitions must be numbered from 0 without gaps")
+		       : rc;
 }
 
 static int count_of(const struct control *control,

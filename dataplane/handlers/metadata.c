@@ -66,21 +66,26 @@ static int list_all(struct request *request, struct kafka_metadata_response *res
 	return 0;
 }
 
-/* What the control plane said of a topic that it was asked to create; 0: not asked. */
-static int16_t creation_error(const struct request *request, const struct kafka_string *name)
+/* What the control plane said of a topic that it was asked to create; 0: not asked.  It says so in
+ * the order in which the client has asked: `*at` is behind the last that was looked up. */
+static int16_t creation_error(const struct request *request, const struct kafka_string *name,
+			      int32_t *at)
 {
 	const struct kafka_create_topics_response *created = request->state;
 
-	for (int32_t i = 0; created && i < created->topics_count; i++) {
-		if (kafka_string_equal(&created->topics[i].name, name))
-			return created->topics[i].error_code;
+	for (int32_t i = *at; created && i < created->topics_count; i++) {
+		if (!kafka_string_equal(&created->topics[i].name, name))
+			continue;
+		*at = i + 1;
+		return created->topics[i].error_code;
 	}
 	return 0;
 }
 
 static int list_one(struct request *request,
 		    const struct kafka_metadata_request_metadata_request_topic *asked,
-		    struct kafka_metadata_response_metadata_response_topic *row)
+		    struct kafka_metadata_response_metadata_response_topic *row,
+		    int32_t *created_at)
 {
 	const struct topic *topic;
 
@@ -101,17 +106,19 @@ static int list_one(struct request *request,
 	if (topic)
 		return describe(request, topic, row);
 	row->name = asked->name;
-	row->error_code = creation_error(request, &asked->name);
+	row->error_code = KAFKA_INVALID_TOPIC_EXCEPTION;
+	if (!topic_name_legal(asked->name.data, (size_t)asked->name.length))
+		return 0;
+	row->error_code = creation_error(request, &asked->name, created_at);
 	if (row->error_code == 0)
-		row->error_code = topic_name_legal(asked->name.data, (size_t)asked->name.length)
-					  ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION
-					  : KAFKA_INVALID_TOPIC_EXCEPTION;
+		row->error_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 	return 0;
 }
 
 static int list_asked(struct request *request, struct kafka_metadata_response *response)
 {
 	const struct kafka_metadata_request *message = request->message;
+	int32_t created_at = 0;
 
 	response->topics = request_calloc(request, (size_t)message->topics_count,
 					  sizeof(*response->topics));
@@ -119,7 +126,7 @@ static int list_asked(struct request *request, struct kafka_metadata_response *r
 		return -ENOMEM;
 	response->topics_count = message->topics_count;
 	for (int32_t i = 0; i < message->topics_count; i++) {
-		int rc = list_one(request, &message->topics[i], &response->topics[i]);
+		int rc = list_one(request, &message->topics[i], &response->topics[i], &created_at);
 		if (rc < 0)
 			return rc;
 	}

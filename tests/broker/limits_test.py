@@ -286,3 +286,28 @@ def test_answers_that_nobody_reads_are_held_within_bounds():
         for connection in held:
             connection.close()
         broker.check_serves()
+
+
+def test_requests_of_very_many_names_cost_what_their_length_does():
+    """Nobody else waits for work that grows with the square of a request."""
+    names = [f"missing-{number:06d}" for number in range(40_000)]
+    # From the last to the first, so that a search from the front would go far.
+    assignments = [{"partition_index": index, "broker_ids": [1]} for index in range(80_000)][::-1]
+    with Broker(settings={"max.partitions": 10}) as broker, broker.connect() as connection:
+        before = broker.cpu_seconds()
+        topics = [{"name": name} for name in names]
+        answer = connection.request("Metadata", 9, topics=topics, allow_auto_topic_creation=True)
+        # The first ten were created, of the others it is told that they could not be.
+        codes = [row["error_code"] for row in answer["topics"]]
+        assert codes[:10] == [0] * 10 and set(codes[10:]) == {44}
+        assert [row["name"] for row in answer["topics"]] == names
+        wide = {
+            "name": "wide",
+            "num_partitions": -1,
+            "replication_factor": -1,
+            "assignments": assignments,
+        }
+        answer = connection.request("CreateTopics", 5, topics=[wide], timeout_ms=1000)
+        assert answer["topics"][0]["error_code"] == 44
+        if not sanitized():
+            assert broker.cpu_seconds() - before < 1.0
