@@ -109,13 +109,17 @@ def kcat_consumed(broker, topic):
     return done.stdout
 
 
-def fault_counts(broker):
+def harm(loss):
+    return f"seed={loss},loss={loss}%,double=2%,reorder=5%,flip=1%,cut=1%"
+
+
+def fault_counts(broker, source="udp"):
     """What the injector has done, from the log of a broker that has ended."""
-    found = [line for line in broker.log().splitlines() if "faults source=udp" in line]
+    found = [line for line in broker.log().splitlines() if f"faults source={source} " in line]
     assert len(found) == broker.shards
     totals = {}
     for line in found:
-        for word in line.split("source=udp ")[1].split():
+        for word in line.split(f"source={source} ")[1].split():
             name, _, count = word.partition("=")
             totals[name] = totals.get(name, 0) + int(count)
     return totals
@@ -134,9 +138,7 @@ def test_lines_come_back_in_order_over_a_bad_network(text, loss, codec):
     path, values = text(SIZES[loss] // (4 if sanitized() else 1))
     settings = {"num.partitions": PARTITIONS}
     if loss:
-        settings["datagram.faults"] = (
-            f"seed={loss},loss={loss}%,double=2%,reorder=5%,flip=1%,cut=1%"
-        )
+        settings["datagram.faults"] = harm(loss)
     with Broker(settings=settings) as broker:
         produce_file(broker, "text", path, codec)
         judge(kcat_consumed(broker, "text"), values)
@@ -189,6 +191,42 @@ def test_both_transports_at_once_share_one_log(text):
         for topic in ("udp", "tcp"):
             judge(consumed(broker, topic), values)
             judge(kcat_consumed(broker, topic), values)
+
+
+def memif_words(broker, folder, *words):
+    device = f"net_memif1,role=client,id=0,socket={folder}/memif.sock,socket-abstract=no"
+    there = f"address=10.77.0.2/24&peer=10.77.0.1:{broker.port}"
+    return [sluice_program(), "-b", f"dpdk:{device}?{there}", *map(str, words)]
+
+
+@pytest.mark.parametrize("loss", [5] if IO == "sync" or sanitized() else sorted(SIZES))
+def test_lines_come_back_in_order_over_memif(text, loss, tmp_path):
+    """Both ends drive a port of DPDK; kcat comes by the kernel."""
+    path, values = text(min(SIZES[loss], 1 << 20))
+    device = f"net_memif0,role=server,id=0,socket={tmp_path}/memif.sock,socket-abstract=no"
+    settings = {
+        "num.partitions": PARTITIONS,
+        "datagram.listen": "none",
+        "dpdk.address": "10.77.0.1/24",
+    }
+    if loss:
+        settings["datagram.faults"] = harm(loss)
+    environment = {"RUNTIME_DIRECTORY": str(tmp_path)}  # of DPDK's files
+    with Broker(settings=settings, args=["--vdev", device], env=environment) as broker:
+        # Later clients find the port as earlier ones left it.
+        for topic in ("first", "second")[: 1 if loss else 2]:
+            made = memif_words(broker, tmp_path, "produce", topic, "-K", "\t", path)
+            done = subprocess.run(made, capture_output=True, timeout=CLIENT_SECONDS, check=False)
+            assert (done.returncode, done.stderr) == (0, b"")
+            judge(kcat_consumed(broker, topic), values)
+            read = memif_words(broker, tmp_path, "consume", topic, "-e", "-f", "%p %s\\n")
+            done = subprocess.run(read, capture_output=True, timeout=CLIENT_SECONDS, check=False)
+            assert (done.returncode, done.stderr) == (0, b"")
+            judge(done.stdout, values)
+        broker.stop()
+        if loss:
+            counts = fault_counts(broker, "port")
+            assert counts["lost"] > counts["passed"] * loss / 100 / 2
 
 
 ROOT_USER = os.geteuid() == 0
