@@ -590,11 +590,11 @@ static void start(struct fetch *fetch, const struct kafka_fetch_request *message
 	if (fetch->parts_out && fetch->may_wait) {
 		request->cancel = fetch_cancel;
 		fetch->deadline.expired = deadline_passed;
-		timers_arm(&shard->timers, &fetch->deadline,
-			   shard->now_ns + (uint64_t)message->max_wait_ms * NS_PER_MS);
+		int rc = timers_arm(&shard->timers, &fetch->deadline,
+				    shard->now_ns + (uint64_t)message->max_wait_ms * NS_PER_MS);
 		/* Our own part may have come home, with an error or with enough, before the others
-		 * were out and could be cancelled. */
-		if (shard->phase >= SHARD_DRAINING || fetch->failed ||
+		 * were out and could be cancelled.  Nor is there a wait without an end. */
+		if (rc < 0 || shard->phase >= SHARD_DRAINING || fetch->failed ||
 		    fetch->bytes >= fetch->bytes_wanted)
 			cancel_parts(fetch);
 	}

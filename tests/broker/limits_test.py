@@ -311,3 +311,35 @@ def test_requests_of_very_many_names_cost_what_their_length_does():
         assert answer["topics"][0]["error_code"] == 44
         if not sanitized():
             assert broker.cpu_seconds() - before < 1.0
+
+
+def test_readers_that_stall_hold_memory_within_bounds_and_nobody_up():
+    """What they were answered stays until it has left, in the log's memory or beside it."""
+    value = b"v" * 200_000
+    with Broker(shards=1, settings={"log.buffer.bytes": "32MiB"}) as broker:
+        with broker.connect() as admin:
+            admin.create_topic("read")
+            before = broker.rss_bytes()
+            stalled = []
+            for written in range(400):  # 80 MB
+                assert admin.produce("read", 0, [value]) == written
+                if written % 10 == 0:
+                    # 12 MB for each, of which the kernel's buffers take a part only.
+                    row = {"partition": 0, "partition_max_bytes": 16 << 20}
+                    row["fetch_offset"] = max(written - 60, 0)
+                    topics = [{"topic": "read", "partitions": [row]}]
+                    connection = broker.connect(receive_buffer=4096)
+                    connection.send(
+                        "Fetch", 11, max_wait_ms=0, min_bytes=1, max_bytes=16 << 20, topics=topics
+                    )
+                    stalled.append(connection)
+                # Who follows the end is served beside them.
+                assert admin.fetch_values("read", 0, written, max_wait_ms=5000) == [value]
+            if not sanitized():
+                assert broker.rss_bytes() - before < 200 << 20
+            for connection in stalled:
+                connection.close()
+            eventually(
+                "room for much at once",
+                lambda: len(admin.fetch_values("read", 0, 0, max_bytes=4 << 20)) > 10,
+            )
