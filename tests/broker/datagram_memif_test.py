@@ -5,6 +5,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -102,19 +103,27 @@ def judge(printed, values):
     assert sorted(sum(parts.values(), [])) == values
 
 
+def handed_over(memif):
+    """Ends the broker; how many frames came to a queue whose shard was not theirs."""
+    memif.broker.stop()
+    return int(re.search(r"port counted .*handed_over=(\d+)", memif.broker.log())[1])
+
+
 @pytest.mark.parametrize("shards", [1, 2, 3])
 def test_text_comes_back_from_every_shard(tmp_path, shards):
     path, values = write_text(tmp_path, TEXT_BYTES)
     with Memif(shards=shards) as memif:
         memif.produce("text", path)
         judge(memif.consume("text"), values)
+        assert (handed_over(memif) > 0) == (shards > 1)
 
 
-def test_a_queue_for_each_shard(tmp_path):
+def test_with_a_queue_for_each_shard_no_frame_changes_cores(tmp_path):
     path, values = write_text(tmp_path, TEXT_BYTES)
     with Memif(settings={"dpdk.queues": 2}, client="&queues=2") as memif:
         memif.produce("text", path)
         judge(memif.consume("text"), values)
+        assert handed_over(memif) == 0
 
 
 def test_jumbo_frames_and_busy_polling(tmp_path):
