@@ -1,19 +1,24 @@
 #!/usr/bin/env python3
 """A Debian kernel in qemu with an emulated NIC bound to vfio-pci, and a program that drives it.
 
-    hw/rig/guest.py --nic virtio|e1000e|vmxnet3 --program build/bench/port_bench [--timeout S]
+    hw/rig/guest.py --nic virtio|e1000e|vmxnet3 --program build/sluiced [--timeout S]
 
 The guest has an emulated IOMMU (Debian's kernels are built without VFIO's no-IOMMU mode), a hundred
 or so hugepages, vhost-net and a root file system in memory that holds the program, the libraries
-that it is linked with and DPDK's drivers.  Its NIC is the port of `port_bench echo ... kernel`.
-From outside, through qemu's user network, this script sends datagrams, which come back from the
-port, and speaks TCP to the guest's kernel, which is reached through the exception path.
+that it is linked with and DPDK's drivers.  Its NIC is the program's port, and clients are outside, on this host,
+behind qemu's user network:
+
+    sluiced      `sluice` produces and consumes over udp://, kcat does over TCP, which reaches the
+                 guest's kernel through the exception path; each reads what the other wrote
+    port_bench   (build/bench/port_bench) datagrams come back from the port, and the guest's kernel
+                 answers a TCP connection
 
 Ends with 0 when both work, 77 when this machine lacks something, which it names.
 """
 import argparse
 import os
 import pathlib
+import random
 import re
 import shutil
 import socket
@@ -29,6 +34,15 @@ NICS = {"virtio": "virtio-net-pci,iommu_platform=on,disable-legacy=on", "e1000e"
 ADDRESS = "192.0.2.1"
 UDP_PORT = 9500
 TCP_PORT = 9092
+RECORDS = 2000
+CLIENT_SECONDS = 60
+ECHO = f"""while :; do nc -l -p {TCP_PORT} < /tmp/words > /dev/null; done &
+/program echo $nic kernel"""
+# Two shards on the one queue.  The datagrams' ports are those that Metadata tells, so qemu's
+# forwards have the same numbers outside.
+BROKER = """/program --shards 2 --listen {address}:{port} --set advertised.listen=127.0.0.1:{port} \\
+	--set datagram.listen=none --set dpdk.port=$nic --set dpdk.address={address}/24 \\
+	--set dpdk.hugepages=true --data /tmp/data --set num.partitions=4"""
 DRIVERS = "/usr/lib/x86_64-linux-gnu/dpdk/pmds-23.0"
 INIT = r"""#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /tmp /run /var/run /sbin
@@ -37,6 +51,7 @@ INIT = r"""#!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev
 /bin/busybox --install -s /bin
 mkdir -p /dev/hugepages /dev/net
+mount -t tmpfs tmpfs /tmp
 mount -t hugetlbfs hugetlbfs /dev/hugepages
 for module in @MODULES@; do insmod /modules/$module.ko || echo "rig: no $module"; done
 ip link set lo up
@@ -47,8 +62,7 @@ echo vfio-pci > /sys/bus/pci/devices/$nic/driver_override
 echo $nic > /sys/bus/pci/drivers_probe
 echo "rig: NIC $nic group $(readlink /sys/bus/pci/devices/$nic/iommu_group)"
 echo "the kernel of the guest" > /tmp/words
-while :; do nc -l -p @TCP_PORT@ < /tmp/words > /dev/null; done &
-/program echo $nic kernel
+@PROGRAM@
 echo "rig: the program ended with $?"
 poweroff -f
 """
@@ -95,7 +109,7 @@ def copy(source, root):
         link.symlink_to(real)
 
 
-def make_root(root, unpacked, program, drivers):
+def make_root(root, unpacked, program, drivers, run):
     (root / "bin").mkdir(parents=True)
     (root / "modules").mkdir()
     shutil.copy(unpacked / "bin/busybox", root / "bin/busybox")
@@ -110,7 +124,7 @@ def make_root(root, unpacked, program, drivers):
         copy(driver, root)
         for library in libraries(driver):
             copy(library, root)
-    init = INIT.replace("@MODULES@", " ".join(MODULES)).replace("@TCP_PORT@", str(TCP_PORT))
+    init = INIT.replace("@MODULES@", " ".join(MODULES)).replace("@PROGRAM@", run)
     (root / "init").write_text(init)
     (root / "init").chmod(0o755)
 
@@ -122,16 +136,28 @@ def pack(root, archive):
                        input=names.stdout, stdout=out, check=True)
 
 
-def free_port(kind):
+def is_free(kind, port):
     with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        try:
+            probe.bind(("127.0.0.1", port))
+            return True
+        except OSError:
+            return False
 
 
-def start_qemu(options, kernel, archive, log, udp, tcp):
-    network = (f"user,id=n0,net=192.0.2.0/24,host=192.0.2.254,dhcpstart=192.0.2.100,"
-               f"hostfwd=udp:127.0.0.1:{udp}-{ADDRESS}:{UDP_PORT},"
-               f"hostfwd=tcp:127.0.0.1:{tcp}-{ADDRESS}:{TCP_PORT}")
+def free_port():
+    """One for TCP; for UDP it and the next, of two shards."""
+    while True:
+        port = random.randrange(20000, 30000)
+        if (is_free(socket.SOCK_STREAM, port) and is_free(socket.SOCK_DGRAM, port)
+                and is_free(socket.SOCK_DGRAM, port + 1)):
+            return port
+
+
+def start_qemu(options, kernel, archive, log, forwards):
+    network = "user,id=n0,net=192.0.2.0/24,host=192.0.2.254,dhcpstart=192.0.2.100"
+    for kind, outside, inside in forwards:
+        network += f",hostfwd={kind}:127.0.0.1:{outside}-{ADDRESS}:{inside}"
     kvm = options.kvm
     command = ["qemu-system-x86_64", "-machine", "q35" + (",kernel-irqchip=split" if kvm else ""),
                "-accel", "kvm" if kvm else "tcg", "-cpu", "host" if kvm else "max", "-m", "1536",
@@ -174,6 +200,78 @@ def ask_stream(port, until):
     return False
 
 
+def ask_echo(qemu, port, until):
+    """What did not work."""
+    failed = []
+    if not ask_datagrams(qemu, port, 200, until):
+        failed.append("datagrams")
+    elif not ask_stream(port, until):
+        failed.append("TCP")
+    return failed
+
+
+def run_client(words, given=None):
+    done = subprocess.run(words, input=given, capture_output=True, timeout=CLIENT_SECONDS,
+                          check=False)
+    if done.returncode or done.stderr:
+        raise OSError(f"{words}: {done.returncode} {done.stderr.decode(errors='replace')}")
+    return done.stdout
+
+
+def wait_for(qemu, log, words, until):
+    while words not in log.read_text(errors="replace"):
+        if time.monotonic() > until or qemu.poll() is not None:
+            raise OSError(f"not seen: {words}")
+        time.sleep(0.1)
+
+
+def ask_broker(sluice, port, number):
+    """Records go in over datagrams and over TCP; each side reads what the other wrote."""
+    given = b"".join(b"%08d of run %d, %s\n" % (line, number, b"x" * (line % 200))
+                     for line in range(RECORDS))
+    datagrams = [sluice, "-b", f"udp://127.0.0.1:{port}"]
+    stream = ["kcat", "-b", f"127.0.0.1:{port}"]
+    begun = time.monotonic()
+    run_client([*datagrams, "topic", "create", "datagrams", "stream", "-P", "4"])
+    run_client([*datagrams, "produce", "datagrams", "-a", "all"], given)
+    run_client([*stream, "-P", "-t", "stream", "-X", "acks=all"], given)
+    print(f"{RECORDS} records over each, in {time.monotonic() - begun:.1f} s")
+    failed = []
+    for topic in ("datagrams", "stream"):
+        for name, words in (
+                ("datagrams", [*datagrams, "consume", topic, "-e"]),
+                ("TCP", [*stream, "-C", "-t", topic, "-e", "-q", "-o", "beginning"])):
+            printed = run_client(words)
+            if sorted(printed.splitlines()) != given.splitlines():
+                failed.append(f"{topic} read over {name}")
+    return failed
+
+
+def ask(options, qemu, log, port, until):
+    try:
+        if options.sluice is None:
+            return ask_echo(qemu, port, until)
+        wait_for(qemu, log, "ready listen=", until)
+        return ask_broker(options.sluice, port, os.getpid())
+    except (OSError, subprocess.TimeoutExpired) as reason:
+        return [str(reason)]
+
+
+def set_client(options):
+    """`sluice` is built beside sluiced; other programs need none."""
+    options.sluice = None
+    if options.program.name != "sluiced":
+        return
+    if not shutil.which("kcat"):
+        lacking("needs kcat")
+    folder = options.program.resolve().parent
+    for candidate in (folder / "sluice", folder.parent / "client/sluice"):
+        if candidate.exists():
+            options.sluice = str(candidate)
+            return
+    lacking("needs sluice beside sluiced")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--nic", choices=NICS, required=True)
@@ -185,6 +283,14 @@ def main():
     for tool in ("qemu-system-x86_64", "cpio", "dpkg-deb", "ldd"):
         if not shutil.which(tool):
             lacking(f"needs {tool}")
+    set_client(options)
+    port = free_port()
+    if options.sluice:
+        run = BROKER.format(address=ADDRESS, port=port)
+        forwards = [("tcp", port, port), ("udp", port, port), ("udp", port + 1, port + 1)]
+    else:
+        run = ECHO
+        forwards = [("tcp", port, TCP_PORT), ("udp", port, UDP_PORT)]
     until = time.monotonic() + options.timeout
     with tempfile.TemporaryDirectory(prefix="sluice_rig_") as name:
         folder = pathlib.Path(name)
@@ -193,23 +299,21 @@ def main():
         wanted = re.compile(r"librte_(bus_pci|bus_vdev|mempool_ring|net_virtio|net_e1000|"
                             r"net_vmxnet3|net_tap)\.so")
         make_root(folder / "root", unpacked, options.program,
-                  [driver for driver in drivers if wanted.match(driver.name)])
+                  [driver for driver in drivers if wanted.match(driver.name)], run)
         pack(folder / "root", folder / "initrd")
         kernel = next((unpacked / "boot").glob("vmlinuz-*"))
-        udp, tcp = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_STREAM)
         with open(folder / "log", "wb") as log:
             begun = time.monotonic()
-            qemu = start_qemu(options, kernel, folder / "initrd", log, udp, tcp)
+            qemu = start_qemu(options, kernel, folder / "initrd", log, forwards)
             try:
-                datagrams = ask_datagrams(qemu, udp, 200, until)
-                stream = datagrams and ask_stream(tcp, until)
+                failed = ask(options, qemu, folder / "log", port, until)
             finally:
                 qemu.kill()
                 qemu.wait()
         print((folder / "log").read_text(errors="replace")[-4000:])
-        print(f"{options.nic}: datagrams {'ok' if datagrams else 'FAILED'}, "
-              f"TCP {'ok' if stream else 'FAILED'}, {time.monotonic() - begun:.0f} s")
-        return 0 if datagrams and stream else 1
+        print(f"{options.nic}: {'FAILED: ' + ', '.join(failed) if failed else 'datagrams and TCP ok'}"
+              f", {time.monotonic() - begun:.0f} s")
+        return 1 if failed else 0
 
 
 if __name__ == "__main__":
