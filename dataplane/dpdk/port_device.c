@@ -46,6 +46,8 @@ static const char *const local_links[] = {
 /* They copy what they send, or pass pointers within the process: payload may lie anywhere. */
 static const char *const copying[] = {"net_memif", "net_ring", "net_null",
 				      "net_tap",   "net_pcap", NULL};
+/* net_tap sums up the pieces of a frame as if each began at an even byte. */
+static const char *const wrong_checksums[] = {"net_tap", NULL};
 
 int port_device_find(struct port *port, char *why, size_t why_bytes)
 {
@@ -84,6 +86,8 @@ static void choose_offloads(struct port *port, const struct rte_eth_dev_info *de
 	 * packet numbers, so the transport cuts messages itself on every device. */
 	port->tx_offloads = device->tx_offload_capa &
 			    (RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_UDP_CKSUM);
+	if (port_driver_is(port, wrong_checksums))
+		port->tx_offloads &= ~RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
 	port->segments_max = 1;
 	if (port->tx_offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) {
 		port->segments_max = PORT_SEGMENTS_MAX;

@@ -167,7 +167,7 @@ def finish(processes):
         finally:
             end(processes)
     for process, (_, errors) in zip(processes, done):
-        assert (process.returncode, errors) == (0, b""), process.args
+        assert (process.returncode, errors) == (0, b""), (process.args, errors[-2000:])
     return [printed for printed, _ in done]
 
 
