@@ -564,6 +564,37 @@ def test_an_address_that_was_asked_for_is_insisted_on():
         broker.port = tcp
 
 
+def has_ipv6():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        return True
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    "listen, hosts",
+    [
+        ("0.0.0.0", ["127.0.0.1", "127.0.0.7"]),
+        pytest.param(
+            "[::]", ["[::1]", "127.0.0.7"],
+            marks=pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here"),
+        ),
+    ],
+)
+def test_answers_come_from_the_address_that_was_written_to(listen, hosts):
+    """A client's socket is connected: it hears nobody else."""
+    port = free_port()
+    settings = {"datagram.listen": f"{listen}:{port}", "num.partitions": PARTITIONS}
+    given = b"".join(b"%d\n" % number for number in range(100))
+    with Broker(settings=settings) as broker:
+        for count, host in enumerate(hosts, 1):
+            broker.host, broker.port, tcp = host, port, (broker.host, broker.port)
+            sluice(broker, "produce", "t", given=given)
+            assert len(sluice(broker, "consume", "t", "-e").split()) == 100 * count
+            broker.host, broker.port = tcp
+
+
 def test_none_serves_no_datagrams():
     with Broker(settings={"datagram.listen": "none"}) as broker:
         for shard in range(broker.shards):
