@@ -80,8 +80,10 @@ def libraries(path):
 
 def kernel_files(folder, packages):
     """Unpacks the kernel and busybox of this machine's Debian release."""
-    subprocess.run(["apt-get", "-q", "download", *packages], cwd=folder, check=True,
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    fetched = subprocess.run(["apt-get", "-q", "download", *packages], cwd=folder, check=False,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    if fetched.returncode:
+        lacking(f"apt-get download: {fetched.stderr.decode(errors='replace').strip()[-300:]}")
     for package in folder.glob("*.deb"):
         subprocess.run(["dpkg-deb", "-x", package, folder / "unpacked"], check=True)
     return folder / "unpacked"
