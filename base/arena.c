@@ -7,14 +7,21 @@
 
 enum {
 	FIRST_BLOCK_BYTES = 8192,
-	ALIGNMENT = 16,
 };
 
 struct arena_block {
 	struct arena_block *next;
 	size_t size; /* of bytes[] */
-	_Alignas(ALIGNMENT) unsigned char bytes[];
+	_Alignas(ARENA_ALIGNMENT) unsigned char bytes[];
 };
+
+/* A block's last bytes that are no whole unit are not used. */
+static void set_current(struct arena *arena, struct arena_block *block)
+{
+	arena->current = block;
+	arena->at = block->bytes;
+	arena->end = block->bytes + (block->size & ~(size_t)(ARENA_ALIGNMENT - 1));
+}
 
 void arena_init(struct arena *arena, size_t limit)
 {
@@ -45,9 +52,8 @@ void arena_reset(struct arena *arena)
 		return;
 	free_blocks(first->next);
 	first->next = NULL;
-	arena->current = first;
+	set_current(arena, first);
 	arena->held = first->size;
-	arena->used = 0;
 }
 
 static int add_block(struct arena *arena, size_t at_least)
@@ -69,37 +75,22 @@ static int add_block(struct arena *arena, size_t at_least)
 		arena->current->next = block;
 	else
 		arena->first = block;
-	arena->current = block;
+	set_current(arena, block);
 	arena->held += size;
-	arena->used = 0;
 	return 0;
 }
 
-void *arena_alloc(struct arena *arena, size_t size)
+void *arena_alloc_block(struct arena *arena, size_t size)
 {
 	if (size > arena->limit)
 		return NULL;
-	size = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+	size = (size + ARENA_ALIGNMENT - 1) & ~(size_t)(ARENA_ALIGNMENT - 1);
 	if (size == 0)
-		size = ALIGNMENT;
-	if (!arena->current || size > arena->current->size - arena->used) {
-		if (add_block(arena, size) < 0)
-			return NULL;
-	}
-	void *taken = arena->current->bytes + arena->used;
-	arena->used += size;
-	return taken;
-}
-
-void *arena_calloc(struct arena *arena, size_t count, size_t size)
-{
-	size_t total;
-
-	if (__builtin_mul_overflow(count, size, &total))
+		size = ARENA_ALIGNMENT;
+	if (size > (size_t)(arena->end - arena->at) && add_block(arena, size) < 0)
 		return NULL;
-	void *taken = arena_alloc(arena, total);
-	if (taken)
-		memset(taken, 0, total);
+	void *taken = arena->at;
+	arena->at += size;
 	return taken;
 }
 

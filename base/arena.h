@@ -6,13 +6,17 @@
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct arena_block;
+
+enum { ARENA_ALIGNMENT = 16 };
 
 struct arena {
 	struct arena_block *first;
 	struct arena_block *current;
-	size_t used;  /* bytes of `current` taken */
+	uint8_t *at; /* free part of `current`; aligned */
+	uint8_t *end;
 	size_t held;  /* bytes of all blocks */
 	size_t limit; /* `held` never goes above it */
 };
@@ -24,8 +28,34 @@ void arena_reset(struct arena *arena);
 
 /* 16-byte aligned, not zeroed; null when the limit or the memory is reached.  size 0 gives a
  * unique pointer. */
-void *arena_alloc(struct arena *arena, size_t size);
+static inline void *arena_alloc(struct arena *arena, size_t size);
 /* count * size, zeroed; null also on overflow. */
-void *arena_calloc(struct arena *arena, size_t count, size_t size);
+static inline void *arena_calloc(struct arena *arena, size_t count, size_t size);
 /* A copy of `length` bytes with a terminating NUL. */
 char *arena_strndup(struct arena *arena, const char *text, size_t length);
+
+/* Where the current block has no room. */
+void *arena_alloc_block(struct arena *arena, size_t size);
+
+static inline void *arena_alloc(struct arena *arena, size_t size)
+{
+	uint8_t *taken = arena->at;
+
+	/* Both ends are aligned: what fits still does when it is rounded up. */
+	if (size - 1 >= (size_t)(arena->end - taken)) /* also where size is 0 */
+		return arena_alloc_block(arena, size);
+	arena->at += (size + ARENA_ALIGNMENT - 1) & ~(size_t)(ARENA_ALIGNMENT - 1);
+	return taken;
+}
+
+static inline void *arena_calloc(struct arena *arena, size_t count, size_t size)
+{
+	size_t total;
+
+	if (__builtin_mul_overflow(count, size, &total))
+		return NULL;
+	void *taken = arena_alloc(arena, total);
+	if (taken)
+		memset(taken, 0, total);
+	return taken;
+}

@@ -43,51 +43,6 @@ void wire_fail(struct wire_reader *r, int error)
 	r->at = r->end;
 }
 
-const uint8_t *wire_take(struct wire_reader *r, size_t count)
-{
-	if (count > (size_t)(r->end - r->at)) {
-		wire_fail(r, -ERR_BAD_REQUEST);
-		return NULL;
-	}
-	const uint8_t *taken = r->at;
-	r->at += count;
-	return taken;
-}
-
-bool wire_get_bool(struct wire_reader *r)
-{
-	return wire_get_i8(r) != 0;
-}
-
-int8_t wire_get_i8(struct wire_reader *r)
-{
-	const uint8_t *at = wire_take(r, 1);
-	return at ? (int8_t)*at : 0;
-}
-
-int16_t wire_get_i16(struct wire_reader *r)
-{
-	return (int16_t)wire_get_u16(r);
-}
-
-uint16_t wire_get_u16(struct wire_reader *r)
-{
-	const uint8_t *at = wire_take(r, 2);
-	return at ? load_be16(at) : 0;
-}
-
-int32_t wire_get_i32(struct wire_reader *r)
-{
-	const uint8_t *at = wire_take(r, 4);
-	return at ? (int32_t)load_be32(at) : 0;
-}
-
-int64_t wire_get_i64(struct wire_reader *r)
-{
-	const uint8_t *at = wire_take(r, 8);
-	return at ? (int64_t)load_be64(at) : 0;
-}
-
 double wire_get_f64(struct wire_reader *r)
 {
 	uint64_t raw = (uint64_t)wire_get_i64(r);
@@ -249,15 +204,21 @@ void wire_writer_init(struct wire_writer *w, struct arena *arena)
 	*w = (struct wire_writer){.arena = arena};
 }
 
+/* No room is left: what follows goes the long way, and nowhere. */
+static bool fail(struct wire_writer *w, int error)
+{
+	w->error = error;
+	w->end = w->at;
+	return false;
+}
+
 static bool add_vector(struct wire_writer *w, const void *data, size_t length)
 {
 	if (w->vector_count == w->vector_capacity) {
 		size_t capacity = w->vector_capacity ? w->vector_capacity * 2 : FIRST_VECTORS;
 		struct iovec *vectors = arena_calloc(w->arena, capacity, sizeof(*vectors));
-		if (!vectors) {
-			w->error = -ENOMEM;
-			return false;
-		}
+		if (!vectors)
+			return fail(w, -ENOMEM);
 		if (w->vector_count)
 			memcpy(vectors, w->vectors, w->vector_count * sizeof(*vectors));
 		w->vectors = vectors;
@@ -282,17 +243,15 @@ static bool add_chunk(struct wire_writer *w, size_t at_least)
 	size_t size = at_least > CHUNK_BYTES ? at_least : CHUNK_BYTES;
 	uint8_t *chunk = arena_alloc(w->arena, size);
 
-	if (!chunk) {
-		w->error = -ENOMEM;
-		return false;
-	}
+	if (!chunk)
+		return fail(w, -ENOMEM);
 	w->at = chunk;
 	w->end = chunk + size;
 	w->detached = true;
 	return true;
 }
 
-uint8_t *wire_reserve(struct wire_writer *w, size_t count)
+uint8_t *wire_reserve_chunk(struct wire_writer *w, size_t count)
 {
 	w->bytes += count;
 	if (!w->arena || w->error)
@@ -313,39 +272,6 @@ static void put(struct wire_writer *w, const void *data, size_t length)
 
 	if (to)
 		memcpy(to, data, length);
-}
-
-void wire_put_bool(struct wire_writer *w, bool value)
-{
-	wire_put_i8(w, value);
-}
-
-void wire_put_i8(struct wire_writer *w, int8_t value)
-{
-	put(w, &value, 1);
-}
-
-void wire_put_i16(struct wire_writer *w, int16_t value)
-{
-	wire_put_u16(w, (uint16_t)value);
-}
-
-void wire_put_u16(struct wire_writer *w, uint16_t value)
-{
-	value = htobe16(value);
-	put(w, &value, 2);
-}
-
-void wire_put_i32(struct wire_writer *w, int32_t value)
-{
-	uint32_t raw = htobe32((uint32_t)value);
-	put(w, &raw, 4);
-}
-
-void wire_put_i64(struct wire_writer *w, int64_t value)
-{
-	uint64_t raw = htobe64((uint64_t)value);
-	put(w, &raw, 8);
 }
 
 void wire_put_f64(struct wire_writer *w, double value)
@@ -400,7 +326,7 @@ void wire_put_string(struct wire_writer *w, const struct kafka_string *value, bo
 		     bool nullable)
 {
 	if (value->length > INT16_MAX) {
-		w->error = -ERR_TOO_LARGE;
+		fail(w, -ERR_TOO_LARGE);
 		return;
 	}
 	if (compact)

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "base/bytes.h"
+#include "base/errors.h"
 #include "base/uuid.h"
 
 struct arena;
@@ -50,16 +52,53 @@ static inline bool wire_ok(const struct wire_reader *r)
 {
 	return r->error == 0;
 }
-/* `count` bytes, or null with the error set.  0 bytes: a pointer not to be followed. */
-const uint8_t *wire_take(struct wire_reader *r, size_t count);
 void wire_fail(struct wire_reader *r, int error); /* the first one stays */
+/* `count` bytes, or null with the error set.  0 bytes: a pointer not to be followed. */
+static inline const uint8_t *wire_take(struct wire_reader *r, size_t count)
+{
+	if (__builtin_expect(count > (size_t)(r->end - r->at), 0)) {
+		wire_fail(r, -ERR_BAD_REQUEST);
+		return NULL;
+	}
+	const uint8_t *taken = r->at;
+	r->at += count;
+	return taken;
+}
 
-bool wire_get_bool(struct wire_reader *r);
-int8_t wire_get_i8(struct wire_reader *r);
-int16_t wire_get_i16(struct wire_reader *r);
-uint16_t wire_get_u16(struct wire_reader *r);
-int32_t wire_get_i32(struct wire_reader *r);
-int64_t wire_get_i64(struct wire_reader *r);
+static inline int8_t wire_get_i8(struct wire_reader *r)
+{
+	const uint8_t *at = wire_take(r, 1);
+	return at ? (int8_t)*at : 0;
+}
+
+static inline bool wire_get_bool(struct wire_reader *r)
+{
+	return wire_get_i8(r) != 0;
+}
+
+static inline uint16_t wire_get_u16(struct wire_reader *r)
+{
+	const uint8_t *at = wire_take(r, 2);
+	return at ? load_be16(at) : 0;
+}
+
+static inline int16_t wire_get_i16(struct wire_reader *r)
+{
+	return (int16_t)wire_get_u16(r);
+}
+
+static inline int32_t wire_get_i32(struct wire_reader *r)
+{
+	const uint8_t *at = wire_take(r, 4);
+	return at ? (int32_t)load_be32(at) : 0;
+}
+
+static inline int64_t wire_get_i64(struct wire_reader *r)
+{
+	const uint8_t *at = wire_take(r, 8);
+	return at ? (int64_t)load_be64(at) : 0;
+}
+
 double wire_get_f64(struct wire_reader *r);
 uint32_t wire_get_uvarint(struct wire_reader *r);
 struct uuid wire_get_uuid(struct wire_reader *r);
@@ -102,14 +141,59 @@ struct wire_writer {
 };
 
 void wire_writer_init(struct wire_writer *w, struct arena *arena);
+/* Where the last vector does not end at `at`, or the chunk has no room. */
+uint8_t *wire_reserve_chunk(struct wire_writer *w, size_t count);
 /* `count` bytes side by side, for the caller to fill; null when counting or after an error. */
-uint8_t *wire_reserve(struct wire_writer *w, size_t count);
-void wire_put_bool(struct wire_writer *w, bool value);
-void wire_put_i8(struct wire_writer *w, int8_t value);
-void wire_put_i16(struct wire_writer *w, int16_t value);
-void wire_put_u16(struct wire_writer *w, uint16_t value);
-void wire_put_i32(struct wire_writer *w, int32_t value);
-void wire_put_i64(struct wire_writer *w, int64_t value);
+static inline uint8_t *wire_reserve(struct wire_writer *w, size_t count)
+{
+	/* Without an arena there is no chunk, and after an error it has no room; also for 0. */
+	if (__builtin_expect(w->detached || count - 1 >= (size_t)(w->end - w->at), 0))
+		return wire_reserve_chunk(w, count);
+	uint8_t *reserved = w->at;
+	w->at += count;
+	w->bytes += count;
+	w->vectors[w->vector_count - 1].iov_len += count;
+	return reserved;
+}
+
+static inline void wire_put_i8(struct wire_writer *w, int8_t value)
+{
+	uint8_t *to = wire_reserve(w, 1);
+	if (to)
+		*to = (uint8_t)value;
+}
+
+static inline void wire_put_bool(struct wire_writer *w, bool value)
+{
+	wire_put_i8(w, value);
+}
+
+static inline void wire_put_u16(struct wire_writer *w, uint16_t value)
+{
+	uint8_t *to = wire_reserve(w, 2);
+	if (to)
+		store_be16(to, value);
+}
+
+static inline void wire_put_i16(struct wire_writer *w, int16_t value)
+{
+	wire_put_u16(w, (uint16_t)value);
+}
+
+static inline void wire_put_i32(struct wire_writer *w, int32_t value)
+{
+	uint8_t *to = wire_reserve(w, 4);
+	if (to)
+		store_be32(to, (uint32_t)value);
+}
+
+static inline void wire_put_i64(struct wire_writer *w, int64_t value)
+{
+	uint8_t *to = wire_reserve(w, 8);
+	if (to)
+		store_be64(to, (uint64_t)value);
+}
+
 void wire_put_f64(struct wire_writer *w, double value);
 void wire_put_uvarint(struct wire_writer *w, uint32_t value);
 void wire_put_uuid(struct wire_writer *w, const struct uuid *value);
