@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/map64.h"
 #include "base/timers.h"
@@ -61,6 +62,7 @@ struct shard {
 	struct decompressor *decompressor;
 	struct timers timers;
 	uint64_t now_ns; /* monotonic, once a turn */
+	int64_t wall_ms; /* 0: not asked for in this turn, see shard_wall_ms */
 
 	const struct topics *topics;
 	struct map64 partitions; /* partition_key -> struct partition */
@@ -105,6 +107,14 @@ static inline void shard_send(struct shard *shard, unsigned to, struct message *
 static inline struct partition *shard_partition(const struct shard *shard, uint64_t key)
 {
 	return map64_get(&shard->partitions, key);
+}
+
+/* Asked for once a turn at most: a request costs less than a few questions for the time. */
+static inline int64_t shard_wall_ms(struct shard *shard)
+{
+	if (!shard->wall_ms)
+		shard->wall_ms = clock_wall_ms(shard->options.clock);
+	return shard->wall_ms;
 }
 
 /* shard_partitions.c */

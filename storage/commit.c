@@ -367,6 +367,7 @@ void store_submit(struct store *store)
 	while ((node = list_pop_front(&now)))
 		write_log(container_of(node, struct log, dirty));
 	flush_start(store);
+	store->wall_ms = 0;
 	store->stats.buffer_bytes = buffer_region_used(store->region);
 }
 
@@ -458,6 +459,14 @@ static int reload_tail(struct log *log)
 	return 0;
 }
 
+/* Asked for once between two store_submits: a small append costs little more than that. */
+static int64_t wall_ms(struct store *store)
+{
+	if (!store->wall_ms)
+		store->wall_ms = clock_wall_ms(store->clock);
+	return store->wall_ms;
+}
+
 /* A segment that takes the batch: the active one or a new one. */
 static int prepare_segment(struct log *log, size_t size)
 {
@@ -466,7 +475,7 @@ static int prepare_segment(struct log *log, size_t size)
 	if (active && active->end == SEGMENT_HEADER_BYTES)
 		return 0;
 	if (active) {
-		int64_t age_ms = clock_wall_ms(log->store->clock) - active->created_ms;
+		int64_t age_ms = wall_ms(log->store) - active->created_ms;
 		bool full = active->end + size > SEGMENT_HEADER_BYTES + log->config.segment_bytes;
 		if (!full && age_ms <= log->config.segment_ms)
 			return 0;

@@ -169,6 +169,7 @@ struct store {
 	dev_t flush_device;
 	unsigned round_logs;   /* in the last round */
 	bool nothing_to_evict; /* no tail buffer will be durable before the next flush ends */
+	int64_t wall_ms;       /* 0: not asked for since the last store_submit */
 	struct list prewrites; /* segments that want zeros ahead of them */
 	unsigned prewrites_out;
 	struct decompressor *decompressor;

@@ -7,12 +7,12 @@
  * buffer free the entry waits in its partition, and later batches of that partition behind it, so
  * order is kept. */
 #include "base/check.h"
-#include "base/clock.h"
 #include "base/errors.h"
 #include "dataplane/handlers/handlers.h"
 #include "dataplane/handlers/scatter.h"
 #include "dataplane/kafka/kafka_errors.h"
 #include "dataplane/request.h"
+#include "dataplane/shard_internal.h"
 
 #include <errno.h>
 
@@ -53,9 +53,8 @@ static bool try_append(struct produce_entry *produce)
 {
 	struct partition *partition = produce->partition;
 
-	produce->append_time_ms = partition->config.log_append_time
-					  ? clock_wall_ms(produce->owner->options.clock)
-					  : -1;
+	produce->append_time_ms = partition->config.log_append_time ? shard_wall_ms(produce->owner)
+								    : -1;
 	produce->append.done = append_done;
 	int rc = log_append(partition->log, produce->data, &produce->batch, produce->append_time_ms,
 			    produce->ack, &produce->append);
@@ -85,7 +84,7 @@ static int validate(struct shard *shard, const struct partition *partition,
 	struct batch_rules rules = {
 		.batch_bytes_max = partition->config.max_message_bytes,
 		.decompressed_bytes_max = shard->options.decompressed_bytes_max,
-		.now_ms = clock_wall_ms(shard->options.clock),
+		.now_ms = shard_wall_ms(shard),
 		.timestamp_before_max_ms = partition->config.timestamp_before_max_ms,
 		.timestamp_after_max_ms = partition->config.timestamp_after_max_ms,
 		.keys_required = partition->config.compacted,
