@@ -277,7 +277,7 @@ static void open_sessions(struct datagram_link *link, unsigned sessions)
 {
 	uint64_t begun_ns = load_now_ns();
 
-	link->sessions = calloc(sessions, sizeof(*link->sessions));
+	link->sessions = calloc(sessions, sizeof(void *));
 	if (!link->sessions)
 		load_die("no memory");
 	link->session_count = sessions;

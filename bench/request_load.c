@@ -300,10 +300,10 @@ static void prepare(const struct options *options)
 
 static double cpu_seconds(long pid)
 {
+	enum { FIRST_TICKS_FIELD = 14 }; /* in user mode, then in the kernel: see proc(5) */
 	char path[64];
 	char line[1024] = "";
-	unsigned long user = 0;
-	unsigned long system = 0;
+	unsigned long ticks = 0;
 
 	if (!pid)
 		return 0;
@@ -312,12 +312,14 @@ static double cpu_seconds(long pid)
 	if (!file || !fgets(line, sizeof(line), file))
 		load_die("%s cannot be read", path);
 	fclose(file);
-	const char *after_name = strrchr(line, ')');
-	if (!after_name ||
-	    sscanf(after_name, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-		   &system) != 2)
+	char *field = strrchr(line, ')'); /* its name, the second field, may hold anything */
+	for (unsigned i = 2; field && i < FIRST_TICKS_FIELD; i++)
+		field = strchr(field + 1, ' ');
+	if (!field)
 		load_die("%s is not as expected", path);
-	return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+	ticks = strtoul(field, &field, 10);
+	ticks += strtoul(field, &field, 10);
+	return (double)ticks / (double)sysconf(_SC_CLK_TCK);
 }
 
 /* Until `until_ns`; then what is under way is waited for.  Due requests for which no place is free
