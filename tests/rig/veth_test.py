@@ -28,6 +28,7 @@ def broker_on(driver):
         try:
             link = stack.enter_context(links.veth())
             if driver == "af_xdp":
+                links.tap("wire0")  # its way to the kernel
                 link.flush()
         except links.Unavailable as reason:
             pytest.skip(str(reason))
