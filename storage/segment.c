@@ -120,8 +120,8 @@ static int open_file(const struct log *log, const char *name, int flags)
 	flags |= O_CLOEXEC | O_NOFOLLOW;
 	if (log->store->options.direct_io)
 		fd = openat(log->dir_fd, name, flags | O_DIRECT, 0644);
-	/* tmpfs (before Linux 6.6) and some others refuse O_DIRECT, and only after they have made the
-	 * file: what was to be new is ours by then. */
+	/* tmpfs (before Linux 6.6) and some others refuse O_DIRECT, and only after they have made
+	 * the file: what was to be new is ours by then. */
 	if (fd < 0 && log->store->options.direct_io && errno == EINVAL)
 		fd = openat(log->dir_fd, name, flags & ~O_EXCL, 0644);
 	else if (!log->store->options.direct_io)
