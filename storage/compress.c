@@ -164,12 +164,11 @@ static int unsnap(struct decompressor *d, const uint8_t *data, size_t length)
 	return 0;
 }
 
-static int unlz4(struct decompressor *d, const uint8_t *data, size_t length)
+static int unlz4_frames(struct decompressor *d, const uint8_t *data, size_t length)
 {
 	size_t at = 0;
 	size_t hint = 1;
 
-	LZ4F_resetDecompressionContext(d->lz4);
 	while (at < length) {
 		int rc = room(d, 1);
 		if (rc < 0)
@@ -195,6 +194,23 @@ static int unlz4(struct decompressor *d, const uint8_t *data, size_t length)
 		d->made += out;
 	}
 	return 0;
+}
+
+/* A frame that ends in an error leaves the rest of its announced size in the context, and lz4 1.9
+ * does not forget that when it is reset: the next good frame would be refused.  So a context that
+ * failed is replaced. */
+static int unlz4(struct decompressor *d, const uint8_t *data, size_t length)
+{
+	LZ4F_dctx *fresh = NULL;
+	int rc = unlz4_frames(d, data, length);
+
+	if (rc == 0)
+		return 0;
+	if (LZ4F_isError(LZ4F_createDecompressionContext(&fresh, LZ4F_VERSION)))
+		return -ENOMEM;
+	LZ4F_freeDecompressionContext(d->lz4);
+	d->lz4 = fresh;
+	return rc;
 }
 
 static int unzstd(struct decompressor *d, const void *data, size_t length)
