@@ -78,8 +78,9 @@ struct datagram_server {
 	struct list blocks;  /* of calls, to be freed */
 	unsigned call_count;
 	unsigned packets_kept;
-	uint64_t due_ns; /* transport_turn's */
-	bool keep;       /* set by hook_request: the packet stays with the call */
+	uint16_t window_max; /* of a session that shares the source with few */
+	uint64_t due_ns;     /* transport_turn's */
+	bool keep;           /* set by hook_request: the packet stays with the call */
 	bool draining;
 	bool stopping;
 };
@@ -475,6 +476,7 @@ int datagram_server_new(struct datagram_server **ret, struct shard *shard,
 		.closed = hook_closed,
 	};
 	const struct transport_config config = config_of(shard);
+	server->window_max = config.window;
 	int rc = transport_new(&server->transport, &config, &hooks, shard->now_ns);
 	if (rc < 0) {
 		source->ops->stop(source);
@@ -513,7 +515,7 @@ unsigned datagram_server_receive(struct datagram_server *server)
  * memory would be held until it expires. */
 static void limit_window(struct datagram_server *server)
 {
-	unsigned window = transport_config_default().window;
+	unsigned window = server->window_max;
 	unsigned sessions = transport_sessions(server->transport);
 
 	if (server->source->receive_max && sessions) {
