@@ -1,0 +1,82 @@
+/* control/groups/group.h: one group, whatever protocol its members speak.
+ *
+ * What all have in common is here: the id, the committed offsets, the partition that stores it.
+ * What the members do is a kind's: struct group_kind, with one implementation a protocol
+ * (classic.c, consumer.c, share.c).  A group without members may change its kind; one that has
+ * neither members nor offsets is deleted.
+ *
+ * Phases: of no kind (only offsets, or just made) -> of a kind, empty <-> with members -> deleted.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "control/groups/offsets.h"
+#include "dataplane/kafka/kafka_errors.h"
+#include "dataplane/kafka/wire.h"
+
+struct control_request;
+struct group;
+struct groups;
+struct topic;
+
+/* Who wants to commit or to read offsets as a member; empty and -1 where the request has none. */
+struct group_claim {
+	struct kafka_string member_id;
+	struct kafka_string instance_id; /* null: none */
+	int32_t epoch;                   /* generation or member epoch; -1: not a member */
+	int16_t version;                 /* of the request, where an error depends on it */
+};
+
+struct group_kind {
+	const char *type;                                /* "classic", "consumer", "share" */
+	const char *(*state)(const struct group *group); /* as ListGroups says it: "Stable" */
+	const char *(*protocol_type)(const struct group *group); /* "consumer", "" */
+	size_t (*member_count)(const struct group *group);
+	/* KAFKA_NONE, or why this member's commit is refused. */
+	enum kafka_error (*may_commit)(const struct group *group, const struct group_claim *claim);
+	enum kafka_error (*may_fetch)(const struct group *group, const struct group_claim *claim);
+	/* Whether members read the topic now: its offsets neither expire nor can be deleted. */
+	bool (*subscribed)(const struct group *group, const struct topic *topic);
+	/* Of a member: put off its session's end.  Optional. */
+	void (*seen)(struct group *group, const struct group_claim *claim);
+	/* The topics have changed (groups->topics).  Optional. */
+	void (*topics_changed)(struct group *group);
+	/* Its partition has been loaded: arm timers.  Optional. */
+	void (*loaded)(struct group *group);
+	/* Appends what is stored of the kind's state.  -ENOMEM. */
+	int (*rewrite)(struct group *group);
+	size_t (*live_records)(const struct group *group);
+	/* Appends tombstones for what is stored of the kind's state (not of the offsets). */
+	int (*erase)(struct group *group);
+	/* Answers what is parked with `error`, disarms timers, frees group->state.  Appends
+	 * nothing. */
+	void (*forget)(struct group *group, enum kafka_error error);
+};
+
+struct group {
+	struct groups *groups;
+	struct list link; /* its partition's */
+	char *id;         /* NUL-terminated, id_length bytes before it */
+	size_t id_length;
+	int32_t partition;             /* of __consumer_offsets */
+	const struct group_kind *kind; /* null: of no kind yet */
+	void *state;                   /* the kind's; null with it */
+	int64_t empty_since_ms;        /* wall clock; 0: it has members, or never had */
+	struct offsets offsets;
+};
+
+/* Null when there is none. */
+struct group *group_find(const struct groups *groups, const struct kafka_string *id);
+/* Finds or makes one, of no kind.  Null: out of memory, or group.max.groups is reached (*ret_error
+ * says which). */
+struct group *group_obtain(struct groups *groups, const struct kafka_string *id,
+			   enum kafka_error *ret_error);
+/* Members: none, whatever the kind. */
+bool group_empty(const struct group *group);
+/* Tombstones for all that is stored of it; gone when the call returns. */
+int group_delete(struct group *group);
+/* Gone when it has no members and no offsets; appends the tombstones.  `group` may be freed. */
+void group_delete_if_idle(struct group *group);
