@@ -386,7 +386,6 @@ static void start_port(struct datagram_link *link, const char *vdev, const char 
 		.tx_descriptors = DESCRIPTORS,
 		.addresses = &ip,
 		.address_count = 1,
-		.zero_checksum = true,
 		.no_interrupts = true,
 		.exception = PORT_EXCEPTION_NONE,
 	};

@@ -94,7 +94,8 @@ static _Noreturn void echo(const char *device, const char *how)
 		.tx_descriptors = DESCRIPTORS,
 		.addresses = &address,
 		.address_count = 1,
-		.zero_checksum = strcmp(how, "zero") == 0,
+		.udp_checksum = strcmp(how, "zero") == 0 ? PORT_UDP_CHECKSUM_DEVICE
+							 : PORT_UDP_CHECKSUM_ALWAYS,
 		.exception = strcmp(how, "kernel") == 0 ? PORT_EXCEPTION_AUTO : PORT_EXCEPTION_NONE,
 	};
 	if (port_start(&port, &options, why, sizeof(why)) < 0)

@@ -31,6 +31,13 @@ static const enum port_exception exceptions[] = {
 	PORT_EXCEPTION_TAP,
 };
 
+/* In the order of the choices of dpdk.udp.checksum. */
+static const enum port_udp_checksum udp_checksums[] = {
+	PORT_UDP_CHECKSUM_AUTO,
+	PORT_UDP_CHECKSUM_ALWAYS,
+	PORT_UDP_CHECKSUM_DEVICE,
+};
+
 /* "0000:00:05.0", "00:05.0"; a vdev begins with its driver's name. */
 static bool is_pci_address(const char *text)
 {
@@ -109,6 +116,7 @@ static int settings_of(struct port_settings *ret, const struct config *config, u
 		.vlan = (int)config->dpdk_vlan,
 		.no_interrupts = config->poll == CONFIG_POLL_BUSY,
 		.exception = exceptions[config->dpdk_exception],
+		.udp_checksum = udp_checksums[config->dpdk_udp_checksum],
 	};
 	int rc = set_addresses(ret, config->dpdk_address, why, why_bytes);
 	return rc < 0 ? rc : set_gateways(ret, config->dpdk_gateway, why, why_bytes);
@@ -145,6 +153,13 @@ int network_start(const struct config *config, unsigned shard_count, char *why, 
 	return rc;
 }
 
+static const char *sent_checksums(const struct port_info *info)
+{
+	if (info->tx_checksum)
+		return "device";
+	return info->no_udp_checksum ? "none" : "software";
+}
+
 static void log_port(const struct port *port, const char *device)
 {
 	struct port_info info = port_info(port);
@@ -163,7 +178,7 @@ static void log_port(const struct port *port, const char *device)
 		 device, info.driver, info.mac[0], info.mac[1], info.mac[2], info.mac[3],
 		 info.mac[4], info.mac[5], address, info.mtu, info.queue_count,
 		 info.steering ? "flow" : "software", info.rss ? "yes" : "no",
-		 info.rx_checksum ? "device" : "software", info.tx_checksum ? "device" : "software",
+		 info.rx_checksum ? "device" : "software", sent_checksums(&info),
 		 info.zero_copy ? "yes" : "no", info.interrupts ? "yes" : "no", info.exception,
 		 link.up ? "up" : "down");
 }

@@ -78,6 +78,15 @@ enum port_exception {
 	PORT_EXCEPTION_TAP,  /* a tap, whatever the device */
 };
 
+/* The UDP checksum of what is sent over IPv4, where RFC 768 has 0 say that there is none.  IPv6
+ * always has one, and a device that computes it always does. */
+enum port_udp_checksum {
+	PORT_UDP_CHECKSUM_AUTO,   /* in software, but on a link that never leaves this host's memory
+				   */
+	PORT_UDP_CHECKSUM_ALWAYS, /* in software */
+	PORT_UDP_CHECKSUM_DEVICE, /* only by the device */
+};
+
 /* Zero means the default where one is named. */
 struct port_options {
 	const char *device; /* "0000:00:05.0", "net_memif0": known to the EAL (eal_options) */
@@ -98,9 +107,8 @@ struct port_options {
 	uint8_t gateway_v6[PACKET_IP_BYTES];
 	int vlan; /* id of the tag of datagrams to us, 0: untagged, PACKET_VLAN_ANY */
 	bool promiscuous;
-	bool zero_checksum; /* IPv4 datagrams leave without a UDP checksum, if the device has none
-			     * to offer: the transport's own covers the payload */
 	bool no_interrupts; /* busy polling: rx interrupts are not set up */
+	enum port_udp_checksum udp_checksum;
 	enum port_exception exception;
 	const char *exception_name; /* of the kernel's interface; default "sluice<N>" */
 };
@@ -126,6 +134,7 @@ struct port_info {
 	bool rss;
 	bool rx_checksum;
 	bool tx_checksum;
+	bool no_udp_checksum;  /* over IPv4 */
 	bool zero_copy;        /* large pieces are attached */
 	bool interrupts;       /* rx interrupts: idle shards sleep */
 	const char *exception; /* "none", "shadow", "virtio-user", "tap" */

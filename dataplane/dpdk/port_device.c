@@ -76,6 +76,22 @@ int port_device_find(struct port *port, char *why, size_t why_bytes)
 	return 0;
 }
 
+/* It guards against what wires and switches do to a frame on its way, and against delivery to the
+ * wrong host.  The transport's own check covers all of its datagram, its session ids are not
+ * guessed, and where a frame is only ever copied within a host nothing is left for it to find. */
+static bool checksum_dispensable(const struct port *port)
+{
+	switch (port->options.udp_checksum) {
+	case PORT_UDP_CHECKSUM_ALWAYS:
+		return false;
+	case PORT_UDP_CHECKSUM_DEVICE:
+		return true;
+	case PORT_UDP_CHECKSUM_AUTO:
+		break;
+	}
+	return port_driver_is(port, point_to_point);
+}
+
 /* The offloads that are any use to us, of those that there are. */
 static void choose_offloads(struct port *port, const struct rte_eth_dev_info *device)
 {
@@ -97,6 +113,7 @@ static void choose_offloads(struct port *port, const struct rte_eth_dev_info *de
 	}
 	port->info.rx_checksum = port->rx_offloads == checksums;
 	port->info.tx_checksum = port->tx_offloads & RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+	port->info.no_udp_checksum = !port->info.tx_checksum && checksum_dispensable(port);
 	/* Without an IOMMU the device wants physical addresses, which payload has page by page. */
 	port->info.zero_copy = port->segments_max > 1 &&
 			       (!port->direct_memory || rte_eal_iova_mode() == RTE_IOVA_VA);

@@ -172,7 +172,7 @@ static enum packet_checksum choose_checksum(const struct port *port, const struc
 				  (path->ipv6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4);
 		return PACKET_CHECKSUM_PARTIAL;
 	}
-	return port->options.zero_checksum ? PACKET_CHECKSUM_NONE : PACKET_CHECKSUM_FULL;
+	return port->info.no_udp_checksum ? PACKET_CHECKSUM_NONE : PACKET_CHECKSUM_FULL;
 }
 
 static void put_headers(struct port_queue *queue, const struct packet_path *path,

@@ -65,6 +65,7 @@ struct pair_options {
 	unsigned client_tx_mbufs;
 	uint16_t client_mtu;
 	unsigned client_copy_bytes_max;
+	enum port_udp_checksum client_udp_checksum;
 };
 
 static struct pair make_pair(struct pair_options how)
@@ -83,6 +84,7 @@ static struct pair make_pair(struct pair_options how)
 	options.udp_port_first = 40000;
 	options.mtu = how.client_mtu;
 	options.copy_bytes_max = how.client_copy_bytes_max;
+	options.udp_checksum = how.client_udp_checksum;
 	if (how.client_tx_mbufs)
 		options.tx_mbufs = how.client_tx_mbufs;
 	pair.client = world_port(&options);
@@ -168,6 +170,40 @@ static unsigned woken_shards;
 static void note_wake(void *context, unsigned shard)
 {
 	woken_shards |= 1U << shard;
+}
+
+static bool arrives_with_a_checksum(struct pair *pair, const char *to_text, uint16_t local)
+{
+	struct port_address to = world_address(to_text, WORLD_UDP_PORT, local);
+
+	assert_int_equal(world_send(pair->one, &to, "x", 1, pair->shards), 0);
+	struct port_datagram datagram = await(pair->shards[0]);
+	assert_datagram(&datagram, "x");
+	/* The end of the UDP header. */
+	bool has = load_be16(datagram.data - 2) != 0;
+	port_release(pair->shards[0], datagram.packet);
+	return has;
+}
+
+static void udp_checksums_are_left_out_over_ipv4_within_the_host_only(void **state)
+{
+	static const struct {
+		enum port_udp_checksum asked;
+		bool has_v4;
+	} cases[] = {
+		{PORT_UDP_CHECKSUM_AUTO, false},
+		{PORT_UDP_CHECKSUM_ALWAYS, true},
+		{PORT_UDP_CHECKSUM_DEVICE, false},
+	};
+
+	for (size_t i = 0; i < array_count(cases); i++) {
+		struct pair pair = make_pair(
+			(struct pair_options){.shards = 1, .client_udp_checksum = cases[i].asked});
+		assert_int_equal(port_info(pair.client).no_udp_checksum, !cases[i].has_v4);
+		assert_int_equal(arrives_with_a_checksum(&pair, "192.0.2.1", 0), cases[i].has_v4);
+		assert_true(arrives_with_a_checksum(&pair, "2001:db8::1", 1));
+		free_pair(&pair);
+	}
 }
 
 static void the_wrong_queue_hands_over(void **state)
@@ -613,6 +649,7 @@ int main(void)
 	static const char *const vdevs[] = {"net_null0", "net_null1"};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_request_and_its_answer),
+		cmocka_unit_test(udp_checksums_are_left_out_over_ipv4_within_the_host_only),
 		cmocka_unit_test(the_wrong_queue_hands_over),
 		cmocka_unit_test(a_full_ring_to_a_shard_drops_and_recovers),
 		cmocka_unit_test(a_shard_without_a_queue_goes_through_another),
