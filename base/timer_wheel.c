@@ -133,7 +133,7 @@ unsigned timer_wheel_run(struct timer_wheel *wheel, uint64_t now_ns)
 	unsigned ran = 0;
 
 	while (wheel->now_tick <= last) {
-		unsigned level;
+		unsigned level = 0;
 		uint64_t next = next_tick(wheel, &level);
 		if (next > last) {
 			advance(wheel, last + 1);
