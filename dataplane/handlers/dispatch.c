@@ -32,6 +32,10 @@ void handle_request(struct request *request)
 		handle_on_control(request);
 		return;
 	}
+	if (request->api->where == KAFKA_ON_COORDINATOR) {
+		request_fail(request, "no group coordinator runs");
+		return;
+	}
 	for (size_t i = 0; i < array_count(handlers); i++) {
 		if (handlers[i].key == request->api->key) {
 			handlers[i].handle(request);

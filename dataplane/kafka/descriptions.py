@@ -14,9 +14,12 @@ VIEWS = {  # by reference or by struct: (C type, suffix)
     'records': ('struct kafka_records', 'records'), 'uuid': ('struct uuid', 'uuid')}
 NULLABLE = ('string', 'bytes', 'records')
 NEVER = 32767
-ATTRIBUTES = ('key', 'serve', 'advertise', 'flexible', 'on')
+ATTRIBUTES = {  # of a kind of description: (required, optional)
+    'api': (('key', 'serve', 'on'), ('advertise', 'flexible')),
+    'record': (('type', 'value', 'write'), ('flexible',))}
+ROOTS = {'api': ('request', 'response'), 'record': ('key', 'value')}
 EXTENSION_TAG = 10000  # tags from here on are ours; clients that do not know them skip them
-PLACES = ('shard', 'control')
+PLACES = ('shard', 'control', 'coordinator')
 
 
 class DescriptionError(Exception):
@@ -92,24 +95,61 @@ class Field:
         return 1 if compact else 2 if self.type == 'string' else 4
 
 
-class Api:
-    def __init__(self, name, attributes):
-        unknown = [key for key in attributes if key not in ATTRIBUTES]
-        missing = [key for key in ('key', 'serve', 'on') if key not in attributes]
-        if unknown or missing:
-            raise ValueError(f'api attributes: unknown {unknown}, missing {missing}')
-        self.name, self.prefix = name, 'kafka_' + snake(name)
-        self.key = int(attributes['key'])
-        self.low, self.high = versions(attributes['serve'])
-        self.advertise = int(attributes.get('advertise', self.low))
-        self.flexible = int(attributes.get('flexible', NEVER))
-        self.where = attributes['on']
-        self.roots = {}
-        if self.where not in PLACES or self.low > self.high or self.high == NEVER:
-            raise ValueError('on= is shard or control; serve= has two ends')
+def check_attributes(kind, attributes):
+    required, optional = ATTRIBUTES[kind]
+    unknown = [key for key in attributes if key not in required + optional]
+    missing = [key for key in required if key not in attributes]
+    if unknown or missing:
+        raise ValueError(f'{kind} attributes: unknown {unknown}, missing {missing}')
+
+
+class Versions:
+    """Those of one struct: served, and from where on it is flexible."""
+
+    def __init__(self, low, high, flexible):
+        self.low, self.high, self.flexible = low, high, flexible
 
     def served(self):
         return range(self.low, self.high + 1)
+
+
+class Api(Versions):
+    kind = 'api'
+
+    def __init__(self, name, attributes):
+        check_attributes(self.kind, attributes)
+        self.name, self.prefix = name, 'kafka_' + snake(name)
+        self.key = int(attributes['key'])
+        low, high = versions(attributes['serve'])
+        super().__init__(low, high, int(attributes.get('flexible', NEVER)))
+        self.advertise = int(attributes.get('advertise', self.low))
+        self.where = attributes['on']
+        self.roots = {}
+        if self.where not in PLACES or self.low > self.high or self.high == NEVER:
+            raise ValueError(f'on= is one of {", ".join(PLACES)}; serve= has two ends')
+
+    def versions_of(self, _root):
+        return self
+
+
+class Record:
+    """Of a topic that the broker keeps: a key, whose first bytes say its type, and a value."""
+    kind = 'record'
+    KEY = Versions(0, 0, NEVER)
+
+    def __init__(self, name, attributes):
+        check_attributes(self.kind, attributes)
+        self.name, self.prefix = name, 'record_' + snake(name)
+        self.key = int(attributes['type'])
+        low, high = versions(attributes['value'])
+        self.value = Versions(low, high, int(attributes.get('flexible', NEVER)))
+        self.write = int(attributes['write'])
+        self.roots = {}
+        if self.write not in self.value.served():
+            raise ValueError('write= is one of the versions of value=')
+
+    def versions_of(self, root):
+        return self.KEY if root == 'key' else self.value
 
 
 def check_type(field):
@@ -158,7 +198,7 @@ def check_fields(api, struct, served):
 
 
 def parse_lines(path, lines):
-    api, stack = None, []
+    described, stack = None, []
     for number, line in enumerate(lines, 1):
         where = f'{path}:{number}'
         words = line.split('#')[0].split()
@@ -166,13 +206,14 @@ def parse_lines(path, lines):
             continue
         indent = len(line) - len(line.lstrip(' '))
         try:
-            if words[0] == 'api':
-                api = Api(words[1], dict(word.split('=', 1) for word in words[2:]))
+            if words[0] in ROOTS:
+                make = Api if words[0] == 'api' else Record
+                described = make(words[1], dict(word.split('=', 1) for word in words[2:]))
             elif indent == 0:
-                if words[0] not in ('request', 'response'):
-                    raise ValueError(f'neither api, request nor response: {words[0]}')
+                if words[0] not in ROOTS[described.kind]:
+                    raise ValueError(f'no part of a description: {words[0]}')
                 root = Field([words[0], words[0]], where)
-                api.roots[words[0]] = root
+                described.roots[words[0]] = root
                 stack = [(0, root)]
             else:
                 field = Field(words, where)
@@ -182,23 +223,27 @@ def parse_lines(path, lines):
                 stack.append((indent, field))
         except (ValueError, IndexError, AttributeError) as error:
             raise DescriptionError(f'{where}: {error}') from None
-    return api
+    return described
 
 
 def parse(path):
     with open(path, encoding='utf-8') as file:
-        api = parse_lines(path, file)
-    if not api or set(api.roots) != {'request', 'response'}:
-        raise DescriptionError(f'{path}: needs api, request and response')
-    for root in api.roots.values():
-        check_fields(api, root, list(api.served()))
-    return api
+        described = parse_lines(path, file)
+    if not described or tuple(described.roots) != ROOTS[described.kind]:
+        raise DescriptionError(f'{path}: needs api, request and response, or record, key and value')
+    for name, root in described.roots.items():
+        served = described.versions_of(name)
+        check_fields(served, root, list(served.served()))
+    return described
 
 
 def parse_all(paths):
-    """By key, ascending."""
-    apis = sorted((parse(path) for path in paths), key=lambda api: api.key)
-    for one, other in zip(apis, apis[1:]):
-        if one.key == other.key:
-            raise DescriptionError(f'{one.name} and {other.name} have one key')
-    return apis
+    """The APIs and the records, each by key, ascending."""
+    parsed = sorted((parse(path) for path in paths), key=lambda one: one.key)
+    apis = [one for one in parsed if one.kind == 'api']
+    records = [one for one in parsed if one.kind == 'record']
+    for kind in (apis, records):
+        for one, other in zip(kind, kind[1:]):
+            if one.key == other.key:
+                raise DescriptionError(f'{one.name} and {other.name} have one key')
+    return apis, records

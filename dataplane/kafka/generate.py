@@ -8,7 +8,7 @@ The notation is in README.md.  The output is plain C over wire.h: for every stru
     S_decode    reads one version, in place
     S_encode    writes one version
     S_fill      random content of one version, for tests (kafka_fill_messages.c)
-and the table kafka_apis[].
+and the tables kafka_apis[] and kafka_records[].
 """
 import os
 import sys
@@ -79,6 +79,39 @@ def has_compact(api):
     return f'version >= {api.flexible}' if api.flexible != NEVER else 'false'
 
 
+# ---- fields that are read and written at once ----
+
+def fixed_bytes(field):
+    return None if field.array or field.type not in SCALARS else SCALARS[field.type][2]
+
+
+def runs(c, struct):
+    """The fields in order, those of fixed size that the same versions carry together."""
+    out = []
+    for field in struct.fields:
+        if field.tag is not None:
+            continue
+        last = out[-1] if out else None
+        if last and fixed_bytes(field) and fixed_bytes(last[0]) and \
+                c.field_test(field) == c.field_test(last[0]):
+            last.append(field)
+        else:
+            out.append([field])
+    return out
+
+
+def has_run(c, struct):
+    return any(len(run) > 1 for run in runs(c, struct))
+
+
+def places(run):
+    """(field, 'at + 4') for each."""
+    at = 0
+    for field in run:
+        yield field, f' + {at}' if at else ''
+        at += fixed_bytes(field)
+
+
 # ---- structs and their defaults ----
 
 def emit_struct(h, struct):
@@ -105,6 +138,23 @@ def default_of(field):
     if field.default == '-2147483648':
         return 'INT32_MIN'
     return field.default if abs(int(field.default)) < 2**31 else f'INT64_C({field.default})'
+
+
+def set_default(field):
+    """Statements that make any memory what a version without the field means."""
+    target = f'm->{field.name}'
+    if field.array:
+        yield f'{target} = NULL;'
+        yield f'{target}_count = {-1 if field.default == "null" else 0};'
+    elif field.is_struct():
+        if field.nullable_struct():
+            yield f'm->has_{field.name} = false;'
+        yield f'{field.struct}_init(&{target});'
+    elif field.type in VIEWS:
+        value = '.length = -1' if field.default == 'null' else '0'
+        yield f'{target} = ({c_type(field)}){{{value}}};'
+    else:
+        yield f'{target} = {default_of(field)};'
 
 
 def emit_init(c, struct):
@@ -177,6 +227,17 @@ def emit_get_tagged(c, tagged):
     c('}', 1)
 
 
+def emit_get_run(c, run, depth):
+    if len(run) == 1:
+        emit_get(c, run[0], 'r', depth)
+        return
+    c(f'at = wire_take(r, {sum(fixed_bytes(field) for field in run)});', depth)
+    c('if (!at)', depth)
+    c('return;', depth + 1)
+    for field, place in places(run):
+        c(f'm->{field.name} = wire_{SCALARS[field.type][1]}_at(at{place});', depth)
+
+
 def emit_decode(c, struct):
     tagged = [f for f in struct.fields if f.tag is not None]
     c(f'static void {struct.struct}_decode(struct wire_reader *r, int16_t version,')
@@ -185,12 +246,16 @@ def emit_decode(c, struct):
     c(f'const bool compact = {has_compact(c.api)};', 1)
     if any(f.array for f in struct.fields):
         c('void *elements;', 1)
+    if has_run(c, struct):
+        c('const uint8_t *at;', 1)
     c()
     c('(void)compact;', 1)
-    c(f'{struct.struct}_init(m);', 1)
     for field in struct.fields:
-        if field.tag is None:
-            c.guarded(field, 1, lambda depth, f=field: emit_get(c, f, 'r', depth))
+        if c.field_test(field) or field.tag is not None or field.nullable_struct():
+            for statement in set_default(field):
+                c(statement, 1)
+    for run in runs(c, struct):
+        c.guarded(run[0], 1, lambda depth, run=run: emit_get_run(c, run, depth))
     if tagged:
         emit_get_tagged(c, tagged)
     elif c.api.flexible <= c.api.high:
@@ -262,18 +327,30 @@ def emit_put_tagged(c, tagged):
         c('}', 1)
 
 
+def emit_put_run(c, run, depth):
+    if len(run) == 1:
+        emit_put(c, run[0], depth)
+        return
+    c(f'to = wire_reserve(w, {sum(fixed_bytes(field) for field in run)});', depth)
+    c('if (to) {', depth)
+    for field, place in places(run):
+        c(f'wire_{SCALARS[field.type][1]}_to(to{place}, m->{field.name});', depth + 1)
+    c('}', depth)
+
+
 def emit_encode(c, struct):
     tagged = [f for f in struct.fields if f.tag is not None]
     c(f'static void {struct.struct}_encode(struct wire_writer *w, int16_t version,')
     c(f'\tconst struct {struct.struct} *m)')
     c('{')
     c(f'const bool compact = {has_compact(c.api)};', 1)
+    if has_run(c, struct):
+        c('uint8_t *to;', 1)
     c()
     c('(void)compact;', 1)
     c('(void)m;', 1)
-    for field in struct.fields:
-        if field.tag is None:
-            c.guarded(field, 1, lambda depth, f=field: emit_put(c, f, depth))
+    for run in runs(c, struct):
+        c.guarded(run[0], 1, lambda depth, run=run: emit_put_run(c, run, depth))
     if tagged:
         c('if (!compact)', 1)
         c('return;', 2)
@@ -339,9 +416,9 @@ def emit_fill(c, struct):
 
 # ---- the table ----
 
-def emit_api_glue(c, api):
-    for kind in ('request', 'response'):
-        name = f'{api.prefix}_{kind}'
+def emit_glue(c, described):
+    for kind in described.roots:
+        name = f'{described.prefix}_{kind}'
         c(f'static void {name}_init_any(void *m)')
         c('{')
         c(f'{name}_init(m);', 1)
@@ -363,21 +440,35 @@ def emit_table_row(c, api):
     c(f'.min_version = {api.low}, .max_version = {api.high},', 2)
     c(f'.advertised_min = {api.advertise}, .flexible_from = {api.flexible},', 2)
     c(f'.where = KAFKA_ON_{api.where.upper()},', 2)
-    for kind in ('request', 'response'):
-        name = f'{api.prefix}_{kind}'
-        c(f'.{kind}_size = sizeof(struct {name}),', 2)
-        for verb in ('init', 'decode', 'encode'):
-            c(f'.{verb}_{kind} = {name}_{verb}_any,', 2)
+    emit_functions(c, api)
     c('},', 1)
 
 
-def emit_table(c, apis):
-    c('const struct kafka_api kafka_apis[] = {')
-    for api in apis:
-        emit_table_row(c, api)
+def emit_functions(c, described):
+    for kind in described.roots:
+        name = f'{described.prefix}_{kind}'
+        c(f'.{kind}_size = sizeof(struct {name}),', 2)
+        for verb in ('init', 'decode', 'encode'):
+            c(f'.{verb}_{kind} = {name}_{verb}_any,', 2)
+
+
+def emit_record_row(c, record):
+    c('{', 1)
+    c(f'.type = {record.key}, .name = "{record.name}",', 2)
+    c(f'.min_version = {record.value.low}, .max_version = {record.value.high},', 2)
+    c(f'.write_version = {record.write},', 2)
+    emit_functions(c, record)
+    c('},', 1)
+
+
+def emit_table(c, name, rows, emit_row):
+    c(f'const struct {name} {name}s[] = {{')
+    for row in rows:
+        emit_row(c, row)
     c('};')
     c()
-    c('const size_t kafka_api_count = sizeof(kafka_apis) / sizeof(kafka_apis[0]);')
+    c(f'const size_t {name}_count = sizeof({name}s) / sizeof({name}s[0]);')
+    c()
 
 
 def emit_fill_switch(fill, apis):
@@ -398,17 +489,41 @@ def emit_fill_switch(fill, apis):
     fill('}')
 
 
-def emit_heads(h, c, fill, apis):
+def emit_fill_records(fill, records):
+    """The same for keys and values."""
+    fill('void kafka_fill_record(struct kafka_fill *f, int16_t type, bool value, int16_t version,')
+    fill('\tvoid *m)')
+    fill('{')
+    fill('switch (type) {', 1)
+    for record in records:
+        fill(f'case {record.key}:', 1)
+        fill('if (value)', 2)
+        fill(f'{record.prefix}_value_fill(f, version, m);', 3)
+        fill('else', 2)
+        fill(f'{record.prefix}_key_fill(f, 0, m);', 3)
+        fill('break;', 2)
+    fill('default:', 1)
+    fill('break;', 2)
+    fill('}', 1)
+    fill('}')
+
+
+def emit_enum(h, name, prefix, rows):
+    h(f'enum {name} {{')
+    for row in rows:
+        h(f'{prefix}_{snake(row.name).upper()} = {row.key},', 1)
+    h('};')
+    h()
+
+
+def emit_heads(h, c, fill, apis, records):
     for out in (h, c, fill):
         out('/* Generated by generate.py; do not edit. */')
     h('#pragma once')
     h('#include "dataplane/kafka/kafka.h"')
     h()
-    h('enum kafka_api_key {')
-    for api in apis:
-        h(f'KAFKA_{snake(api.name).upper()} = {api.key},', 1)
-    h('};')
-    h()
+    emit_enum(h, 'kafka_api_key', 'KAFKA', apis)
+    emit_enum(h, 'kafka_record_type', 'RECORD', records)
     c('#include "kafka_messages.h"')
     c()
     fill('#include "kafka_messages.h"')
@@ -416,28 +531,34 @@ def emit_heads(h, c, fill, apis):
     fill()
 
 
+def emit_described(h, c, fill, described):
+    for kind, root in described.roots.items():
+        h.api = c.api = fill.api = described.versions_of(kind)
+        root.struct = f'{described.prefix}_{kind}'
+        for struct in name_structs(root, root.struct, []) + [root]:
+            emit_struct(h, struct)
+            emit_init(c, struct)
+            emit_decode(c, struct)
+            emit_encode(c, struct)
+            emit_fill(fill, struct)
+    emit_glue(c, described)
+
+
 def main():
     directory, paths = sys.argv[1], sys.argv[2:]
     try:
-        apis = parse_all(paths)
+        apis, records = parse_all(paths)
     except DescriptionError as error:
         sys.exit(str(error))
     outputs = ('kafka_messages.h', 'kafka_messages.c', 'kafka_fill_messages.c')
     h, c, fill = (Emitter(os.path.join(directory, name)) for name in outputs)
-    emit_heads(h, c, fill, apis)
-    for api in apis:
-        h.api = c.api = fill.api = api
-        for kind, root in api.roots.items():
-            root.struct = f'{api.prefix}_{kind}'
-            for struct in name_structs(root, root.struct, []) + [root]:
-                emit_struct(h, struct)
-                emit_init(c, struct)
-                emit_decode(c, struct)
-                emit_encode(c, struct)
-                emit_fill(fill, struct)
-        emit_api_glue(c, api)
-    emit_table(c, apis)
+    emit_heads(h, c, fill, apis, records)
+    for described in apis + records:
+        emit_described(h, c, fill, described)
+    emit_table(c, 'kafka_api', apis, emit_table_row)
+    emit_table(c, 'kafka_record', records, emit_record_row)
     emit_fill_switch(fill, apis)
+    emit_fill_records(fill, records)
     for out in (h, c, fill):
         out.close()
 

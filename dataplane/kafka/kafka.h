@@ -11,7 +11,7 @@
 
 struct arena;
 
-enum kafka_where { KAFKA_ON_SHARD, KAFKA_ON_CONTROL };
+enum kafka_where { KAFKA_ON_SHARD, KAFKA_ON_CONTROL, KAFKA_ON_COORDINATOR };
 
 struct kafka_api {
 	int16_t key;
@@ -34,6 +34,39 @@ struct kafka_api {
 extern const struct kafka_api kafka_apis[]; /* by key, ascending */
 extern const size_t kafka_api_count;
 const struct kafka_api *kafka_api_find(int16_t key); /* null: not known */
+
+/* A record of a topic that the broker keeps for itself, in Kafka's format: the key begins with the
+ * type, the value with the version of its own format (both i16). */
+struct kafka_record {
+	int16_t type;
+	const char *name;
+	int16_t min_version; /* of values that are understood */
+	int16_t max_version;
+	int16_t write_version;
+	size_t key_size; /* of the C struct */
+	size_t value_size;
+	void (*init_key)(void *key);
+	void (*init_value)(void *value);
+	void (*decode_key)(struct wire_reader *r, int16_t version, void *key);
+	void (*decode_value)(struct wire_reader *r, int16_t version, void *value);
+	void (*encode_key)(struct wire_writer *w, int16_t version, const void *key);
+	void (*encode_value)(struct wire_writer *w, int16_t version, const void *value);
+};
+
+extern const struct kafka_record kafka_records[]; /* by type, ascending */
+extern const size_t kafka_record_count;
+const struct kafka_record *kafka_record_find(int16_t type); /* null: not known */
+
+/* Views into `key` and `value`, arrays from the arena.  `value` null: a tombstone, *ret_value is
+ * null.  -ERR_BAD_REQUEST: malformed; -ERR_VERSION: type or version not known; -ENOMEM. */
+int kafka_decode_record(const void *key, size_t key_size, const void *value, size_t value_size,
+			struct arena *arena, const struct kafka_record **ret_record, void **ret_key,
+			void **ret_value);
+/* In writer->vectors.  -ENOMEM. */
+int kafka_encode_record_key(const struct kafka_record *record, const void *key, struct arena *arena,
+			    struct wire_writer *writer);
+int kafka_encode_record_value(const struct kafka_record *record, const void *value,
+			      struct arena *arena, struct wire_writer *writer);
 
 struct kafka_request_header {
 	int16_t api_key;

@@ -152,7 +152,7 @@ def main():
     if not jar:
         print('KAFKA_CLIENTS_JAR is not set')
         return SKIPPED
-    apis = descriptions.parse_all(sorted(str(p) for p in Path(sys.argv[1]).glob('*.msg')))
+    apis, _ = descriptions.parse_all(sorted(str(p) for p in Path(sys.argv[1]).glob('*.msg')))
     assert apis, 'no descriptions'
     definitions = read_definitions(jar)
     check_the_comparison(apis, definitions)

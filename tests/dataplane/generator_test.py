@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What generate.py makes of notation.msg is what notation/ holds, and bad descriptions are refused.
+"""What generate.py makes of notation/*.msg is what notation/ holds, and bad descriptions are refused.
 
     generator_test.py [--update]
 
@@ -32,12 +32,18 @@ REFUSED = {  # description: what the message must say
     HEAD + 'request\n  a i32 colour=red\n' + RESPONSE: 'x.msg:3: unknown attribute colour=red',
     HEAD + 'request\n  a i32 3-\n' + RESPONSE: 'not a range of versions: 3-',
     HEAD + 'request\n  a\n' + RESPONSE: 'x.msg:3: ',
-    HEAD + 'query\n  a i32\n': 'x.msg:2: neither api, request nor response',
+    HEAD + 'query\n  a i32\n': 'x.msg:2: no part of a description: query',
     HEAD + 'request\n  a i32\n': 'needs api, request and response',
     'request\n  a i32\n': 'x.msg:1: ',
     'api Bad key=1 serve=1+ on=shard\nrequest\n': 'serve= has two ends',
-    'api Bad key=1 serve=1-3 on=moon\nrequest\n': 'on= is shard or control',
+    'api Bad key=1 serve=1-3 on=moon\nrequest\n': 'on= is one of shard, control, coordinator',
     'api Bad key=1 serve=1-3\nrequest\n': "missing ['on']",
+    'record Bad type=1 value=0-1 write=2\nkey\n': 'write= is one of the versions of value=',
+    'record Bad type=1 value=0-1\nkey\n': "missing ['write']",
+    'record Bad type=1 value=0-1 write=1 on=shard\nkey\n': "unknown ['on']",
+    'record Bad type=1 value=0-1 write=1\nkey\n  a i32 1+\nvalue\n  b i32\n': 'in no version',
+    'record Bad type=1 value=0-1 write=1\nkey\n  a i32\n': 'or record, key and value',
+    'record Bad type=1 value=0-1 write=1\nrequest\n': 'no part of a description: request',
 }
 
 
@@ -47,7 +53,8 @@ def generate(directory, *paths):
 
 
 def check_golden(directory, update):
-    made = generate(directory, str(HERE / 'notation/notation.msg'))
+    made = generate(directory, *(str(HERE / 'notation' / name)
+                                 for name in ('notation.msg', 'record.msg')))
     assert made.returncode == 0, made.stderr
     for name in OUTPUTS:
         text = (Path(directory) / name).read_text(encoding='utf-8')

@@ -32,3 +32,5 @@ void *kafka_fill_array(struct kafka_fill *f, int32_t count, size_t element_size)
 
 /* Generated: fills `m`, the request or response struct of the API with that key. */
 void kafka_fill_message(struct kafka_fill *f, int16_t key, bool response, int16_t version, void *m);
+/* The same for the key or the value of a record type. */
+void kafka_fill_record(struct kafka_fill *f, int16_t type, bool value, int16_t version, void *m);
