@@ -29,7 +29,9 @@ void arena_reset(struct arena *arena);
 /* 16-byte aligned, not zeroed; null when the limit or the memory is reached.  size 0 gives a
  * unique pointer. */
 static inline void *arena_alloc(struct arena *arena, size_t size);
-/* count * size, zeroed; null also on overflow. */
+/* count * size; null also on overflow. */
+static inline void *arena_alloc_array(struct arena *arena, size_t count, size_t size);
+/* The same, zeroed. */
 static inline void *arena_calloc(struct arena *arena, size_t count, size_t size);
 /* A copy of `length` bytes with a terminating NUL. */
 char *arena_strndup(struct arena *arena, const char *text, size_t length);
@@ -48,14 +50,18 @@ static inline void *arena_alloc(struct arena *arena, size_t size)
 	return taken;
 }
 
-static inline void *arena_calloc(struct arena *arena, size_t count, size_t size)
+static inline void *arena_alloc_array(struct arena *arena, size_t count, size_t size)
 {
 	size_t total;
 
-	if (__builtin_mul_overflow(count, size, &total))
-		return NULL;
-	void *taken = arena_alloc(arena, total);
+	return __builtin_mul_overflow(count, size, &total) ? NULL : arena_alloc(arena, total);
+}
+
+static inline void *arena_calloc(struct arena *arena, size_t count, size_t size)
+{
+	void *taken = arena_alloc_array(arena, count, size);
+
 	if (taken)
-		memset(taken, 0, total);
+		memset(taken, 0, count * size);
 	return taken;
 }

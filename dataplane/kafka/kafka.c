@@ -39,13 +39,16 @@ int kafka_decode_request(const void *frame, size_t length, struct arena *arena,
 			 void **ret_request)
 {
 	struct wire_reader r = wire_reader_over(frame, length, arena);
+	const uint8_t *fixed = wire_take(&r, FIXED_HEADER_BYTES);
 
-	if (length < FIXED_HEADER_BYTES)
+	if (!fixed)
 		return -ERR_BAD_REQUEST;
-	*ret_header = (struct kafka_request_header){.client_id = {.length = -1}};
-	ret_header->api_key = wire_get_i16(&r);
-	ret_header->api_version = wire_get_i16(&r);
-	ret_header->correlation_id = wire_get_i32(&r);
+	*ret_header = (struct kafka_request_header){
+		.api_key = wire_i16_at(fixed),
+		.api_version = wire_i16_at(fixed + 2),
+		.correlation_id = wire_i32_at(fixed + 4),
+		.client_id = {.length = -1},
+	};
 	const struct kafka_api *api = kafka_api_find(ret_header->api_key);
 	int16_t version = ret_header->api_version;
 	*ret_api = api;
@@ -54,7 +57,7 @@ int kafka_decode_request(const void *frame, size_t length, struct arena *arena,
 	ret_header->client_id = get_client_id(&r);
 	if (version >= api->flexible_from)
 		wire_skip_tags(&r);
-	void *request = arena_calloc(arena, 1, api->request_size);
+	void *request = arena_alloc(arena, api->request_size);
 	if (!request)
 		return -ENOMEM;
 	api->decode_request(&r, version, request);
@@ -72,8 +75,10 @@ static bool flexible_response_header(const struct kafka_api *api, int16_t versio
 
 static int finish_frame(struct wire_writer *writer, uint8_t *size)
 {
-	if (writer->error)
-		return writer->error;
+	int rc = wire_finish(writer);
+
+	if (rc < 0)
+		return rc;
 	if (writer->bytes - SIZE_BYTES > INT32_MAX)
 		return -ERR_TOO_LARGE;
 	store_be32(size, (uint32_t)(writer->bytes - SIZE_BYTES));
@@ -84,9 +89,10 @@ int kafka_encode_response(const struct kafka_api *api, int16_t version, int32_t 
 			  const void *response, struct arena *arena, struct wire_writer *writer)
 {
 	wire_writer_init(writer, arena);
-	uint8_t *size = wire_reserve(writer, SIZE_BYTES);
+	uint8_t *size = wire_reserve(writer, SIZE_BYTES + 4);
 
-	wire_put_i32(writer, correlation_id);
+	if (size)
+		wire_i32_to(size + SIZE_BYTES, correlation_id);
 	if (flexible_response_header(api, version))
 		wire_put_uvarint(writer, 0);
 	api->encode_response(writer, version, response);
@@ -117,7 +123,7 @@ int kafka_decode_response(const struct kafka_api *api, int16_t version, const vo
 {
 	struct wire_reader r = wire_reader_over(frame, length, arena);
 	int32_t correlation_id = wire_get_i32(&r);
-	void *response = arena_calloc(arena, 1, api->response_size);
+	void *response = arena_alloc(arena, api->response_size);
 
 	if (!response)
 		return -ENOMEM;

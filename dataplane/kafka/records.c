@@ -71,7 +71,7 @@ int kafka_encode_record_key(const struct kafka_record *record, const void *key, 
 	wire_writer_init(writer, arena);
 	wire_put_i16(writer, record->type);
 	record->encode_key(writer, KEY_VERSION, key);
-	return writer->error;
+	return wire_finish(writer);
 }
 
 int kafka_encode_record_value(const struct kafka_record *record, const void *value,
@@ -80,5 +80,5 @@ int kafka_encode_record_value(const struct kafka_record *record, const void *val
 	wire_writer_init(writer, arena);
 	wire_put_i16(writer, record->write_version);
 	record->encode_value(writer, record->write_version, value);
-	return writer->error;
+	return wire_finish(writer);
 }

@@ -25,7 +25,7 @@ static bool lead_of(uint8_t byte, struct lead *ret)
 }
 
 /* Bytes of the character at `at`; 0: malformed. */
-static size_t character_bytes(const uint8_t *at, size_t left)
+static inline size_t character_bytes(const uint8_t *at, size_t left)
 {
 	struct lead lead;
 

@@ -30,12 +30,6 @@ bool kafka_string_equal(const struct kafka_string *a, const struct kafka_string 
 
 /* ---- reader ---- */
 
-struct wire_reader wire_reader_over(const void *data, size_t length, struct arena *arena)
-{
-	const uint8_t *at = data;
-	return (struct wire_reader){.at = at, .end = length ? at + length : at, .arena = arena};
-}
-
 void wire_fail(struct wire_reader *r, int error)
 {
 	if (r->error == 0)
@@ -43,16 +37,7 @@ void wire_fail(struct wire_reader *r, int error)
 	r->at = r->end;
 }
 
-double wire_get_f64(struct wire_reader *r)
-{
-	uint64_t raw = (uint64_t)wire_get_i64(r);
-	double value;
-
-	memcpy(&value, &raw, sizeof(value));
-	return value;
-}
-
-uint32_t wire_get_uvarint(struct wire_reader *r)
+uint32_t wire_get_long_uvarint(struct wire_reader *r)
 {
 	uint64_t value = 0;
 
@@ -82,24 +67,27 @@ struct uuid wire_get_uuid(struct wire_reader *r)
 }
 
 /* A length or count: -1 for null, else 0 .. INT32_MAX. */
-static int32_t get_length(struct wire_reader *r, bool compact, bool nullable, bool short_form)
+static inline int32_t get_length(struct wire_reader *r, bool compact, bool nullable,
+				 bool short_form)
 {
+	const int32_t least = nullable ? -1 : 0;
 	int64_t length;
 
 	if (compact)
 		length = (int64_t)wire_get_uvarint(r) - 1;
 	else
 		length = short_form ? wire_get_i16(r) : wire_get_i32(r);
-	if (wire_ok(r) && (length < -1 || length > INT32_MAX || (length == -1 && !nullable)))
-		wire_fail(r, -ERR_BAD_REQUEST);
-	return wire_ok(r) ? (int32_t)length : (nullable ? -1 : 0);
+	if (length >= least && length <= INT32_MAX && wire_ok(r))
+		return (int32_t)length;
+	wire_fail(r, -ERR_BAD_REQUEST);
+	return least;
 }
 
-static const uint8_t *get_body(struct wire_reader *r, int32_t *length)
+static inline const uint8_t *get_body(struct wire_reader *r, int32_t *length)
 {
 	const uint8_t *data = *length > 0 ? wire_take(r, (size_t)*length) : NULL;
 
-	if (!wire_ok(r))
+	if (!data && !wire_ok(r))
 		*length = 0;
 	return data;
 }
@@ -136,7 +124,7 @@ bool wire_get_present(struct wire_reader *r, bool nullable)
 	return !nullable || wire_get_i8(r) >= 0;
 }
 
-int32_t wire_get_array(struct wire_reader *r, bool compact, bool nullable, size_t element_bytes_min,
+int32_t wire_get_array(struct wire_reader *r, bool compact, bool nullable, uint32_t element_bytes_min,
 		       size_t element_size, void **ret_elements)
 {
 	int32_t count = get_length(r, compact, nullable, false);
@@ -144,12 +132,13 @@ int32_t wire_get_array(struct wire_reader *r, bool compact, bool nullable, size_
 	*ret_elements = NULL;
 	if (count <= 0)
 		return count;
-	size_t left = (size_t)(r->end - r->at);
-	if (count > ARRAY_COUNT_MAX || (size_t)count > left / element_bytes_min) {
+	/* No overflow: the product of two numbers of 32 bits. */
+	if (count > ARRAY_COUNT_MAX ||
+	    (uint64_t)count * element_bytes_min > (uint64_t)(r->end - r->at)) {
 		wire_fail(r, -ERR_BAD_REQUEST);
 		return 0;
 	}
-	*ret_elements = arena_calloc(r->arena, (size_t)count, element_size);
+	*ret_elements = arena_alloc_array(r->arena, (size_t)count, element_size);
 	if (!*ret_elements) {
 		wire_fail(r, -ENOMEM);
 		return 0;
@@ -187,7 +176,7 @@ void wire_end_tag(struct wire_reader *r, const struct wire_reader *field)
 		wire_fail(r, -ERR_BAD_REQUEST);
 }
 
-void wire_skip_tags(struct wire_reader *r)
+void wire_skip_long_tags(struct wire_reader *r)
 {
 	struct wire_tags tags = {0};
 	struct wire_reader field;
@@ -199,11 +188,6 @@ void wire_skip_tags(struct wire_reader *r)
 
 /* ---- writer ---- */
 
-void wire_writer_init(struct wire_writer *w, struct arena *arena)
-{
-	*w = (struct wire_writer){.arena = arena};
-}
-
 /* No room is left: what follows goes the long way, and nowhere. */
 static bool fail(struct wire_writer *w, int error)
 {
@@ -212,58 +196,65 @@ static bool fail(struct wire_writer *w, int error)
 	return false;
 }
 
+static bool grow_vectors(struct wire_writer *w)
+{
+	size_t capacity = w->vector_capacity ? w->vector_capacity * 2 : FIRST_VECTORS;
+	struct iovec *vectors = arena_alloc(w->arena, capacity * sizeof(*vectors));
+
+	if (!vectors)
+		return fail(w, -ENOMEM);
+	if (w->vector_count)
+		memcpy(vectors, w->vectors, w->vector_count * sizeof(*vectors));
+	w->vectors = vectors;
+	w->vector_capacity = capacity;
+	return true;
+}
+
 static bool add_vector(struct wire_writer *w, const void *data, size_t length)
 {
-	if (w->vector_count == w->vector_capacity) {
-		size_t capacity = w->vector_capacity ? w->vector_capacity * 2 : FIRST_VECTORS;
-		struct iovec *vectors = arena_calloc(w->arena, capacity, sizeof(*vectors));
-		if (!vectors)
-			return fail(w, -ENOMEM);
-		if (w->vector_count)
-			memcpy(vectors, w->vectors, w->vector_count * sizeof(*vectors));
-		w->vectors = vectors;
-		w->vector_capacity = capacity;
-	}
+	if (w->vector_count == w->vector_capacity && !grow_vectors(w))
+		return false;
 	w->vectors[w->vector_count++] = (struct iovec){.iov_base = (void *)(uintptr_t)data,
 						       .iov_len = length};
+	w->bytes += length;
 	return true;
 }
 
-/* The chunk of the last vector, or what earlier vectors left of it. */
-static bool attach(struct wire_writer *w)
+/* What was written since the last vector becomes one. */
+static bool end_piece(struct wire_writer *w)
 {
-	if (w->detached && !add_vector(w, w->at, 0))
+	if (w->at == w->piece)
+		return true;
+	if (!add_vector(w, w->piece, (size_t)(w->at - w->piece)))
 		return false;
-	w->detached = false;
+	w->piece = w->at;
 	return true;
 }
 
-static bool add_chunk(struct wire_writer *w, size_t at_least)
+int wire_finish(struct wire_writer *w)
 {
-	size_t size = at_least > CHUNK_BYTES ? at_least : CHUNK_BYTES;
-	uint8_t *chunk = arena_alloc(w->arena, size);
-
-	if (!chunk)
-		return fail(w, -ENOMEM);
-	w->at = chunk;
-	w->end = chunk + size;
-	w->detached = true;
-	return true;
+	if (!w->error)
+		end_piece(w);
+	return w->error;
 }
 
 uint8_t *wire_reserve_chunk(struct wire_writer *w, size_t count)
 {
-	w->bytes += count;
-	if (!w->arena || w->error)
+	size_t size = count > CHUNK_BYTES ? count : CHUNK_BYTES;
+
+	if (!w->arena)
+		w->bytes += count;
+	if (!w->arena || w->error || !end_piece(w))
 		return NULL;
-	if (count > (size_t)(w->end - w->at) && !add_chunk(w, count))
+	uint8_t *chunk = arena_alloc(w->arena, size);
+	if (!chunk) {
+		fail(w, -ENOMEM);
 		return NULL;
-	if (!attach(w))
-		return NULL;
-	uint8_t *reserved = w->at;
-	w->at += count;
-	w->vectors[w->vector_count - 1].iov_len += count;
-	return reserved;
+	}
+	w->piece = chunk;
+	w->at = chunk + count;
+	w->end = chunk + size;
+	return chunk;
 }
 
 static void put(struct wire_writer *w, const void *data, size_t length)
@@ -274,15 +265,7 @@ static void put(struct wire_writer *w, const void *data, size_t length)
 		memcpy(to, data, length);
 }
 
-void wire_put_f64(struct wire_writer *w, double value)
-{
-	int64_t raw;
-
-	memcpy(&raw, &value, sizeof(raw));
-	wire_put_i64(w, raw);
-}
-
-void wire_put_uvarint(struct wire_writer *w, uint32_t value)
+void wire_put_long_uvarint(struct wire_writer *w, uint32_t value)
 {
 	uint8_t raw[UVARINT_BYTES_MAX];
 	size_t length = 0;
@@ -300,21 +283,6 @@ void wire_put_uuid(struct wire_writer *w, const struct uuid *value)
 	put(w, value, sizeof(*value));
 }
 
-static void put_length(struct wire_writer *w, int32_t length, bool compact, bool nullable)
-{
-	if (length < 0)
-		length = nullable ? -1 : 0;
-	if (compact)
-		wire_put_uvarint(w, (uint32_t)length + 1);
-	else
-		wire_put_i32(w, length);
-}
-
-void wire_put_array(struct wire_writer *w, int32_t count, bool compact, bool nullable)
-{
-	put_length(w, count, compact, nullable);
-}
-
 bool wire_put_present(struct wire_writer *w, bool present, bool nullable)
 {
 	if (nullable)
@@ -325,39 +293,40 @@ bool wire_put_present(struct wire_writer *w, bool present, bool nullable)
 void wire_put_string(struct wire_writer *w, const struct kafka_string *value, bool compact,
 		     bool nullable)
 {
-	if (value->length > INT16_MAX) {
+	int32_t length = value->length < 0 ? (nullable ? -1 : 0) : value->length;
+
+	if (length > INT16_MAX) {
 		fail(w, -ERR_TOO_LARGE);
 		return;
 	}
 	if (compact)
-		put_length(w, value->length, true, nullable);
+		wire_put_uvarint(w, (uint32_t)length + 1);
 	else
-		wire_put_i16(w, value->length < 0 && !nullable ? 0 : (int16_t)value->length);
-	if (value->length > 0)
-		put(w, value->data, (size_t)value->length);
+		wire_put_i16(w, (int16_t)length);
+	if (length > 0)
+		put(w, value->data, (size_t)length);
 }
 
 void wire_put_bytes(struct wire_writer *w, const struct kafka_bytes *value, bool compact,
 		    bool nullable)
 {
-	put_length(w, value->length, compact, nullable);
+	wire_put_array(w, value->length, compact, nullable);
 	if (value->length > 0)
 		put(w, value->data, (size_t)value->length);
 }
 
 static void put_reference(struct wire_writer *w, const void *data, size_t length)
 {
-	w->bytes += length;
-	if (!w->arena || w->error || !length)
-		return;
-	if (add_vector(w, data, length))
-		w->detached = true;
+	if (!w->arena)
+		w->bytes += length;
+	else if (length && !w->error && end_piece(w))
+		add_vector(w, data, length);
 }
 
 void wire_put_records(struct wire_writer *w, const struct kafka_records *value, bool compact,
 		      bool nullable)
 {
-	put_length(w, value->length, compact, nullable);
+	wire_put_array(w, value->length, compact, nullable);
 	if (value->length <= 0)
 		return;
 	if (!value->vector_count) {

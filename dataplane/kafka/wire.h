@@ -2,7 +2,10 @@
  *
  * The reader looks at bytes in place and never past `end`: every access goes through wire_take,
  * which compares raw lengths.  Its error is sticky: decode straight through, test wire_ok once.
- * The writer fills chunks of an arena and refers to record bytes instead of copying them. */
+ * The writer fills chunks of an arena and refers to record bytes instead of copying them.
+ *
+ * Fields of fixed size that follow one another are taken, or reserved, at once: wire_TYPE_at and
+ * wire_TYPE_to then read and write one of them in bytes that are known to be there. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,6 +42,84 @@ struct kafka_records {
 struct kafka_string kafka_string_of(const char *text);
 bool kafka_string_equal(const struct kafka_string *a, const struct kafka_string *b);
 
+/* ---- fixed sizes ---- */
+static inline bool wire_bool_at(const uint8_t *at)
+{
+	return *at != 0;
+}
+
+static inline int8_t wire_i8_at(const uint8_t *at)
+{
+	return (int8_t)*at;
+}
+
+static inline int16_t wire_i16_at(const uint8_t *at)
+{
+	return (int16_t)load_be16(at);
+}
+
+static inline uint16_t wire_u16_at(const uint8_t *at)
+{
+	return load_be16(at);
+}
+
+static inline int32_t wire_i32_at(const uint8_t *at)
+{
+	return (int32_t)load_be32(at);
+}
+
+static inline int64_t wire_i64_at(const uint8_t *at)
+{
+	return (int64_t)load_be64(at);
+}
+
+static inline double wire_f64_at(const uint8_t *at)
+{
+	uint64_t raw = load_be64(at);
+	double value;
+
+	memcpy(&value, &raw, sizeof(value));
+	return value;
+}
+
+static inline void wire_bool_to(uint8_t *to, bool value)
+{
+	*to = value;
+}
+
+static inline void wire_i8_to(uint8_t *to, int8_t value)
+{
+	*to = (uint8_t)value;
+}
+
+static inline void wire_i16_to(uint8_t *to, int16_t value)
+{
+	store_be16(to, (uint16_t)value);
+}
+
+static inline void wire_u16_to(uint8_t *to, uint16_t value)
+{
+	store_be16(to, value);
+}
+
+static inline void wire_i32_to(uint8_t *to, int32_t value)
+{
+	store_be32(to, (uint32_t)value);
+}
+
+static inline void wire_i64_to(uint8_t *to, int64_t value)
+{
+	store_be64(to, (uint64_t)value);
+}
+
+static inline void wire_f64_to(uint8_t *to, double value)
+{
+	uint64_t raw;
+
+	memcpy(&raw, &value, sizeof(raw));
+	store_be64(to, raw);
+}
+
 /* ---- reader ---- */
 struct wire_reader {
 	const uint8_t *at;
@@ -47,7 +128,13 @@ struct wire_reader {
 	int error;           /* 0, -ERR_BAD_REQUEST or -ENOMEM; sticky */
 };
 
-struct wire_reader wire_reader_over(const void *data, size_t length, struct arena *arena);
+static inline struct wire_reader wire_reader_over(const void *data, size_t length,
+						  struct arena *arena)
+{
+	const uint8_t *at = data;
+	return (struct wire_reader){.at = at, .end = length ? at + length : at, .arena = arena};
+}
+
 static inline bool wire_ok(const struct wire_reader *r)
 {
 	return r->error == 0;
@@ -65,42 +152,56 @@ static inline const uint8_t *wire_take(struct wire_reader *r, size_t count)
 	return taken;
 }
 
+static inline bool wire_get_bool(struct wire_reader *r)
+{
+	const uint8_t *at = wire_take(r, 1);
+	return at ? wire_bool_at(at) : false;
+}
+
 static inline int8_t wire_get_i8(struct wire_reader *r)
 {
 	const uint8_t *at = wire_take(r, 1);
-	return at ? (int8_t)*at : 0;
-}
-
-static inline bool wire_get_bool(struct wire_reader *r)
-{
-	return wire_get_i8(r) != 0;
+	return at ? wire_i8_at(at) : 0;
 }
 
 static inline uint16_t wire_get_u16(struct wire_reader *r)
 {
 	const uint8_t *at = wire_take(r, 2);
-	return at ? load_be16(at) : 0;
+	return at ? wire_u16_at(at) : 0;
 }
 
 static inline int16_t wire_get_i16(struct wire_reader *r)
 {
-	return (int16_t)wire_get_u16(r);
+	const uint8_t *at = wire_take(r, 2);
+	return at ? wire_i16_at(at) : 0;
 }
 
 static inline int32_t wire_get_i32(struct wire_reader *r)
 {
 	const uint8_t *at = wire_take(r, 4);
-	return at ? (int32_t)load_be32(at) : 0;
+	return at ? wire_i32_at(at) : 0;
 }
 
 static inline int64_t wire_get_i64(struct wire_reader *r)
 {
 	const uint8_t *at = wire_take(r, 8);
-	return at ? (int64_t)load_be64(at) : 0;
+	return at ? wire_i64_at(at) : 0;
 }
 
-double wire_get_f64(struct wire_reader *r);
-uint32_t wire_get_uvarint(struct wire_reader *r);
+static inline double wire_get_f64(struct wire_reader *r)
+{
+	const uint8_t *at = wire_take(r, 8);
+	return at ? wire_f64_at(at) : 0;
+}
+
+uint32_t wire_get_long_uvarint(struct wire_reader *r); /* not one byte */
+static inline uint32_t wire_get_uvarint(struct wire_reader *r)
+{
+	if (r->at == r->end || *r->at >= 0x80)
+		return wire_get_long_uvarint(r);
+	return *r->at++;
+}
+
 struct uuid wire_get_uuid(struct wire_reader *r);
 /* `compact`: flexible versions' form.  Null where `nullable` is false is an error, as is a string
  * that is not UTF-8 or longer than 32 KiB. */
@@ -110,8 +211,8 @@ struct kafka_records wire_get_records(struct wire_reader *r, bool compact, bool 
 /* Before a struct that may be null: whether it is there. */
 bool wire_get_present(struct wire_reader *r, bool nullable);
 /* The count of an array whose elements take at least `element_bytes_min` on the wire and
- * `element_size` in memory; *ret_elements is zeroed arena memory.  -1: null. */
-int32_t wire_get_array(struct wire_reader *r, bool compact, bool nullable, size_t element_bytes_min,
+ * `element_size` in memory; *ret_elements is arena memory, not zeroed.  -1: null. */
+int32_t wire_get_array(struct wire_reader *r, bool compact, bool nullable, uint32_t element_bytes_min,
 		       size_t element_size, void **ret_elements);
 
 /* Tagged fields: for (uint32_t tag; wire_next_tag(r, &tags, &tag, &field);) decode from &field,
@@ -125,7 +226,14 @@ bool wire_next_tag(struct wire_reader *r, struct wire_tags *tags, uint32_t *ret_
 		   struct wire_reader *ret_field);
 /* Passes the field's error on; bytes left in a field that was understood are one too. */
 void wire_end_tag(struct wire_reader *r, const struct wire_reader *field);
-void wire_skip_tags(struct wire_reader *r);
+void wire_skip_long_tags(struct wire_reader *r); /* not "none" */
+static inline void wire_skip_tags(struct wire_reader *r)
+{
+	if (r->at != r->end && *r->at == 0)
+		r->at++;
+	else
+		wire_skip_long_tags(r);
+}
 
 /* ---- writer ---- */
 struct wire_writer {
@@ -133,69 +241,91 @@ struct wire_writer {
 	struct iovec *vectors;
 	size_t vector_count;
 	size_t vector_capacity;
-	uint8_t *at; /* free part of the newest chunk */
+	uint8_t *piece; /* from here to `at`: written, but in no vector yet */
+	uint8_t *at;    /* free part of the newest chunk */
 	uint8_t *end;
-	bool detached; /* the last vector does not end at `at` */
-	size_t bytes;
-	int error; /* 0, -ENOMEM, or -ERR_TOO_LARGE: a string above 32 KiB; sticky */
+	size_t bytes; /* of the vectors; without an arena, counted */
+	int error;    /* 0, -ENOMEM, or -ERR_TOO_LARGE: a string above 32 KiB; sticky */
 };
 
-void wire_writer_init(struct wire_writer *w, struct arena *arena);
-/* Where the last vector does not end at `at`, or the chunk has no room. */
+static inline void wire_writer_init(struct wire_writer *w, struct arena *arena)
+{
+	*w = (struct wire_writer){.arena = arena};
+}
+
+/* At the end, before the vectors are looked at.  Returns `error`. */
+int wire_finish(struct wire_writer *w);
+/* Where the chunk has no room. */
 uint8_t *wire_reserve_chunk(struct wire_writer *w, size_t count);
 /* `count` bytes side by side, for the caller to fill; null when counting or after an error. */
 static inline uint8_t *wire_reserve(struct wire_writer *w, size_t count)
 {
 	/* Without an arena there is no chunk, and after an error it has no room; also for 0. */
-	if (__builtin_expect(w->detached || count - 1 >= (size_t)(w->end - w->at), 0))
+	if (__builtin_expect(count - 1 >= (size_t)(w->end - w->at), 0))
 		return wire_reserve_chunk(w, count);
 	uint8_t *reserved = w->at;
 	w->at += count;
-	w->bytes += count;
-	w->vectors[w->vector_count - 1].iov_len += count;
 	return reserved;
+}
+
+static inline void wire_put_bool(struct wire_writer *w, bool value)
+{
+	uint8_t *to = wire_reserve(w, 1);
+	if (to)
+		wire_bool_to(to, value);
 }
 
 static inline void wire_put_i8(struct wire_writer *w, int8_t value)
 {
 	uint8_t *to = wire_reserve(w, 1);
 	if (to)
-		*to = (uint8_t)value;
-}
-
-static inline void wire_put_bool(struct wire_writer *w, bool value)
-{
-	wire_put_i8(w, value);
+		wire_i8_to(to, value);
 }
 
 static inline void wire_put_u16(struct wire_writer *w, uint16_t value)
 {
 	uint8_t *to = wire_reserve(w, 2);
 	if (to)
-		store_be16(to, value);
+		wire_u16_to(to, value);
 }
 
 static inline void wire_put_i16(struct wire_writer *w, int16_t value)
 {
-	wire_put_u16(w, (uint16_t)value);
+	uint8_t *to = wire_reserve(w, 2);
+	if (to)
+		wire_i16_to(to, value);
 }
 
 static inline void wire_put_i32(struct wire_writer *w, int32_t value)
 {
 	uint8_t *to = wire_reserve(w, 4);
 	if (to)
-		store_be32(to, (uint32_t)value);
+		wire_i32_to(to, value);
 }
 
 static inline void wire_put_i64(struct wire_writer *w, int64_t value)
 {
 	uint8_t *to = wire_reserve(w, 8);
 	if (to)
-		store_be64(to, (uint64_t)value);
+		wire_i64_to(to, value);
 }
 
-void wire_put_f64(struct wire_writer *w, double value);
-void wire_put_uvarint(struct wire_writer *w, uint32_t value);
+static inline void wire_put_f64(struct wire_writer *w, double value)
+{
+	uint8_t *to = wire_reserve(w, 8);
+	if (to)
+		wire_f64_to(to, value);
+}
+
+void wire_put_long_uvarint(struct wire_writer *w, uint32_t value);
+static inline void wire_put_uvarint(struct wire_writer *w, uint32_t value)
+{
+	if (value < 0x80)
+		wire_put_i8(w, (int8_t)value);
+	else
+		wire_put_long_uvarint(w, value);
+}
+
 void wire_put_uuid(struct wire_writer *w, const struct uuid *value);
 /* Null where `nullable` is false is written as empty: a peer would not understand it. */
 void wire_put_string(struct wire_writer *w, const struct kafka_string *value, bool compact,
@@ -205,6 +335,15 @@ void wire_put_bytes(struct wire_writer *w, const struct kafka_bytes *value, bool
 /* Refers to the bytes, which must live until the vectors were used. */
 void wire_put_records(struct wire_writer *w, const struct kafka_records *value, bool compact,
 		      bool nullable);
-void wire_put_array(struct wire_writer *w, int32_t count, bool compact, bool nullable);
+static inline void wire_put_array(struct wire_writer *w, int32_t count, bool compact, bool nullable)
+{
+	if (count < 0)
+		count = nullable ? -1 : 0;
+	if (compact)
+		wire_put_uvarint(w, (uint32_t)count + 1);
+	else
+		wire_put_i32(w, count);
+}
+
 /* Whether the struct follows; where null is not allowed it always does. */
 bool wire_put_present(struct wire_writer *w, bool present, bool nullable);

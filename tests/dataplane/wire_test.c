@@ -55,6 +55,7 @@ static struct wire_reader *over(struct fixture *f, const void *data, size_t leng
 /* A reader over what was written. */
 static struct wire_reader *read_back(struct fixture *f)
 {
+	wire_finish(&f->w);
 	uint8_t *all = malloc(f->w.bytes + 1);
 	size_t at = 0;
 
@@ -287,7 +288,7 @@ static void utf8_is_what_rfc_3629_says(void **state)
 	assert_true(utf8_valid("a\0b", 3));
 }
 
-static void arrays_are_counted_and_zeroed(void **state)
+static void arrays_are_counted(void **state)
 {
 	struct fixture *f = *state;
 	int64_t *elements;
@@ -295,7 +296,7 @@ static void arrays_are_counted_and_zeroed(void **state)
 	assert_int_equal(wire_get_array(OVER(f, "\x00\x00\x00\x02\x01\x02\x03\x04"), false, false,
 					2, sizeof(*elements), (void **)&elements),
 			 2);
-	assert_true(elements[0] == 0 && elements[1] == 0);
+	elements[0] = elements[1] = 1; /* there is room for two */
 	assert_int_equal(wire_get_array(OVER(f, "\x03\x01\x02"), true, false, 1, sizeof(*elements),
 					(void **)&elements),
 			 2);
@@ -513,6 +514,7 @@ static void records_are_referred_to_and_not_copied(void **state)
 	wire_put_i8(&f->w, 2);
 	wire_put_records(&f->w, &split, true, true);
 	wire_put_i8(&f->w, 3);
+	assert_int_equal(wire_finish(&f->w), 0);
 	assert_int_equal(f->w.vector_count, 6);
 	assert_ptr_equal(f->w.vectors[1].iov_base, whole.data);
 	assert_ptr_equal(f->w.vectors[3].iov_base, parts[0].iov_base);
@@ -563,7 +565,7 @@ int main(void)
 		wire_unit_test(a_compact_string_above_32_kib_is_refused),
 		wire_unit_test(a_string_that_is_not_utf8_is_refused),
 		wire_unit_test(utf8_is_what_rfc_3629_says),
-		wire_unit_test(arrays_are_counted_and_zeroed),
+		wire_unit_test(arrays_are_counted),
 		wire_unit_test(counts_are_bounded_by_the_bytes_left),
 		wire_unit_test(counts_are_bounded_by_memory),
 		wire_unit_test(more_than_a_million_elements_are_refused),
