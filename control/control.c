@@ -1,6 +1,6 @@
 /* Bringing the broker up, running the control plane's loop, and taking the broker down.
  *
- *     main thread = control plane, number `shard_count` of the mesh
+ *     main thread = control plane, the last of the mesh
  *       start: EAL, mesh, backend, catalog, listeners, shards; the first publish opens every log,
  *              and when it is back the broker is ready
  *       loop:  messages from shards (requests.c, publish.c); sleeps in io_turn
@@ -56,7 +56,7 @@ static int open_io(struct control *control)
 
 static int open_mesh(struct control *control, char *why, size_t why_bytes)
 {
-	unsigned threads = control->shard_count + 1;
+	unsigned threads = control->shard_count + 2; /* the coordinator and this one */
 	int rc = network_start(control->config, control->shard_count, why, why_bytes);
 
 	if (rc < 0)

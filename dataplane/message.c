@@ -109,6 +109,12 @@ unsigned mesh_control(const struct mesh *mesh)
 	return mesh->thread_count - 1;
 }
 
+unsigned mesh_coordinator(const struct mesh *mesh)
+{
+	check(mesh->thread_count >= 2);
+	return mesh->thread_count - 2;
+}
+
 void mesh_attach(struct mesh *mesh, unsigned self, struct io_backend *backend, void *receiver)
 {
 	check(self < mesh->thread_count);

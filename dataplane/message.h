@@ -1,10 +1,12 @@
 /* dataplane/message.h: how threads talk, and the only way they do.
  *
- * A mesh joins the shards (0 .. count - 2) and the control plane (count - 1): one rte_ring, single
- * producer and single consumer, for each ordered pair.  A message is embedded in what it is about;
- * sending it hands over that whole object until it is sent back.  Sending never fails and never
- * waits: what a full ring does not take stays in the sender's list and goes first next turn, so
- * messages of one pair keep their order.  Rings are bounded by what requests are in flight. */
+ * A mesh joins the shards (0 .. count - 3), the coordinator (count - 2) and the control plane
+ * (count
+ * - 1): one rte_ring, single producer and single consumer, for each ordered pair.  A message is
+ * embedded in what it is about; sending it hands over that whole object until it is sent back.
+ * Sending never fails and never waits: what a full ring does not take stays in the sender's list
+ * and goes first next turn, so messages of one pair keep their order.  Rings are bounded by what
+ * requests are in flight. */
 #pragma once
 #include <stddef.h>
 
@@ -20,7 +22,8 @@ struct message {
 /* After EAL is up.  -ENOMEM, -errno of DPDK. */
 int mesh_new(struct mesh **ret, unsigned thread_count);
 void mesh_free(struct mesh *mesh);
-unsigned mesh_control(const struct mesh *mesh); /* the control plane's number */
+unsigned mesh_control(const struct mesh *mesh);     /* the control plane's number */
+unsigned mesh_coordinator(const struct mesh *mesh); /* the coordinator's; of 2 threads or more */
 
 /* Once by each thread, before it sends or receives; `backend` is woken by senders. */
 void mesh_attach(struct mesh *mesh, unsigned self, struct io_backend *backend, void *receiver);

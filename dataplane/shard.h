@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "dataplane/kafka/wire.h"
 #include "dataplane/message.h"
 #include "dataplane/topics.h"
 
@@ -15,18 +16,21 @@ struct kafka_api;
 struct port;
 struct shard;
 
-/* A request that the control plane answers (CreateTopics, ...).  The shard sends it with
- * `message.handle` set to shard_options.control_request; the control plane fills `response` (from
- * `arena`; default-initialised by the shard), then sends `message` back to `shard_index` with
- * message.handle = answered.  Everything in it belongs to the receiver of the message. */
+/* A request that the control plane (CreateTopics, ...) or the coordinator (JoinGroup, ...) answers.
+ * The shard sends it with `message.handle` set to shard_options.control_request or
+ * coordinator_request; the receiver fills `response` (from `arena`; default-initialised by the
+ * shard), then sends `message` back to `shard_index` with message.handle = answered.  Everything in
+ * it belongs to the receiver of the message, until then and whatever becomes of the connection. */
 struct control_request {
 	struct message message;
 	void (*answered)(struct message *message, void *shard);
 	unsigned shard_index;
 	const struct kafka_api *api;
 	int16_t version;
-	const void *request; /* struct kafka_<api>_request */
-	void *response;      /* struct kafka_<api>_response */
+	struct kafka_string client_id;   /* null: none */
+	struct kafka_string client_host; /* "192.0.2.7" */
+	const void *request;             /* struct kafka_<api>_request */
+	void *response;                  /* struct kafka_<api>_response */
 	struct arena *arena;
 	int rc; /* negative: there was no memory for the response; the request fails */
 };
@@ -78,6 +82,7 @@ struct shard_options {
 	const struct clock *clock;
 	/* Set as message.handle of a control_request; runs on the control plane. */
 	void (*control_request)(struct message *message, void *control);
+	void (*coordinator_request)(struct message *message, void *coordinator); /* likewise */
 };
 
 struct shard_counters {

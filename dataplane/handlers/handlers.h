@@ -15,7 +15,8 @@ struct partition;
 struct request;
 struct shard;
 
-/* Dispatches by API key: to a handler below, or to the control plane (forward.c). */
+/* Dispatches by API key: to a handler below, to the control plane or to the coordinator
+ * (forward.c). */
 void handle_request(struct request *request);
 
 void handle_api_versions(struct request *request);
@@ -34,6 +35,7 @@ int forward_to_control(struct request *request, const struct kafka_api *api, int
 		       const void *message, void *response,
 		       void (*answered)(struct request *request));
 void handle_on_control(struct request *request);
+void handle_on_coordinator(struct request *request);
 
 /* The topic that a request names, or null. */
 const struct topic *topic_named(const struct shard *shard, const struct kafka_string *name);
