@@ -94,36 +94,63 @@ void handle_describe_cluster(struct request *request)
 	request_answer(request);
 }
 
-/* ---- FindCoordinator: there is none yet ---- */
+/* ---- FindCoordinator: this broker, of every group ---- */
 
-enum { COORDINATES_TRANSACTIONS = 1 };
+enum { COORDINATES_GROUPS, COORDINATES_TRANSACTIONS }; /* Kafka's CoordinatorType */
 
-/* A consumer that finds no group coordinator goes on without one and asks again.  A transactional
- * producer asks until its caller's patience ends, which for some clients is never, so it is told
- * what all of them take as final. */
-static enum kafka_error why_no_coordinator(int8_t key_type, const char **ret_text)
+/* KAFKA_NONE, or why this broker coordinates nothing of that name.  A transactional producer asks
+ * until its caller's patience ends, which for some clients is never, so it is told what all of them
+ * take as final. */
+static enum kafka_error why_no_coordinator(int8_t key_type, const struct kafka_string *key,
+					   const char **ret_text)
 {
 	if (key_type == COORDINATES_TRANSACTIONS) {
 		*ret_text = "this broker does not serve transactions";
 		return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
 	}
-	*ret_text = "no group coordinator is available yet";
-	return KAFKA_COORDINATOR_NOT_AVAILABLE;
+	if (key_type != COORDINATES_GROUPS) {
+		*ret_text = "no coordinator of this type";
+		return KAFKA_INVALID_REQUEST;
+	}
+	if (key->length <= 0) {
+		*ret_text = "a group needs an id";
+		return KAFKA_INVALID_GROUP_ID;
+	}
+	*ret_text = NULL;
+	return KAFKA_NONE;
+}
+
+/* One key's answer, with the names of a row of the newer versions. */
+static struct kafka_find_coordinator_response_coordinator coordinator_of(
+	const struct topics *topics, int8_t key_type, const struct kafka_string *key)
+{
+	struct kafka_find_coordinator_response_coordinator row;
+	const char *text;
+
+	kafka_find_coordinator_response_coordinator_init(&row);
+	row.key = *key;
+	row.error_code = (int16_t)why_no_coordinator(key_type, key, &text);
+	row.error_message = kafka_string_of(text);
+	row.node_id = row.error_code ? -1 : topics->node_id;
+	row.host = kafka_string_of(row.error_code ? "" : topics->host);
+	row.port = row.error_code ? -1 : topics->port;
+	return row;
 }
 
 void handle_find_coordinator(struct request *request)
 {
 	const struct kafka_find_coordinator_request *message = request->message;
 	struct kafka_find_coordinator_response *response = request->response;
-	const char *text;
-	enum kafka_error error = why_no_coordinator(message->key_type, &text);
+	const struct topics *topics = request->shard->topics;
 
-	response->error_code = (int16_t)error;
-	response->error_message = kafka_string_of(text);
-	response->node_id = -1;
-	response->host = kafka_string_of("");
-	response->port = -1;
 	if (request->header.api_version < 4) {
+		struct kafka_find_coordinator_response_coordinator row =
+			coordinator_of(topics, message->key_type, &message->key);
+		response->error_code = row.error_code;
+		response->error_message = row.error_message;
+		response->node_id = row.node_id;
+		response->host = row.host;
+		response->port = row.port;
 		request_answer(request);
 		return;
 	}
@@ -134,16 +161,8 @@ void handle_find_coordinator(struct request *request)
 		return;
 	}
 	response->coordinators_count = message->coordinator_keys_count;
-	for (int32_t i = 0; i < response->coordinators_count; i++) {
-		struct kafka_find_coordinator_response_coordinator *row =
-			&response->coordinators[i];
-		kafka_find_coordinator_response_coordinator_init(row);
-		row->key = message->coordinator_keys[i];
-		row->node_id = -1;
-		row->host = kafka_string_of("");
-		row->port = -1;
-		row->error_code = (int16_t)error;
-		row->error_message = kafka_string_of(text);
-	}
+	for (int32_t i = 0; i < response->coordinators_count; i++)
+		response->coordinators[i] = coordinator_of(topics, message->key_type,
+							   &message->coordinator_keys[i]);
 	request_answer(request);
 }

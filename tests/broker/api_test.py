@@ -7,14 +7,22 @@ import pytest
 from harness import Broker
 from messages import MESSAGES, framed, request_header, response_body
 
-NONE, UNKNOWN_TOPIC, NO_COORDINATOR, INVALID_TOPIC, UNSUPPORTED, INVALID = 0, 3, 15, 17, 35, 42
+NONE, UNKNOWN_TOPIC, INVALID_TOPIC, INVALID_GROUP, UNSUPPORTED, INVALID = 0, 3, 17, 24, 35, 42
 NO_TRANSACTIONS, UNKNOWN_ID = 53, 100
 SERVED = {
     "Produce": (0, 11),
     "Fetch": (4, 18),
     "ListOffsets": (1, 10),
     "Metadata": (0, 13),
+    "OffsetCommit": (2, 10),
+    "OffsetFetch": (1, 10),
     "FindCoordinator": (0, 6),
+    "JoinGroup": (0, 9),
+    "Heartbeat": (0, 4),
+    "LeaveGroup": (0, 5),
+    "SyncGroup": (0, 5),
+    "DescribeGroups": (0, 6),
+    "ListGroups": (0, 5),
     "ApiVersions": (0, 4),
     "CreateTopics": (2, 7),
     "DeleteTopics": (1, 6),
@@ -24,8 +32,12 @@ SERVED = {
     "DescribeConfigs": (1, 4),
     "AlterConfigs": (0, 2),
     "CreatePartitions": (0, 3),
+    "DeleteGroups": (0, 2),
     "IncrementalAlterConfigs": (0, 1),
+    "OffsetDelete": (0, 0),
     "DescribeCluster": (0, 2),
+    "ConsumerGroupHeartbeat": (0, 1),
+    "ConsumerGroupDescribe": (0, 1),
 }
 
 
@@ -236,22 +248,36 @@ def test_controllers_are_not_described_here(connection, kind):
     assert body["error_message"]
 
 
-@pytest.mark.parametrize("version", range(7))
-@pytest.mark.parametrize("kind, code", [(0, NO_COORDINATOR), (1, NO_TRANSACTIONS)])
-def test_no_coordinator_is_available(connection, version, kind, code):
-    if version == 0:
-        code = NO_COORDINATOR  # groups only
+def find_coordinators(connection, version, kind, keys):
+    """A row a key, whatever the version."""
     if version >= 4:
         body = connection.request(
-            "FindCoordinator", version, key_type=kind, coordinator_keys=["one", "two"]
+            "FindCoordinator", version, key_type=kind, coordinator_keys=keys
         )
-        rows = body["coordinators"]
-        assert [row["key"] for row in rows] == ["one", "two"]
-    else:
-        rows = [connection.request("FindCoordinator", version, key="one", key_type=kind)]
-    for row in rows:
-        assert (row["error_code"], row["node_id"]) == (code, -1)
-        assert row.get("error_message") or version == 0
+        assert [row["key"] for row in body["coordinators"]] == keys
+        return body["coordinators"]
+    return [
+        connection.request("FindCoordinator", version, key=key, key_type=kind) for key in keys
+    ]
+
+
+@pytest.mark.parametrize("version", range(7))
+def test_this_broker_coordinates_every_group(broker, connection, version):
+    for row in find_coordinators(connection, version, 0, ["one", "two"]):
+        assert (row["error_code"], row["node_id"]) == (NONE, 1)
+        assert (row["host"], row["port"]) == (broker.host, broker.port)
+
+
+@pytest.mark.parametrize("version", range(7))
+@pytest.mark.parametrize(
+    "kind, key, code", [(0, "", INVALID_GROUP), (1, "one", NO_TRANSACTIONS), (7, "one", INVALID)]
+)
+def test_what_is_not_coordinated_is_refused(connection, version, kind, key, code):
+    if version == 0 and kind:
+        pytest.skip("version 0 knows groups only")
+    (row,) = find_coordinators(connection, version, kind, [key])
+    assert (row["error_code"], row["node_id"]) == (code, -1)
+    assert row.get("error_message") or version == 0
 
 
 # ---- InitProducerId ----

@@ -36,7 +36,7 @@ class Field:
 
     def _default(self, text):
         if self.array:
-            return []
+            return None if text == "null" else []
         if text == "null" or self.type == "struct":
             return None
         if text is None:
@@ -129,6 +129,10 @@ class Codec:
             return uvarint(0 if value is None else value + 1)
         return struct.pack(">i" if wide else ">h", -1 if value is None else value)
 
+    def _may_be_absent(self, field):
+        """A struct that has null: a byte before it says whether it is there."""
+        return field.type == "struct" and not field.array and self.version in field.null
+
     def _encode_one(self, field, value):
         if field.type == "struct":
             return self._encode_struct(field.fields, value)
@@ -141,6 +145,8 @@ class Codec:
         return self._length(length, field.type != "string") + (raw or b"")
 
     def _encode_field(self, field, value):
+        if self._may_be_absent(field):
+            return b"\xff" if value is None else b"\x01" + self._encode_one(field, value)
         if not field.array:
             return self._encode_one(field, value)
         out = self._length(None if value is None else len(value), True)
@@ -188,6 +194,8 @@ class Codec:
             raise ValueError(f"{self.message.name}.{field.name} is null")
 
     def _decode_field(self, reader, field):
+        if self._may_be_absent(field) and reader.fixed("int8") < 0:
+            return None
         if not field.array:
             return self._decode_one(reader, field)
         count = reader.length(self.flexible, True)

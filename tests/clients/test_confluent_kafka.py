@@ -310,16 +310,6 @@ def test_transactions_are_refused_at_once(broker):
     assert "does not serve transactions" in str(caught.value)
 
 
-def test_group_member_waits_for_a_coordinator(client, topic):
-    create(client, topic)
-    consumer = client.consumer(group_id="waiting")
-    consumer.subscribe([topic])
-    assert consumer.consume(1, timeout=2) == []
-    begun = time.monotonic()
-    consumer.close()
-    assert time.monotonic() - begun < 10
-
-
 def test_waiting_consumer_costs_nearly_nothing_and_is_woken_at_once(broker, client, topic):
     create(client, topic)
     producer = client.producer(linger_ms=0)
