@@ -65,6 +65,11 @@ bool batch_crc_valid(const struct batch *batch, const void *data)
 	return crc32c(0, at + BATCH_CRC_START, batch->size - BATCH_CRC_START) == batch->crc;
 }
 
+int64_t batch_max_timestamp(const void *header)
+{
+	return (int64_t)load_be64((const uint8_t *)header + AT_MAX_TIMESTAMP);
+}
+
 void batch_set_base(void *data, int64_t base_offset, int32_t leader_epoch)
 {
 	uint8_t *at = data;

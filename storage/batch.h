@@ -42,6 +42,7 @@ struct batch {
  * -EMSGSIZE: header whole but the batch is longer than `length` (*ret is filled). */
 int batch_parse(struct batch *ret, const void *data, size_t length);
 bool batch_crc_valid(const struct batch *batch, const void *data);
+int64_t batch_max_timestamp(const void *header); /* as the header says */
 /* Broker-side edits outside the CRC: base offset and leader epoch. */
 void batch_set_base(void *data, int64_t base_offset, int32_t leader_epoch);
 /* Edits of the header that the CRC covers: the caller computes it anew.  LogAppendTime sets the

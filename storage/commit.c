@@ -535,56 +535,78 @@ full:
 	return -ENOBUFS;
 }
 
-/* Buffers that the batch needs are there: from the first with room on. */
-static void copy_in(struct log *log, const void *data, size_t size, bool begins, int64_t offset)
+/* Buffers that the batch needs are there: the first with room. */
+static struct buffer *first_with_room(const struct log *log)
 {
-	const uint8_t *from = data;
 	struct list *node = log->buffers.prev;
 
-	/* Back to the first buffer that has room. */
 	while (node->prev != &log->buffers) {
 		const struct buffer *before = container_of(node->prev, struct buffer, link);
 		if (before->used == before->capacity || before->segment != log->active)
 			break;
 		node = node->prev;
 	}
-	while (size) {
-		struct buffer *buffer = container_of(node, struct buffer, link);
+	return container_of(node, struct buffer, link);
+}
+
+static void copy_in(const struct log *log, const uint8_t *from, size_t size)
+{
+	struct buffer *buffer = first_with_room(log);
+
+	for (;;) {
 		size_t part = buffer->capacity - buffer->used;
 		if (part > size)
 			part = size;
-		if (begins && part && buffer->first_offset < 0) {
-			buffer->first_offset = offset;
-			buffer->first_position = buffer->position + buffer->used;
-		}
-		begins = begins && !part;
 		memcpy(buffer->data + buffer->used, from, part);
 		buffer->used += part;
 		from += part;
 		size -= part;
-		node = node->next;
+		if (!size)
+			return;
+		buffer = container_of(buffer->link.next, struct buffer, link);
 	}
 }
 
-/* The header as stored: our offset and epoch, our time where the topic wants it, and the largest
- * timestamp as the records have it. */
-static void make_header(const struct log *log, const uint8_t *data, const struct batch *batch,
-			int64_t append_time_ms, uint8_t header[static BATCH_HEADER_BYTES])
+/* Makes the header what is stored: our offset and epoch, our time where the topic wants it, and the
+ * largest timestamp as the records have it. */
+static void edit_header(const struct log *log, const struct batch *batch, int64_t append_time_ms,
+			uint8_t *header, const uint8_t *records)
 {
-	struct batch said;
-
-	memcpy(header, data, BATCH_HEADER_BYTES);
 	batch_set_base(header, log->next_offset, log->identity.leader_epoch);
-	batch_parse(&said, header, BATCH_HEADER_BYTES);
 	if (append_time_ms >= 0)
 		batch_set_append_time(header, append_time_ms);
-	else if (said.max_timestamp != batch->max_timestamp)
+	else if (batch_max_timestamp(header) != batch->max_timestamp)
 		batch_set_max_timestamp(header, batch->max_timestamp);
 	else
 		return;
 	uint32_t crc = crc32c(0, header + BATCH_CRC_START, BATCH_HEADER_BYTES - BATCH_CRC_START);
-	crc = crc32c(crc, data + BATCH_HEADER_BYTES, batch->size - BATCH_HEADER_BYTES);
+	crc = crc32c(crc, records, batch->size - BATCH_HEADER_BYTES);
 	store_be32(header + 17, crc);
+}
+
+/* Into the tail buffers: nearly always in one piece, and then the header is edited where it lies.
+ */
+static void store_batch(const struct log *log, const uint8_t *data, const struct batch *batch,
+			int64_t append_time_ms)
+{
+	struct buffer *buffer = first_with_room(log);
+	uint8_t *to = buffer->data + buffer->used;
+	uint8_t header[BATCH_HEADER_BYTES];
+
+	if (buffer->first_offset < 0) {
+		buffer->first_offset = log->next_offset;
+		buffer->first_position = buffer->position + buffer->used;
+	}
+	if (batch->size <= buffer->capacity - buffer->used) {
+		memcpy(to, data, batch->size);
+		edit_header(log, batch, append_time_ms, to, to + BATCH_HEADER_BYTES);
+		buffer->used += batch->size;
+		return;
+	}
+	memcpy(header, data, sizeof(header));
+	edit_header(log, batch, append_time_ms, header, data + BATCH_HEADER_BYTES);
+	copy_in(log, header, sizeof(header));
+	copy_in(log, data + BATCH_HEADER_BYTES, batch->size - BATCH_HEADER_BYTES);
 }
 
 /* All that can be refused is refused here. */
@@ -615,7 +637,6 @@ static int prepare(struct log *log, size_t size)
 int log_append(struct log *log, const void *data, const struct batch *batch, int64_t append_time_ms,
 	       enum log_ack ack, struct log_append *append)
 {
-	uint8_t header[BATCH_HEADER_BYTES];
 	struct batch stored = *batch;
 	int rc;
 
@@ -626,7 +647,6 @@ int log_append(struct log *log, const void *data, const struct batch *batch, int
 	rc = prepare(log, batch->size);
 	if (rc < 0)
 		return rc;
-	make_header(log, data, batch, append_time_ms, header);
 	if (append_time_ms >= 0)
 		stored.max_timestamp = append_time_ms;
 	struct segment *segment = log->active;
@@ -636,9 +656,7 @@ int log_append(struct log *log, const void *data, const struct batch *batch, int
 	stored.leader_epoch = log->identity.leader_epoch;
 	segment_add_batch(segment, &stored, segment->end);
 	add_mark(log, segment);
-	copy_in(log, header, BATCH_HEADER_BYTES, true, base_offset);
-	copy_in(log, (const uint8_t *)data + BATCH_HEADER_BYTES, batch->size - BATCH_HEADER_BYTES,
-		false, base_offset);
+	store_batch(log, data, batch, append_time_ms);
 	log->next_offset = segment->next_offset;
 	append->base_offset = base_offset;
 	append->end_offset = log->next_offset;

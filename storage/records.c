@@ -2,91 +2,117 @@
 
 #include "base/errors.h"
 
-/* Zigzag varint of at most `bytes_max` bytes; false: past the end or too long. */
-static inline bool get_varlong(struct record_cursor *c, unsigned bytes_max, int64_t *ret)
+/* The getters return where to go on, or null: past the end or malformed. */
+
+static inline int64_t unzigzag(uint64_t raw)
+{
+	return (int64_t)(raw >> 1) ^ -(int64_t)(raw & 1);
+}
+
+static const uint8_t *get_long(const uint8_t *at, const uint8_t *end, unsigned bytes_max,
+			       int64_t *ret)
 {
 	uint64_t raw = 0;
 
-	for (unsigned i = 0; i < bytes_max && c->at < c->end; i++) {
-		uint8_t byte = *c->at++;
+	for (unsigned i = 0; i < bytes_max && at < end; i++) {
+		uint8_t byte = *at++;
 		raw |= (uint64_t)(byte & 0x7f) << (7 * i);
 		if (!(byte & 0x80)) {
-			*ret = (int64_t)(raw >> 1) ^ -(int64_t)(raw & 1);
-			return true;
+			*ret = unzigzag(raw);
+			return at;
 		}
 	}
-	return false;
+	return NULL;
 }
 
-static inline bool get_varint(struct record_cursor *c, int32_t *ret)
+/* Most of a record's numbers are one byte. */
+static inline bool one_byte(const uint8_t *at, const uint8_t *end)
+{
+	return at < end && *at < 0x80;
+}
+
+static inline const uint8_t *get_varlong(const uint8_t *at, const uint8_t *end, int64_t *ret)
+{
+	if (!one_byte(at, end))
+		return get_long(at, end, 10, ret);
+	*ret = unzigzag(*at);
+	return at + 1;
+}
+
+static inline const uint8_t *get_varint(const uint8_t *at, const uint8_t *end, int32_t *ret)
 {
 	int64_t value;
 
-	if (!get_varlong(c, 5, &value) || value < INT32_MIN || value > INT32_MAX)
-		return false;
+	if (one_byte(at, end)) {
+		*ret = (int32_t)unzigzag(*at);
+		return at + 1;
+	}
+	at = get_long(at, end, 5, &value);
+	if (!at || value < INT32_MIN || value > INT32_MAX)
+		return NULL;
 	*ret = (int32_t)value;
-	return true;
+	return at;
 }
 
 /* A length and that many bytes; -1 is null where allowed. */
-static bool get_bytes(struct record_cursor *c, bool nullable, const uint8_t **ret,
-		      size_t *ret_length)
+static inline const uint8_t *get_bytes(const uint8_t *at, const uint8_t *end, bool nullable,
+				       const uint8_t **ret, size_t *ret_length)
 {
 	int32_t length;
 
-	if (!get_varint(c, &length) || length < (nullable ? -1 : 0) ||
-	    (length > 0 && length > c->end - c->at))
-		return false;
-	*ret = length < 0 ? NULL : c->at;
+	at = get_varint(at, end, &length);
+	if (!at || length > end - at || length < (nullable ? -1 : 0))
+		return NULL;
+	*ret = length < 0 ? NULL : at;
 	*ret_length = length < 0 ? 0 : (size_t)length;
-	c->at += *ret_length;
-	return true;
+	return at + *ret_length;
 }
 
-static bool skip_headers(struct record_cursor *c, int32_t count)
+static const uint8_t *skip_headers(const uint8_t *at, const uint8_t *end, int32_t count)
 {
 	const uint8_t *data;
 	size_t length;
 
 	/* Each takes two bytes at least: a huge count ends early. */
-	if (count < 0 || count > c->end - c->at)
-		return false;
+	if (count < 0 || count > end - at)
+		return NULL;
 	for (int32_t i = 0; i < count; i++) {
-		if (!get_bytes(c, false, &data, &length) || !get_bytes(c, true, &data, &length))
-			return false;
+		at = get_bytes(at, end, false, &data, &length);
+		at = at ? get_bytes(at, end, true, &data, &length) : NULL;
+		if (!at)
+			return NULL;
 	}
-	return true;
+	return at;
 }
 
-static bool parse(struct record_cursor *body, struct record *ret)
+/* The body of one record, which it has to fill. */
+static inline bool parse(const uint8_t *at, const uint8_t *end, struct record *ret)
 {
-	if (body->at == body->end)
+	if (at == end)
 		return false;
-	body->at++; /* attributes: unused, Kafka ignores them */
-	if (!get_varlong(body, 10, &ret->timestamp_delta) ||
-	    !get_varint(body, &ret->offset_delta) ||
-	    !get_bytes(body, true, &ret->key, &ret->key_length) ||
-	    !get_bytes(body, true, &ret->value, &ret->value_length) ||
-	    !get_varint(body, &ret->header_count))
+	at++; /* attributes: unused, Kafka ignores them */
+	if (!(at = get_varlong(at, end, &ret->timestamp_delta)) ||
+	    !(at = get_varint(at, end, &ret->offset_delta)) ||
+	    !(at = get_bytes(at, end, true, &ret->key, &ret->key_length)) ||
+	    !(at = get_bytes(at, end, true, &ret->value, &ret->value_length)) ||
+	    !(at = get_varint(at, end, &ret->header_count)))
 		return false;
-	ret->headers = body->at;
-	if (!skip_headers(body, ret->header_count))
-		return false;
-	ret->headers_length = (size_t)(body->at - ret->headers);
-	return body->at == body->end;
+	ret->headers = at;
+	at = skip_headers(at, end, ret->header_count);
+	ret->headers_length = (size_t)(end - ret->headers);
+	return at == end;
 }
 
 int record_next(struct record_cursor *cursor, struct record *ret)
 {
+	const uint8_t *at = cursor->at;
 	int32_t length;
 
-	if (cursor->at == cursor->end)
+	if (at == cursor->end)
 		return 0;
-	if (!get_varint(cursor, &length) || length < 0 || length > cursor->end - cursor->at)
+	at = get_varint(at, cursor->end, &length);
+	if (!at || length < 0 || length > cursor->end - at || !parse(at, at + length, ret))
 		return -ERR_INVALID_RECORD;
-	struct record_cursor body = record_cursor_over(cursor->at, (size_t)length);
-	if (!parse(&body, ret))
-		return -ERR_INVALID_RECORD;
-	cursor->at += length;
+	cursor->at = at + length;
 	return 1;
 }
