@@ -290,6 +290,30 @@ static int set_pair(struct config *config, const char *pair, char *why, size_t w
 	return rc;
 }
 
+/* Says what may have been meant: an option, or a setting that needs --set. */
+static int refuse_option(const char *name, char *why, size_t why_bytes)
+{
+	static const char *const others[] = {"--config", "--set", "--help", "--version"};
+	const char *nearest = others[0];
+
+	if (params_find(config_params, CONFIG_COUNT, name + strspn(name, "-")) >= 0) {
+		snprintf(why, why_bytes, "\"%s\" is a setting: --set %s=VALUE", name,
+			 name + strspn(name, "-"));
+		return -ERR_CONFIG;
+	}
+	for (size_t i = 1; i < array_count(others); i++) {
+		if (param_distance(name, others[i]) < param_distance(name, nearest))
+			nearest = others[i];
+	}
+	for (size_t i = 0; i < array_count(short_options); i++) {
+		if (param_distance(name, short_options[i].option) < param_distance(name, nearest))
+			nearest = short_options[i].option;
+	}
+	snprintf(why, why_bytes, "unknown option \"%s\"; did you mean %s? See --help", name,
+		 nearest);
+	return -ERR_CONFIG;
+}
+
 static int apply_option(struct config *config, const struct option *option, char *why,
 			size_t why_bytes)
 {
@@ -306,8 +330,7 @@ static int apply_option(struct config *config, const struct option *option, char
 			config->given[short_options[i].index] = true;
 		return rc;
 	}
-	snprintf(why, why_bytes, "unknown option \"%s\"; see --help", option->name);
-	return -ERR_CONFIG;
+	return refuse_option(option->name, why, why_bytes);
 }
 
 /* `file_only`: finds --config, --help and --version; otherwise applies the rest. */

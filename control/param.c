@@ -268,7 +268,7 @@ int params_find(const struct param *params, size_t count, const char *key)
 }
 
 /* Levenshtein's distance; keys longer than the row are as far as it gets. */
-static unsigned distance(const char *a, const char *b)
+unsigned param_distance(const char *a, const char *b)
 {
 	enum { LENGTH_MAX = 63 };
 	unsigned row[LENGTH_MAX + 1];
@@ -301,7 +301,7 @@ const char *params_nearest(const struct param *params, size_t count, const char 
 	unsigned least = UINT32_MAX;
 
 	for (size_t i = 0; i < count; i++) {
-		unsigned d = distance(key, params[i].key);
+		unsigned d = param_distance(key, params[i].key);
 		if (d < least) {
 			least = d;
 			nearest = params[i].key;

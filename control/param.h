@@ -41,3 +41,5 @@ void param_describe(const struct param *param, char *text, size_t text_bytes);
 int params_find(const struct param *params, size_t count, const char *key);
 /* The key most like `key`. */
 const char *params_nearest(const struct param *params, size_t count, const char *key);
+/* Letters to add, drop or change to make one name of the other. */
+unsigned param_distance(const char *a, const char *b);

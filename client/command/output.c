@@ -161,10 +161,11 @@ enum output_state output_flush(void)
 {
 	static bool complained;
 
-	if (fflush(stdout) == 0 && !ferror(stdout))
-		return OUTPUT_GOOD;
+	/* Asked first: where nothing is left to print a write would not tell. */
 	if (reader_gone())
 		return OUTPUT_ENOUGH;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return OUTPUT_GOOD;
 	if (!complained)
 		complain("standard output: %s", strerror(errno));
 	complained = true;

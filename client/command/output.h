@@ -26,7 +26,7 @@ void json_string(FILE *to, const char *text); /* null: null */
 /* "name": "text" where the bytes are UTF-8, "name_base64": "..." where they are not, null for null.
  */
 void json_bytes(FILE *to, const char *name, const void *bytes, size_t length);
-/* Flushes standard output. */
+/* Flushes standard output, and looks whether anybody still reads it. */
 enum output_state {
 	OUTPUT_GOOD,
 	OUTPUT_ENOUGH, /* its reader has had enough and gone: no failure */

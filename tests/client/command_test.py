@@ -41,6 +41,17 @@ def test_tables_are_for_people(sluice, topic):
     assert "LEADER" in sluice.run("topic", "describe", topic).decode()
 
 
+def test_a_reader_that_has_had_enough_ends_a_consume_that_waits(broker, sluice, topic):
+    sluice.run("topic", "create", topic)
+    sluice.run("produce", topic, data=b"a\nb\n")
+    with subprocess.Popen(
+        [program(), "-b", f"127.0.0.1:{broker.port}", "consume", topic], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b"a\n"
+        process.stdout.close()
+        assert process.wait(SECONDS) == 0
+
+
 def test_the_cluster(broker, sluice):
     told = json.loads(sluice.run("cluster", "info", "-o", "json"))
     assert told["brokers"] == [{"id": 1, "host": "127.0.0.1", "port": broker.port, "rack": None}]

@@ -190,6 +190,9 @@ static void unknown_options_and_missing_values_are_refused(void **state)
 
 	assert_int_equal(LOAD(f, NULL, "--lisen", "x"), -ERR_CONFIG);
 	assert_non_null(strstr(f->why, "--lisen"));
+	assert_non_null(strstr(f->why, "did you mean --listen?"));
+	assert_int_equal(LOAD(f, NULL, "--num.partitions", "3"), -ERR_CONFIG);
+	assert_non_null(strstr(f->why, "--set num.partitions=VALUE"));
 	assert_int_equal(LOAD(f, NULL, "--listen"), -ERR_CONFIG);
 	assert_non_null(strstr(f->why, "needs a value"));
 	assert_int_equal(LOAD(f, NULL, "serve"), -ERR_CONFIG);
