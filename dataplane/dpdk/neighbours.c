@@ -35,6 +35,7 @@ struct neighbours {
 	uint64_t seed;
 	unsigned set_mask;
 	uint16_t local_port;
+	struct neighbour *last; /* found; datagrams come and leave in runs */
 	struct neighbour entries[];
 };
 
@@ -51,6 +52,7 @@ int neighbours_new(struct neighbours **ret, unsigned count, uint64_t seed,
 	neighbours->seed = seed | 1;
 	neighbours->set_mask = count / NEIGHBOURS_WAYS - 1;
 	neighbours->local_port = local_port;
+	neighbours->last = neighbours->entries;
 	*ret = neighbours;
 	return 0;
 }
@@ -69,14 +71,22 @@ static struct neighbour *set_of(struct neighbours *neighbours, const uint8_t *ip
 	return neighbours->entries + ((hash >> 32) & neighbours->set_mask) * NEIGHBOURS_WAYS;
 }
 
+static bool is(const struct neighbour *neighbour, const uint8_t *ip, uint16_t local)
+{
+	return neighbour->used && neighbour->local == local &&
+	       memcmp(neighbour->ip, ip, PACKET_IP_BYTES) == 0;
+}
+
 struct neighbour *neighbours_find(struct neighbours *neighbours, const uint8_t *ip, uint16_t local)
 {
+	if (is(neighbours->last, ip, local))
+		return neighbours->last;
 	struct neighbour *set = set_of(neighbours, ip, local);
-
 	for (unsigned i = 0; i < NEIGHBOURS_WAYS; i++) {
-		if (set[i].used && set[i].local == local &&
-		    memcmp(set[i].ip, ip, PACKET_IP_BYTES) == 0)
+		if (is(&set[i], ip, local)) {
+			neighbours->last = &set[i];
 			return &set[i];
+		}
 	}
 	return NULL;
 }

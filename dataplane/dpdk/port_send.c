@@ -198,6 +198,29 @@ static void put_headers(struct port_queue *queue, const struct packet_path *path
 	rte_pktmbuf_append(mbuf, path->header_bytes);
 }
 
+/* One buffer of ours, whatever references there are.  Null: there is none. */
+static struct rte_mbuf *make_small_frame(struct port_queue *queue, const struct packet_path *path,
+					 uint16_t peer_port, const void *header,
+					 uint32_t header_bytes, const struct port_piece *pieces,
+					 unsigned count, uint32_t payload_bytes)
+{
+	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(queue->tx_pool);
+
+	if (unlikely(!mbuf))
+		return NULL;
+	uint8_t *frame = rte_pktmbuf_mtod(mbuf, uint8_t *);
+	struct packet_piece payload = {frame + path->header_bytes, payload_bytes};
+	uint8_t *at = mempcpy(frame + path->header_bytes, header, header_bytes);
+	for (unsigned i = 0; i < count; i++)
+		at = mempcpy(at, pieces[i].data, pieces[i].length);
+	packet_build(path, peer_port, &payload, 1, payload_bytes,
+		     choose_checksum(queue->port, path, mbuf), frame);
+	mbuf->data_len = (uint16_t)(path->header_bytes + payload_bytes);
+	mbuf->pkt_len = mbuf->data_len;
+	port_count(queue, sent_copied_bytes, payload_bytes - header_bytes);
+	return mbuf;
+}
+
 /* Null: no buffers; what was attached is given back by way of the ring. */
 static struct rte_mbuf *make_frame(struct port_queue *queue, const struct packet_path *path,
 				   uint16_t peer_port, const void *header, uint32_t header_bytes,
@@ -320,8 +343,10 @@ int port_send(struct port_queue *queue, const struct port_address *to, const voi
 	int rc = count_bytes(queue->port, path, header_bytes, pieces, piece_count, &bytes);
 	if (rc < 0)
 		return rc;
-	struct rte_mbuf *mbuf = make_frame(queue, path, to->port, header, header_bytes, pieces,
-					   piece_count, bytes);
+	/* Nothing so small is attached, and a buffer has room for the MTU. */
+	bool small = bytes <= queue->port->options.copy_bytes_max;
+	struct rte_mbuf *mbuf = (small ? make_small_frame : make_frame)(
+		queue, path, to->port, header, header_bytes, pieces, piece_count, bytes);
 	if (!mbuf) {
 		port_count(queue, send_no_mbuf, 1);
 		return -ENOBUFS;
