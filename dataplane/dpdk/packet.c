@@ -135,15 +135,6 @@ uint64_t packet_sum(uint64_t sum, const uint8_t *data, uint32_t length, bool odd
 	return sum + own;
 }
 
-uint16_t packet_fold(uint64_t sum)
-{
-	sum = (sum & UINT32_MAX) + (sum >> 32);
-	sum = (sum & UINT32_MAX) + (sum >> 32);
-	sum = (sum & UINT16_MAX) + (sum >> 16);
-	sum = (sum & UINT16_MAX) + (sum >> 16);
-	return (uint16_t)sum;
-}
-
 /* A 16-bit field as it lies in memory, for sums. */
 static uint64_t sum_be16(uint16_t value)
 {

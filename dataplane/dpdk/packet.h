@@ -11,6 +11,9 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
+
+#include "base/bytes.h"
 
 enum {
 	PACKET_MAC_BYTES = 6,
@@ -87,6 +90,90 @@ enum packet_checked {
 void packet_parse(const struct packet_filter *filter, const struct packet_piece *pieces,
 		  unsigned piece_count, unsigned checked, struct packet *ret);
 
+/* The Internet checksum's sum of bytes, to be continued; `odd` says whether the bytes before were
+ * odd in number.  RFC 1071. */
+uint64_t packet_sum(uint64_t sum, const uint8_t *data, uint32_t length, bool odd);
+
+/* To 16 bits, not complemented, big-endian as loaded. */
+static inline uint16_t packet_fold(uint64_t sum)
+{
+	sum = (sum & UINT32_MAX) + (sum >> 32);
+	sum = (sum & UINT32_MAX) + (sum >> 32);
+	sum = (sum & UINT16_MAX) + (sum >> 16);
+	sum = (sum & UINT16_MAX) + (sum >> 16);
+	return (uint16_t)sum;
+}
+
+/* ---- the next frame of a flow, inline ---- */
+
+enum { PACKET_FLOW_BYTES = 14 + 20 + 8 }; /* Ethernet, IPv4, UDP: no tags, no options */
+
+/* What datagrams of one sender to one of our ports have in common.  A frame that agrees with an
+ * accepted one in all that decided its way through packet_parse goes the same way, and only what
+ * differs from frame to frame is left to be checked: lengths and checksums. */
+struct packet_flow {
+	bool known;
+	uint8_t header[PACKET_FLOW_BYTES - 2]; /* of an accepted frame; without the UDP checksum */
+	struct packet packet;                  /* of the newest frame */
+};
+
+/* `frame` is contiguous, and packet_parse has made `packet` of it.  Only what is ours, has no tags,
+ * and is IPv4 without options makes a flow. */
+static inline void packet_flow_learn(struct packet_flow *flow, const uint8_t *frame,
+				     const struct packet *packet)
+{
+	if (packet->verdict != PACKET_OURS || packet->payload_offset != PACKET_FLOW_BYTES)
+		return;
+	memcpy(flow->header, frame, sizeof(flow->header));
+	flow->packet = *packet;
+	flow->known = true;
+}
+
+/* An IPv4 header of 20 bytes. */
+static inline bool packet_ipv4_sums_up(const uint8_t *ip)
+{
+	uint32_t words[5];
+
+	memcpy(words, ip, sizeof(words));
+	return packet_fold((uint64_t)words[0] + words[1] + words[2] + words[3] + words[4]) ==
+	       0xffff;
+}
+
+/* True: flow->packet is what packet_parse would make of the contiguous frame.  False: ask it. */
+static inline bool packet_flow_next(struct packet_flow *flow, const uint8_t *frame, uint32_t length,
+				    unsigned checked)
+{
+	static const uint8_t shared[sizeof(flow->header)] = {
+		[0 ... 14] = 0xff,  /* Ethernet, IP version and header length */
+		[20 ... 23] = 0xff, /* flags, fragment offset, TTL, protocol */
+		[26 ... 37] = 0xff, /* addresses and ports */
+	};
+	uint64_t differs = 0;
+
+	if (!flow->known || length < PACKET_FLOW_BYTES)
+		return false;
+#pragma GCC unroll 5
+	for (unsigned at = 0; at < sizeof(shared); at += 8) {
+		uint64_t words[3];
+		memcpy(&words[0], frame + at, 8);
+		memcpy(&words[1], flow->header + at, 8);
+		memcpy(&words[2], shared + at, 8);
+		differs |= (words[0] ^ words[1]) & words[2];
+	}
+	uint32_t ip_bytes = load_be16(frame + 16);
+	uint32_t udp_bytes = load_be16(frame + 38);
+	if (differs || ip_bytes > length - 14 || udp_bytes < 8 || udp_bytes + 20 != ip_bytes)
+		return false;
+	if (!(checked & PACKET_IP_CHECKED) && !packet_ipv4_sums_up(frame + 14))
+		return false;
+	if (!(checked & PACKET_UDP_CHECKED) && load_be16(frame + 40) != 0)
+		return false;
+	flow->packet.payload_length = udp_bytes - 8;
+	return true;
+}
+
+/* ---- what leaves ---- */
+
 /* The headers of datagrams from one of our addresses and ports to one peer, made once; only lengths
  * and checksums, and the peer's port, differ between datagrams. */
 struct packet_path {
@@ -117,11 +204,6 @@ void packet_build(const struct packet_path *path, uint16_t peer_port,
 /* A frame to the kernel that crossed a virtual link: completes the TCP or UDP checksum that its
  * sender left to hardware, in place.  False: it was complete, or is none that we can complete. */
 bool packet_complete_checksum(uint8_t *frame, uint32_t length);
-
-/* The Internet checksum's sum of bytes, to be continued; `odd` says whether the bytes before were
- * odd in number.  RFC 1071. */
-uint64_t packet_sum(uint64_t sum, const uint8_t *data, uint32_t length, bool odd);
-uint16_t packet_fold(uint64_t sum); /* to 16 bits, not complemented, big-endian as loaded */
 
 bool packet_ip_is_v4(const uint8_t *ip);
 void packet_ip_from_v4(const uint8_t *v4, uint8_t *ret_ip);

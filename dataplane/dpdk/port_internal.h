@@ -1,17 +1,18 @@
 /* dataplane/dpdk/port_internal.h: what the files of this folder share about a port. */
 #pragma once
+#include "base/check.h"
+#include "dataplane/dpdk/neighbours.h"
+#include "dataplane/dpdk/port.h"
+
 #include <rte_config.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
-#include "base/check.h"
-#include "dataplane/dpdk/neighbours.h"
-#include "dataplane/dpdk/port.h"
-
 struct exception;
 
 enum {
+	PORT_FLOWS = 64,       /* a power of two */
 	PORT_PENDING = 64,     /* frames collected for one tx burst */
 	PORT_RING_SLOTS = 512, /* between two shards */
 	PORT_ATTACHMENTS = 1024,
@@ -29,6 +30,12 @@ struct port_attachment {
 	void *reference;
 };
 
+/* A sender of ours; see flow_of. */
+struct port_flow {
+	struct packet_flow frames;
+	uint64_t heard_ns; /* when its neighbour was last told */
+};
+
 struct port_queue {
 	struct port *port;
 	unsigned index;    /* the shard's */
@@ -40,6 +47,7 @@ struct port_queue {
 	struct rte_mempool *tx_pool;
 	struct rte_mempool *attach_pool; /* mbufs without room of their own */
 	struct neighbours *neighbours;
+	struct port_flow flows[PORT_FLOWS];
 	struct rte_mbuf *pending[PORT_PENDING];
 	unsigned pending_count;
 	struct port_attachment *attachments;

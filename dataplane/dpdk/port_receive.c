@@ -71,9 +71,15 @@ static struct rte_mbuf *linearise(struct port_queue *queue, const struct rte_mbu
 	return whole;
 }
 
+static void hear(struct port_queue *queue, const struct packet *packet, uint64_t now_ns)
+{
+	if (neighbours_heard(queue->neighbours, packet->ip, packet->local, &packet->link, now_ns))
+		port_count(queue, neighbour_moves, 1);
+}
+
 /* True: *ret is the caller's. */
 static bool take(struct port_queue *queue, struct rte_mbuf *mbuf, const struct packet *packet,
-		 uint64_t now_ns, struct port_datagram *ret)
+		 struct port_datagram *ret)
 {
 	const uint8_t *data = rte_pktmbuf_mtod(mbuf, const uint8_t *) + packet->payload_offset;
 
@@ -89,8 +95,6 @@ static bool take(struct port_queue *queue, struct rte_mbuf *mbuf, const struct p
 		mbuf = whole;
 		data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
 	}
-	if (neighbours_heard(queue->neighbours, packet->ip, packet->local, &packet->link, now_ns))
-		port_count(queue, neighbour_moves, 1);
 	ret->data = data;
 	ret->length = packet->payload_length;
 	memcpy(ret->from.ip, packet->ip, PACKET_IP_BYTES);
@@ -210,9 +214,23 @@ static void not_ours(struct port_queue *queue, struct rte_mbuf *mbuf, const stru
 
 /* ---- one frame, one burst ---- */
 
-/* True: *ret is filled. */
-static bool receive_one(struct port_queue *queue, struct rte_mbuf *mbuf, bool handed,
-			uint64_t now_ns, struct port_datagram *ret)
+/* Where the flow of an untagged IPv4 datagram would be; null: the frame can be none that flows
+ * know. Flows that fall together take turns in the place. */
+static struct port_flow *flow_of(struct port_queue *queue, const struct rte_mbuf *mbuf)
+{
+	const uint8_t *frame = rte_pktmbuf_mtod(mbuf, const uint8_t *);
+
+	if (mbuf->nb_segs != 1 || mbuf->data_len < PACKET_FLOW_BYTES ||
+	    mbuf->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED)
+		return NULL;
+	/* The ends of the sender's address and port. */
+	unsigned sender = load_be16(frame + 28) ^ load_be16(frame + 34);
+	return &queue->flows[(sender ^ sender >> 8) % PORT_FLOWS];
+}
+
+/* True: *ret is filled.  Of any frame; `flow`: its flow_of. */
+static bool receive_any(struct port_queue *queue, struct rte_mbuf *mbuf, struct port_flow *flow,
+			bool handed, uint64_t now_ns, struct port_datagram *ret)
 {
 	struct packet_piece pieces[PORT_SEGMENTS_MAX];
 	struct packet packet;
@@ -237,10 +255,32 @@ static bool receive_one(struct port_queue *queue, struct rte_mbuf *mbuf, bool ha
 		not_ours(queue, mbuf, &packet, handed, now_ns);
 		return false;
 	}
-	if (packet.port_index == queue->index)
-		return take(queue, mbuf, &packet, now_ns, ret);
-	to_its_shard(queue, mbuf, packet.port_index);
-	return false;
+	if (packet.port_index != queue->index) {
+		to_its_shard(queue, mbuf, packet.port_index);
+		return false;
+	}
+	hear(queue, &packet, now_ns);
+	if (flow) {
+		packet_flow_learn(&flow->frames, pieces[0].data, &packet);
+		flow->heard_ns = now_ns;
+	}
+	return take(queue, mbuf, &packet, ret);
+}
+
+/* True: *ret is filled. */
+static bool receive_one(struct port_queue *queue, struct rte_mbuf *mbuf, bool handed,
+			uint64_t now_ns, struct port_datagram *ret)
+{
+	struct port_flow *flow = flow_of(queue, mbuf);
+
+	if (!flow || !packet_flow_next(&flow->frames, rte_pktmbuf_mtod(mbuf, const uint8_t *),
+				       mbuf->data_len, checked_of(mbuf)))
+		return receive_any(queue, mbuf, flow, handed, now_ns, ret);
+	/* Once a burst is enough for the way back. */
+	if (flow->heard_ns != now_ns)
+		hear(queue, &flow->frames.packet, now_ns);
+	flow->heard_ns = now_ns;
+	return take(queue, mbuf, &flow->frames.packet, ret);
 }
 
 static unsigned receive_all(struct port_queue *queue, struct rte_mbuf **mbufs, unsigned count,

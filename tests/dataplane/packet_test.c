@@ -607,6 +607,106 @@ static void checksums_that_the_port_verified_are_not_computed(void **state)
 	assert_int_equal(packet.drop, PACKET_DROP_IPV4_CHECKSUM);
 }
 
+/* What the flow says of the frame has to be what packet_parse says.  Returns whether it said it. */
+static bool flow_agrees(struct packet_flow *flow, const struct packet_filter *ours,
+			const struct frame *frame, unsigned checked)
+{
+	uint8_t *copy = malloc(frame->length ? frame->length : 1);
+	struct packet_piece piece = {.data = copy, .length = frame->length};
+	struct packet parsed = {0};
+
+	assert_non_null(copy);
+	memcpy(copy, frame->bytes, frame->length);
+	bool said = packet_flow_next(flow, copy, frame->length, checked);
+	if (said) {
+		packet_parse(ours, &piece, 1, checked, &parsed);
+		assert_same(&flow->packet, &parsed);
+	}
+	free(copy);
+	return said;
+}
+
+static struct frame without_udp_checksum(uint32_t payload_bytes)
+{
+	struct frame frame = datagram(false, payload_bytes, 0);
+
+	store_be16(frame.bytes + UDP4 + 6, 0);
+	return frame;
+}
+
+static struct packet_flow flow_from(const struct packet_filter *ours, const struct frame *frame)
+{
+	struct packet_flow flow = {0};
+	struct packet packet = parse(ours, frame);
+
+	packet_flow_learn(&flow, frame->bytes, &packet);
+	return flow;
+}
+
+static void the_next_frame_of_a_flow_is_recognised(void **state)
+{
+	struct packet_filter ours = filter();
+	struct frame first = without_udp_checksum(5);
+	struct packet_flow flow = flow_from(&ours, &first);
+
+	for (uint32_t bytes = 0; bytes < 1400; bytes++) {
+		struct frame next = without_udp_checksum(bytes);
+		assert_true(flow_agrees(&flow, &ours, &next, 0));
+		/* Its own service class and identification, and padding behind the IP packet. */
+		next.bytes[IP + 1] = (uint8_t)bytes;
+		store_be16(next.bytes + IP + 4, (uint16_t)bytes);
+		fix_ip_checksum(&next, IP);
+		next.length += bytes % 7;
+		assert_true(flow_agrees(&flow, &ours, &next, 0));
+	}
+}
+
+static void a_flow_says_nothing_that_the_parser_would_not(void **state)
+{
+	struct packet_filter ours = filter();
+	struct frame frame = without_udp_checksum(20);
+	struct packet_flow flow = flow_from(&ours, &frame);
+
+	for (unsigned checked = 0; checked <= (PACKET_IP_CHECKED | PACKET_UDP_CHECKED); checked++) {
+		for (uint32_t bit = 0; bit < frame.length * 8; bit++) {
+			struct frame flipped = frame;
+			flipped.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+			flow_agrees(&flow, &ours, &flipped, checked);
+			fix_ip_checksum(&flipped, IP);
+			flow_agrees(&flow, &ours, &flipped, checked);
+		}
+		for (struct frame cut = frame; cut.length; cut.length--)
+			flow_agrees(&flow, &ours, &cut, checked);
+	}
+}
+
+static void what_has_a_checksum_to_verify_is_left_to_the_parser(void **state)
+{
+	struct packet_filter ours = filter();
+	struct frame frame = datagram(false, 20, 0);
+	struct packet_flow flow = flow_from(&ours, &frame);
+
+	assert_false(flow_agrees(&flow, &ours, &frame, 0));
+	assert_true(flow_agrees(&flow, &ours, &frame, PACKET_UDP_CHECKED));
+}
+
+static void tags_options_and_ipv6_make_no_flow(void **state)
+{
+	struct packet_filter ours = filter();
+	struct frame none = {.length = 60};
+	struct packet_flow unknown = {0};
+
+	ours.vlan = PACKET_VLAN_ANY;
+	for (unsigned vlans = 0; vlans <= 1; vlans++) {
+		struct frame frame = datagram(vlans == 0, 20, vlans);
+		struct packet_flow flow = flow_from(&ours, &frame);
+		assert_false(
+			packet_flow_next(&flow, frame.bytes, frame.length, PACKET_UDP_CHECKED));
+	}
+	assert_false(packet_flow_next(&unknown, none.bytes, none.length,
+				      PACKET_IP_CHECKED | PACKET_UDP_CHECKED));
+}
+
 static void sums_go_on_over_any_cut(void **state)
 {
 	uint8_t bytes[131];
@@ -650,6 +750,10 @@ int main(void)
 		cmocka_unit_test(ipv6_extension_headers),
 		cmocka_unit_test(udp_fields),
 		cmocka_unit_test(checksums_that_the_port_verified_are_not_computed),
+		cmocka_unit_test(the_next_frame_of_a_flow_is_recognised),
+		cmocka_unit_test(a_flow_says_nothing_that_the_parser_would_not),
+		cmocka_unit_test(what_has_a_checksum_to_verify_is_left_to_the_parser),
+		cmocka_unit_test(tags_options_and_ipv6_make_no_flow),
 		cmocka_unit_test(sums_go_on_over_any_cut),
 		cmocka_unit_test(every_reason_has_words),
 	};

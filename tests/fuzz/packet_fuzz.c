@@ -52,6 +52,29 @@ static void parse_cut(const struct packet_filter *filter, const uint8_t *frame, 
 	check(packet.local < filter->address_count);
 }
 
+/* What a flow learned from the frame says of the next, which differs in the byte `at`, is what the
+ * parser says. */
+static void follow(const struct packet_filter *filter, uint8_t *frame, uint32_t length, uint32_t at,
+		   unsigned checked, const struct packet *first)
+{
+	struct packet_flow flow = {0};
+	struct packet_piece piece = {.data = frame, .length = length};
+	struct packet packet = {0};
+
+	packet_flow_learn(&flow, frame, first);
+	frame[at] ^= 1;
+	if (packet_flow_next(&flow, frame, length, checked)) {
+		packet_parse(filter, &piece, 1, checked, &packet);
+		check(packet.verdict == PACKET_OURS);
+		check(packet.payload_offset == flow.packet.payload_offset);
+		check(packet.payload_length == flow.packet.payload_length);
+		check(packet.port == flow.packet.port);
+		check(packet.port_index == flow.packet.port_index);
+		check(packet.local == flow.packet.local);
+	}
+	frame[at] ^= 1;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size < 3 || size > 16384)
@@ -69,6 +92,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(frame, data + 3, length);
 	packet_parse(&filter, &piece, 1, checked, &packet);
 	parse_cut(&filter, frame, length, length ? data[2] % length : 0, checked, &packet);
+	if (length)
+		follow(&filter, frame, length, data[2] % length, checked, &packet);
 	neighbour_parse(&filter, frame, length, &message);
 	if (message.kind == NEIGHBOUR_QUESTION) {
 		uint8_t answer[NEIGHBOUR_FRAME_BYTES];
