@@ -18,6 +18,7 @@
 #include "base/errors.h"
 #include "base/log.h"
 #include "dataplane/handlers/handlers.h"
+#include "dataplane/partition_append.h"
 #include "dataplane/request.h"
 #include "dataplane/shard_internal.h"
 #include "dataplane/tcp/conn.h"
@@ -140,7 +141,7 @@ static unsigned turn(struct shard *shard, uint64_t wait_ns)
 	done += timers_run(&shard->timers, shard->now_ns);
 	done += mesh_receive(shard->mesh, shard->options.index);
 	done += fetch_run_ready(shard);
-	produce_run_blocked(shard);
+	partition_append_blocked(shard);
 	conn_resume_starved(shard);
 	store_submit(shard->store);
 	done += shard_datagrams_turn(shard);

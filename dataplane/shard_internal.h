@@ -26,7 +26,7 @@ struct partition {
 	uint32_t topic_number;
 	int32_t index;
 	struct topic_config config;
-	struct list blocked;      /* produce entries waiting for buffers, in order */
+	struct list blocked;      /* struct partition_append waiting for buffers, in order */
 	struct list blocked_link; /* in shard.blocked while `blocked` is not empty */
 	bool seen;                /* by the publish under way */
 };

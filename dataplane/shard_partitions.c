@@ -1,7 +1,7 @@
 /* A new picture of the topics: opens what is new and ours, applies configs, closes what is gone. */
 #include "base/errors.h"
 #include "base/log.h"
-#include "dataplane/handlers/handlers.h"
+#include "dataplane/partition_append.h"
 #include "dataplane/shard_internal.h"
 #include "dataplane/tcp/conn.h"
 
@@ -83,7 +83,7 @@ static void close_partition(struct partition *partition, bool remove)
 	struct shard *shard = partition->shard;
 
 	map64_remove(&shard->partitions, partition_key(partition->topic_number, partition->index));
-	produce_fail_blocked(partition);
+	partition_append_fail(partition);
 	shard->partitions_closing++;
 	log_close(partition->log, remove, partition_closed, partition);
 }

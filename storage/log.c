@@ -249,6 +249,11 @@ int32_t log_leader_epoch(const struct log *log)
 	return log->identity.leader_epoch;
 }
 
+bool log_failed(const struct log *log)
+{
+	return log->state == LOG_FAILED;
+}
+
 uint64_t log_bytes(const struct log *log)
 {
 	uint64_t bytes = 0;

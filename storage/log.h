@@ -103,6 +103,8 @@ int64_t log_start_offset(const struct log *log);
 int64_t log_end_offset(const struct log *log);     /* next offset to be assigned */
 int64_t log_high_watermark(const struct log *log); /* what readers may see; see read_unflushed */
 int32_t log_leader_epoch(const struct log *log);
+/* Until it is verified: what then is found behind the high watermark belongs to the log. */
+bool log_failed(const struct log *log);
 uint64_t log_bytes(const struct log *log);
 /* Largest epoch <= `epoch` and the offset where it ends; -1/-1 when none. */
 void log_epoch_end(const struct log *log, int32_t epoch, int32_t *ret_epoch, int64_t *ret_end);

@@ -11,7 +11,6 @@
 
 struct kafka_api;
 struct kafka_string;
-struct partition;
 struct request;
 struct shard;
 
@@ -39,10 +38,6 @@ void handle_on_coordinator(struct request *request);
 
 /* The topic that a request names, or null. */
 const struct topic *topic_named(const struct shard *shard, const struct kafka_string *name);
-
-/* produce.c: entries that wait for buffers. */
-void produce_run_blocked(struct shard *shard);
-void produce_fail_blocked(struct partition *partition);
 
 /* fetch.c: parts woken by an append or cancelled; returns how many ran. */
 unsigned fetch_run_ready(struct shard *shard);

@@ -1,16 +1,15 @@
 /* Produce: each partition's batch is validated and appended on its owner shard.
  *
- *     connection's shard: acks, topics -> scatter -> owner: validate, log_append -> (disk) ->
+ *     connection's shard: acks, topics -> scatter -> owner: validate, partition_append -> (disk) ->
  *     append done -> scatter_entry_done -> all done: build the response
  *
- * The record bytes stay in the request's frame until the log has copied them.  Where the log has no
- * buffer free the entry waits in its partition, and later batches of that partition behind it, so
- * order is kept. */
+ * The record bytes stay in the request's frame until the log has copied them. */
 #include "base/check.h"
 #include "base/errors.h"
 #include "dataplane/handlers/handlers.h"
 #include "dataplane/handlers/scatter.h"
 #include "dataplane/kafka/kafka_errors.h"
+#include "dataplane/partition_append.h"
 #include "dataplane/request.h"
 #include "dataplane/shard_internal.h"
 
@@ -20,62 +19,26 @@ enum { PRODUCE_ZSTD_VERSION = 7 };
 
 struct produce_entry {
 	struct scatter_entry entry;
-	struct log_append append;
-	struct list blocked; /* partition.blocked */
+	struct partition_append append;
 	struct shard *owner;
-	struct partition *partition;
-	const uint8_t *data;
 	size_t size;
-	enum log_ack ack;
 	bool zstd_allowed;
 	/* Results. */
-	struct batch batch;
 	struct batch_fault fault;
-	int64_t base_offset;
-	int64_t append_time_ms;
 	int64_t log_start_offset;
 	struct kafka_produce_response_partition_produce_response *response;
 };
 
-static void append_done(struct log_append *append, int rc)
+static void append_done(struct partition_append *append, int rc)
 {
 	struct produce_entry *produce = container_of(append, struct produce_entry, append);
 
 	if (rc == 0) {
 		shard_count(produce->owner, produce_batches, 1);
 		shard_count(produce->owner, produce_bytes, produce->size);
+		produce->log_start_offset = log_start_offset(append->partition->log);
 	}
 	scatter_entry_done(produce->owner, &produce->entry, rc);
-}
-
-/* False: no buffer is free, try again later. */
-static bool try_append(struct produce_entry *produce)
-{
-	struct partition *partition = produce->partition;
-
-	produce->append_time_ms = partition->config.log_append_time ? shard_wall_ms(produce->owner)
-								    : -1;
-	produce->append.done = append_done;
-	int rc = log_append(partition->log, produce->data, &produce->batch, produce->append_time_ms,
-			    produce->ack, &produce->append);
-	if (rc == -ENOBUFS)
-		return false;
-	produce->log_start_offset = log_start_offset(partition->log);
-	if (rc < 0) {
-		scatter_entry_done(produce->owner, &produce->entry, rc);
-		return true;
-	}
-	produce->base_offset = produce->append.base_offset;
-	return true;
-}
-
-static void wait_for_buffers(struct shard *shard, struct produce_entry *produce)
-{
-	struct partition *partition = produce->partition;
-
-	list_push_back(&partition->blocked, &produce->blocked);
-	if (!list_linked(&partition->blocked_link))
-		list_push_back(&shard->blocked, &partition->blocked_link);
 }
 
 static int validate(struct shard *shard, const struct partition *partition,
@@ -91,10 +54,11 @@ static int validate(struct shard *shard, const struct partition *partition,
 		.zstd_allowed = produce->zstd_allowed,
 		.log_append_time = partition->config.log_append_time,
 	};
-	int rc = batch_validate(&produce->batch, produce->data, produce->size, &rules,
+	struct batch *batch = &produce->append.batch;
+	int rc = batch_validate(batch, produce->append.data, produce->size, &rules,
 				shard->decompressor, &produce->fault);
 
-	if (rc == 0 && (produce->batch.attributes & BATCH_TRANSACTIONAL)) {
+	if (rc == 0 && (batch->attributes & BATCH_TRANSACTIONAL)) {
 		produce->fault = (struct batch_fault){-1, "transactions are not available"};
 		rc = -ERR_INVALID_RECORD;
 	}
@@ -110,45 +74,14 @@ static void run_entry(struct shard *shard, struct partition *partition, struct s
 		return;
 	}
 	produce->owner = shard;
-	produce->partition = partition;
 	int rc = validate(shard, partition, produce);
 	if (rc < 0) {
 		shard_count(shard, produce_rejected, 1);
 		scatter_entry_done(shard, entry, rc);
 		return;
 	}
-	if (!list_empty(&partition->blocked) || !try_append(produce))
-		wait_for_buffers(shard, produce);
-}
-
-void produce_run_blocked(struct shard *shard)
-{
-	list_foreach_safe(node, after, &shard->blocked) {
-		struct partition *partition = container_of(node, struct partition, blocked_link);
-		while (!list_empty(&partition->blocked)) {
-			struct produce_entry *produce = container_of(partition->blocked.next,
-								     struct produce_entry, blocked);
-			/* Off the list first: a refused append ends the entry. */
-			list_remove(&produce->blocked);
-			if (!try_append(produce)) {
-				list_push_front(&partition->blocked, &produce->blocked);
-				break;
-			}
-		}
-		if (list_empty(&partition->blocked))
-			list_remove(&partition->blocked_link);
-	}
-}
-
-void produce_fail_blocked(struct partition *partition)
-{
-	struct list *node;
-
-	list_remove(&partition->blocked_link);
-	while ((node = list_pop_front(&partition->blocked))) {
-		struct produce_entry *produce = container_of(node, struct produce_entry, blocked);
-		scatter_entry_done(produce->owner, &produce->entry, -ERR_CLOSING);
-	}
+	produce->append.done = append_done;
+	partition_append(partition, &produce->append);
 }
 
 /* ---- the response ---- */
@@ -178,8 +111,8 @@ static void report(struct request *request, struct produce_entry *produce)
 		describe_fault(request, produce);
 		return;
 	}
-	produce->response->base_offset = produce->base_offset;
-	produce->response->log_append_time_ms = produce->append_time_ms;
+	produce->response->base_offset = produce->append.log.base_offset;
+	produce->response->log_append_time_ms = produce->append.time_ms;
 	produce->response->log_start_offset = produce->log_start_offset;
 }
 
@@ -251,10 +184,9 @@ static int add_partition(struct request *request, const struct topic *topic,
 	struct produce_entry *produce = request_calloc(request, 1, sizeof(*produce));
 	if (!produce)
 		return -ENOMEM;
-	list_init(&produce->blocked);
-	produce->data = data->records.data;
+	produce->append.data = data->records.data;
+	produce->append.ack = message->acks == -1 ? ACK_DURABLE : ACK_SUBMITTED;
 	produce->size = (size_t)data->records.length;
-	produce->ack = message->acks == -1 ? ACK_DURABLE : ACK_SUBMITTED;
 	produce->zstd_allowed = request->header.api_version >= PRODUCE_ZSTD_VERSION;
 	produce->response = response;
 	scatter_add(request->state, &produce->entry, topic, data->index);
