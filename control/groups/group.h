@@ -38,7 +38,8 @@ struct group_kind {
 	/* KAFKA_NONE, or why this member's commit is refused. */
 	enum kafka_error (*may_commit)(const struct group *group, const struct group_claim *claim);
 	enum kafka_error (*may_fetch)(const struct group *group, const struct group_claim *claim);
-	/* Whether members read the topic now: its offsets neither expire nor can be deleted. */
+	/* Whether members read the topic now: its offsets neither expire nor can be deleted.  True
+	 * where members may and nobody can tell. */
 	bool (*subscribed)(const struct group *group, const struct topic *topic);
 	/* Of a member: put off its session's end.  Optional. */
 	void (*seen)(struct group *group, const struct group_claim *claim);
@@ -58,25 +59,37 @@ struct group_kind {
 
 struct group {
 	struct groups *groups;
-	struct list link; /* its partition's */
-	char *id;         /* NUL-terminated, id_length bytes before it */
+	struct list link;    /* its partition's */
+	struct group *chain; /* the next of its place in the table */
+	char *id;            /* NUL-terminated, id_length bytes before it */
 	size_t id_length;
 	int32_t partition;             /* of __consumer_offsets */
 	const struct group_kind *kind; /* null: of no kind yet */
 	void *state;                   /* the kind's; null with it */
-	int64_t empty_since_ms;        /* wall clock; 0: it has members, or never had */
+	/* Wall clock, as stored; 0: it has members, never had, or the kind does not store it.
+	 * Offsets expire by the later of this and their commit. */
+	int64_t empty_since_ms;
 	struct offsets offsets;
 };
 
+/* Which of `count` partitions of __consumer_offsets stores the group: Kafka's rule, the absolute
+ * value of Java's String.hashCode. */
+int32_t group_partition_of(const struct kafka_string *id, int32_t count);
+/* The id as it goes into a record or an answer; lives as long as the group. */
+struct kafka_string group_id(const struct group *group);
+
 /* Null when there is none. */
 struct group *group_find(const struct groups *groups, const struct kafka_string *id);
-/* Finds or makes one, of no kind.  Null: out of memory, or group.max.groups is reached (*ret_error
- * says which). */
+/* Finds or makes one, of no kind.  Null: COORDINATOR_NOT_AVAILABLE, out of memory, or
+ * GROUP_MAX_SIZE_REACHED, which group.max.groups is (never while the partition is loading). */
 struct group *group_obtain(struct groups *groups, const struct kafka_string *id,
 			   enum kafka_error *ret_error);
 /* Members: none, whatever the kind. */
 bool group_empty(const struct group *group);
-/* Tombstones for all that is stored of it; gone when the call returns. */
+/* Tombstones for all that is stored of it; gone when the call returns.  -ENOMEM: it is still there,
+ * maybe without some of its offsets. */
 int group_delete(struct group *group);
 /* Gone when it has no members and no offsets; appends the tombstones.  `group` may be freed. */
 void group_delete_if_idle(struct group *group);
+/* Gone from memory alone: its kind is told to forget, with `error` for what is parked. */
+void group_drop(struct group *group, enum kafka_error error);

@@ -2,11 +2,13 @@
 #pragma once
 #include <stdbool.h>
 
+#include "base/arena.h"
 #include "base/timer_wheel.h"
 #include "control/groups/group.h"
 #include "control/groups/group_log.h"
 #include "control/groups/groups.h"
 #include "dataplane/shard.h"
+#include "kafka_messages.h"
 
 enum group_partition_phase {
 	GROUP_PARTITION_UNKNOWN,
@@ -17,27 +19,43 @@ enum group_partition_phase {
 /* One partition of __consumer_offsets and the groups that it stores. */
 struct group_partition {
 	enum group_partition_phase phase;
-	struct list groups; /* struct group.link */
+	struct list groups; /* struct group.link, in order of their making */
 };
 
 struct groups {
 	struct groups_options options;
 	const struct topics *topics; /* null before the first */
 	struct timer_wheel wheel;
+	struct wheel_timer expiry; /* of offsets; offset_expiry.c */
+	struct arena scratch;      /* of one record at a time, as it is read or appended */
 	struct group_partition *partitions;
 	int32_t partition_count;
 	struct group **table; /* by hash of the id */
 	size_t table_size;
+	uint64_t hash_seed; /* clients choose the ids */
 	size_t count;
 	bool stopping;
 };
+
+/* The wall clock's milliseconds, and the monotonic clock for the wheel. */
+int64_t groups_wall_ms(const struct groups *groups);
+uint64_t groups_now_ns(const struct groups *groups);
+/* Null: no such topic, or none is known yet. */
+const struct topic *groups_topic(const struct groups *groups, const struct kafka_string *name);
 
 /* The answer leaves when all that was appended to `partition` so far is durable; where that fails
  * every error code in it becomes NOT_COORDINATOR, or what the API has for it.  `request` is not the
  * caller's any more. */
 void groups_answer(struct groups *groups, int32_t partition, struct control_request *request);
+/* The same for the partitions that `rests_on` (one flag a partition) names. */
+void groups_answer_all(struct groups *groups, const bool *rests_on,
+		       struct control_request *request);
 /* Fills the response with this error for all that was asked and answers at once. */
 void groups_refuse(struct groups *groups, struct control_request *request, enum kafka_error error);
+
+/* Appends a record of `group`, of now; a null value is a tombstone.  -ENOMEM: nothing happened. */
+int groups_append(const struct group *group, enum kafka_record_type type, const void *key,
+		  const void *value);
 
 /* One handler an API; `groups->partitions[group partition]` is loaded when it runs, for those that
  * name one group.  A handler answers now or parks the request. */
@@ -59,6 +77,21 @@ void consumer_describe(struct groups *groups, struct control_request *request);
 struct group_record;
 int classic_replay(struct groups *groups, const struct group_record *record);
 int consumer_replay(struct groups *groups, const struct group_record *record);
+int offsets_replay(struct groups *groups, const struct group_record *record);
+
+/* offset_records.c: a group's offsets as they are stored. */
+int offsets_append(const struct group *group, const struct kafka_string *topic,
+		   const struct uuid *id, int32_t partition,
+		   const struct committed_offset *committed);
+/* The offset and its record.  -ENOMEM: it is still there. */
+int offsets_forget(struct group *group, const struct kafka_string *topic, int32_t partition);
+int offsets_erase(struct group *group);   /* all of them */
+int offsets_rewrite(struct group *group); /* appends all of them */
+
+/* offset_expiry.c */
+void offset_expiry_start(struct groups *groups);
+/* Forgets the offsets of topics that are not there any more. */
+void offsets_follow_topics(struct group *group);
 
 /* DescribeGroups asks the kind for what only it knows (classic.c). */
 struct kafka_describe_groups_response_described_group;
