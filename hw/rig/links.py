@@ -103,6 +103,22 @@ def veth():
         link.down()
 
 
+@contextlib.contextmanager
+def namespace():
+    """A network namespace of this process's own: the beginning of a command to run in it."""
+    if os.geteuid() != 0 or not pathlib.Path("/dev/net/tun").exists():
+        raise Unavailable("a tap in a namespace needs root and /dev/net/tun")
+    if not shutil.which("ip"):
+        raise Unavailable("needs iproute2")
+    name = f"sluice{os.getpid()}"
+    run("ip", "netns", "add", name)
+    try:
+        run("ip", "-n", name, "link", "set", "lo", "up")
+        yield ["ip", "netns", "exec", name]
+    finally:
+        subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+
 def tap(interface):
     """--vdev of a port whose other end is a kernel interface; see attach_tap."""
     if os.geteuid() != 0 or not pathlib.Path("/dev/net/tun").exists():
