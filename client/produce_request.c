@@ -244,8 +244,8 @@ static int make_ready(struct sluice_client *client, struct produce_batch *batch)
 							      (uint32_t)batch->builder.count) &
 							     INT32_MAX);
 		}
-		builder_seal(&batch->builder, producer->producer_id, producer->producer_epoch,
-			     batch->sequence);
+		batch_build_seal(&batch->builder, producer->producer_id, producer->producer_epoch,
+				 batch->sequence);
 	}
 	batch->compressed = true;
 	return 0;

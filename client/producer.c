@@ -37,7 +37,7 @@ struct parked {
 
 static void batch_free(struct produce_batch *batch)
 {
-	builder_fini(&batch->builder);
+	batch_build_fini(&batch->builder);
 	free(batch->deliveries);
 	free(batch->timestamps_ms);
 	free(batch);

@@ -16,7 +16,7 @@ struct delivery {
 struct produce_batch {
 	struct list link; /* partition.ready, or producer.decided */
 	struct partition *partition;
-	struct builder builder;
+	struct batch_build builder;
 	struct delivery *deliveries; /* one a record */
 	int64_t *timestamps_ms;
 	int32_t delivery_capacity;

@@ -30,7 +30,8 @@ EDGES = {
     # A client reads and writes record batches too: the format's own files are shared, see
     # client/README.md.
     "client": ["base", "dataplane/kafka", "dataplane/transport", "dataplane/dpdk", "client",
-               "storage/batch.h", "storage/records.h", "storage/compress.h"],
+               "storage/batch.h", "storage/batch_build.h", "storage/records.h",
+               "storage/compress.h"],
     "bench": ["base", "storage", "hw", "dataplane", "control", "client", "bench"],
     "tests": ["base", "storage", "hw", "dataplane", "control", "client", "bench", "tests"],
 }

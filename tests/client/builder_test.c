@@ -26,7 +26,7 @@ static const struct batch_rules rules = {
 	.zstd_allowed = true,
 };
 
-static void fill(struct builder *builder, int count)
+static void fill(struct batch_build *builder, int count)
 {
 	for (int i = 0; i < count; i++) {
 		char key[32];
@@ -75,7 +75,7 @@ static void check_record(const struct record *record, int i)
 	assert_int_equal(record->header_count, i % 2 ? 2 : 0);
 }
 
-static void check_batch(const struct builder *builder, enum batch_codec codec, int count)
+static void check_batch(const struct batch_build *builder, enum batch_codec codec, int count)
 {
 	struct decompressor *decompressor;
 	struct batch_fault fault;
@@ -107,29 +107,29 @@ static void check_batch(const struct builder *builder, enum batch_codec codec, i
 
 static void a_batch_is_what_the_broker_wants(void **state)
 {
-	struct builder builder = {0};
+	struct batch_build builder = {0};
 
 	fill(&builder, RECORDS);
-	builder_seal(&builder, -1, -1, -1);
+	batch_build_seal(&builder, -1, -1, -1);
 	check_batch(&builder, CODEC_NONE, RECORDS);
-	builder_fini(&builder);
+	batch_build_fini(&builder);
 }
 
 static void one_record_is_a_batch(void **state)
 {
-	struct builder builder = {0};
+	struct batch_build builder = {0};
 
 	fill(&builder, 1);
-	builder_seal(&builder, -1, -1, -1);
+	batch_build_seal(&builder, -1, -1, -1);
 	check_batch(&builder, CODEC_NONE, 1);
-	builder_fini(&builder);
+	batch_build_fini(&builder);
 }
 
 static void every_codec_and_level_comes_back(void **state)
 {
 	for (unsigned codec = CODEC_GZIP; codec < CODEC_COUNT; codec++) {
 		for (int level = -1; level <= 22; level += 23) {
-			struct builder builder = {0};
+			struct batch_build builder = {0};
 			struct compressor *compressor;
 			assert_int_equal(compressor_new(&compressor, codec, level), 0);
 			/* The contexts are used again. */
@@ -138,9 +138,9 @@ static void every_codec_and_level_comes_back(void **state)
 				size_t plain = builder.size;
 				assert_int_equal(builder_compress(&builder, compressor, codec), 0);
 				assert_in_range(builder.size, BATCH_HEADER_BYTES, plain - 1);
-				builder_seal(&builder, -1, -1, -1);
+				batch_build_seal(&builder, -1, -1, -1);
 				check_batch(&builder, codec, RECORDS);
-				builder_fini(&builder);
+				batch_build_fini(&builder);
 			}
 			compressor_free(compressor);
 		}
@@ -149,51 +149,51 @@ static void every_codec_and_level_comes_back(void **state)
 
 static void what_does_not_shrink_stays_plain(void **state)
 {
-	struct builder builder = {0};
+	struct batch_build builder = {0};
 	struct compressor *compressor;
 
 	assert_int_equal(compressor_new(&compressor, CODEC_GZIP, -1), 0);
 	fill(&builder, 1);
 	assert_int_equal(builder_compress(&builder, compressor, CODEC_GZIP), 0);
-	builder_seal(&builder, -1, -1, -1);
+	batch_build_seal(&builder, -1, -1, -1);
 	check_batch(&builder, CODEC_NONE, 1);
-	builder_fini(&builder);
+	batch_build_fini(&builder);
 	compressor_free(compressor);
 }
 
 static void numbers_can_be_changed_and_the_checksum_follows(void **state)
 {
-	struct builder builder = {0};
+	struct batch_build builder = {0};
 	struct batch batch;
 
 	fill(&builder, 3);
-	builder_seal(&builder, 77, 2, 10);
+	batch_build_seal(&builder, 77, 2, 10);
 	assert_int_equal(batch_parse(&batch, builder.data, builder.size), 0);
 	assert_true(batch_crc_valid(&batch, builder.data));
 	assert_int_equal(batch.producer_id, 77);
 	assert_int_equal(batch.producer_epoch, 2);
 	assert_int_equal(batch.base_sequence, 10);
-	builder_seal(&builder, 78, 0, 0);
+	batch_build_seal(&builder, 78, 0, 0);
 	assert_int_equal(batch_parse(&batch, builder.data, builder.size), 0);
 	assert_true(batch_crc_valid(&batch, builder.data));
 	assert_int_equal(batch.producer_id, 78);
 	assert_int_equal(batch.base_sequence, 0);
-	builder_fini(&builder);
+	batch_build_fini(&builder);
 }
 
 static void time_may_run_backwards(void **state)
 {
 	const struct sluice_record record = {.value = "v", .value_length = 1};
-	struct builder builder = {0};
+	struct batch_build builder = {0};
 	struct batch batch;
 
 	assert_int_equal(builder_add(&builder, &record, 5000), 0);
 	assert_int_equal(builder_add(&builder, &record, 1000), 0);
-	builder_seal(&builder, -1, -1, -1);
+	batch_build_seal(&builder, -1, -1, -1);
 	assert_int_equal(batch_parse(&batch, builder.data, builder.size), 0);
 	assert_int_equal(batch.base_timestamp, 5000);
 	assert_int_equal(batch.max_timestamp, 5000);
-	builder_fini(&builder);
+	batch_build_fini(&builder);
 }
 
 int main(void)

@@ -34,16 +34,16 @@ struct log {
 	int64_t asked_time;   /* of the last ListOffsets */
 };
 
-static void add_sealed(struct log *log, struct builder *builder)
+static void add_sealed(struct log *log, struct batch_build *builder)
 {
 	memcpy(log->bytes + log->size, builder->data, builder->size);
 	batch_set_base(log->bytes + log->size, log->next_offset, 0);
 	log->size += builder->size;
 	log->next_offset += builder->count;
-	builder_fini(builder);
+	batch_build_fini(builder);
 }
 
-static void build(struct builder *builder, int64_t first, int count)
+static void build(struct batch_build *builder, int64_t first, int count)
 {
 	for (int i = 0; i < count; i++) {
 		char value[64];
@@ -63,7 +63,7 @@ static void build(struct builder *builder, int64_t first, int count)
 
 static void add_batch(struct log *log, int count, enum batch_codec codec)
 {
-	struct builder builder = {0};
+	struct batch_build builder = {0};
 	struct compressor *compressor;
 
 	build(&builder, log->next_offset, count);
@@ -72,7 +72,7 @@ static void add_batch(struct log *log, int count, enum batch_codec codec)
 		assert_int_equal(builder_compress(&builder, compressor, codec), 0);
 		compressor_free(compressor);
 	}
-	builder_seal(&builder, -1, -1, -1);
+	batch_build_seal(&builder, -1, -1, -1);
 	add_sealed(log, &builder);
 }
 
@@ -324,12 +324,12 @@ static void a_batch_cut_short_is_fetched_again(void **state)
 static void control_batches_are_passed_over(void **state)
 {
 	struct bench *bench = bench_with(NULL, NULL);
-	struct builder builder = {0};
+	struct batch_build builder = {0};
 
 	add_batch(&bench->log, 5, CODEC_NONE);
 	build(&builder, 5, 1);
 	builder.attributes = BATCH_CONTROL | BATCH_TRANSACTIONAL;
-	builder_seal(&builder, 1, 0, 0);
+	batch_build_seal(&builder, 1, 0, 0);
 	add_sealed(&bench->log, &builder);
 	add_batch(&bench->log, 5, CODEC_NONE);
 	assert_int_equal(sluice_assign(bench->client, "t", 0, 0), 0);
@@ -360,10 +360,10 @@ static void a_codec_that_lies_is_told(void **state)
 	struct sluice_message message;
 
 	for (unsigned codec = CODEC_GZIP; codec < CODEC_COUNT; codec++) {
-		struct builder builder = {0};
+		struct batch_build builder = {0};
 		build(&builder, 0, 30);
 		builder.attributes = (uint16_t)codec; /* the records are plain */
-		builder_seal(&builder, -1, -1, -1);
+		batch_build_seal(&builder, -1, -1, -1);
 		add_sealed(&bench->log, &builder);
 	}
 	assert_int_equal(sluice_assign(bench->client, "t", 0, 0), 0);
