@@ -45,14 +45,18 @@ static int grow(struct map64 *map)
 	return 0;
 }
 
+int map64_reserve(struct map64 *map)
+{
+	return map->count + 1 > map->capacity / 4 * 3 ? grow(map) : 0;
+}
+
 int map64_put(struct map64 *map, uint64_t key, void *value)
 {
+	int rc = map64_reserve(map);
+
 	check(value);
-	if (map->count + 1 > map->capacity / 4 * 3) {
-		int rc = grow(map);
-		if (rc < 0)
-			return rc;
-	}
+	if (rc < 0)
+		return rc;
 	struct map64_slot *slot = &map->slots[find_slot(map, key)];
 	if (!slot->value)
 		map->count++;
