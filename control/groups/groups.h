@@ -42,10 +42,11 @@ void groups_set_topics(struct groups *groups, const struct topics *topics);
 int groups_set_partitions(struct groups *groups, int32_t count); /* -ENOMEM */
 /* Forgets the partition's groups; parked requests of them are answered NOT_COORDINATOR. */
 void groups_begin_load(struct groups *groups, int32_t partition);
-/* Records in the order of their offsets.  -ENOMEM; -ERR_CORRUPT: not a record of ours (of a newer
- * version, or damaged): `why` says which; the caller skips it and logs that. */
+/* Records in the order of their offsets.  -ENOMEM; -ERR_CORRUPT, -ERR_FORMAT: not a record of ours
+ * (damaged, or of a newer version): `why` says which; the caller skips it and logs that. */
 int groups_replay(struct groups *groups, int32_t partition, const struct record *record,
 		  int64_t timestamp_ms, char *why, size_t why_bytes);
+/* Sessions begin; the offsets of topics that went meanwhile are forgotten, which appends. */
 void groups_end_load(struct groups *groups, int32_t partition);
 /* Appends everything the partition's groups are as new records, so that what lies before can be
  * deleted.  -ENOMEM: some are missing, delete nothing. */

@@ -47,11 +47,16 @@ const struct topic *groups_topic(const struct groups *groups, const struct kafka
  * every error code in it becomes NOT_COORDINATOR, or what the API has for it.  `request` is not the
  * caller's any more. */
 void groups_answer(struct groups *groups, int32_t partition, struct control_request *request);
-/* The same for the partitions that `rests_on` (one flag a partition) names. */
-void groups_answer_all(struct groups *groups, const bool *rests_on,
-		       struct control_request *request);
+/* The same for all partitions that are loaded. */
+void groups_answer_all(struct groups *groups, struct control_request *request);
+/* The same for those of `count` groups, whose ids lie `stride` bytes apart. */
+void groups_answer_ids(struct groups *groups, const struct kafka_string *ids, size_t stride,
+		       int32_t count, struct control_request *request);
 /* Fills the response with this error for all that was asked and answers at once. */
 void groups_refuse(struct groups *groups, struct control_request *request, enum kafka_error error);
+void refusal_fill(struct control_request *request, enum kafka_error error);
+/* NONE: the partition of the group is loaded.  Else what a request for it is answered. */
+enum kafka_error groups_ready(const struct groups *groups, const struct kafka_string *id);
 
 /* Appends a record of `group`, of now; a null value is a tombstone.  -ENOMEM: nothing happened. */
 int groups_append(const struct group *group, enum kafka_record_type type, const void *key,
@@ -78,6 +83,10 @@ struct group_record;
 int classic_replay(struct groups *groups, const struct group_record *record);
 int consumer_replay(struct groups *groups, const struct group_record *record);
 int offsets_replay(struct groups *groups, const struct group_record *record);
+
+/* The rows that a request asked for, each with this error.  -ENOMEM. */
+int offset_commit_rows(struct control_request *request, enum kafka_error error);
+int offset_fetch_rows(struct control_request *request, enum kafka_error error);
 
 /* offset_records.c: a group's offsets as they are stored. */
 int offsets_append(const struct group *group, const struct kafka_string *topic,

@@ -1,0 +1,123 @@
+/* Offsets that need not be kept: of topics that are gone, and old ones.
+ *
+ * An offset is old offsets.retention.minutes after its commit, or after its group became empty,
+ * whichever is later; what an old client gave a retention of its own, after that.  While members
+ * read the topic its offsets are never old.  A group that has neither members nor offsets goes. */
+#include "control/groups/groups_internal.h"
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/config.h"
+#include "dataplane/topics.h"
+
+#include <stdint.h>
+
+enum { FORGOTTEN_MAX = 10000 }; /* in one turn: the rest in the next, others' requests between */
+
+typedef bool doomed_function(const struct group *group, const struct offset_topic *topic,
+			     const struct committed_offset *committed);
+
+/* Returns how many were forgotten, `most` at most; where memory runs out, the rest stays. */
+static size_t forget_where(struct group *group, doomed_function *doomed, size_t most)
+{
+	size_t forgotten = 0;
+
+	/* From the end, as what is forgotten closes the gap. */
+	for (size_t i = group->offsets.topic_count; i-- > 0;) {
+		const struct offset_topic *topic = group->offsets.topics[i];
+		for (size_t j = topic->count; j-- > 0 && forgotten < most;) {
+			struct kafka_string name = {topic->name, topic->name_length};
+			if (!doomed(group, topic, &topic->partitions[j].committed))
+				continue;
+			if (offsets_forget(group, &name, topic->partitions[j].index) < 0)
+				return forgotten;
+			forgotten++;
+		}
+	}
+	return forgotten;
+}
+
+static bool topic_gone(const struct group *group, const struct offset_topic *committed_topic,
+		       const struct committed_offset *committed)
+{
+	struct kafka_string name = {committed_topic->name, committed_topic->name_length};
+	const struct topic *topic = groups_topic(group->groups, &name);
+
+	return !topic ||
+	       (!uuid_zero(&committed_topic->id) && !uuid_equal(&committed_topic->id, &topic->id));
+}
+
+void offsets_follow_topics(struct group *group)
+{
+	forget_where(group, topic_gone, SIZE_MAX);
+}
+
+static int64_t expires_ms(const struct group *group, const struct committed_offset *committed)
+{
+	int64_t retention_ms = group->groups->options.config->offsets_retention_minutes * 60000;
+	int64_t from = committed->commit_ms;
+	int64_t at;
+
+	if (committed->expire_ms != -1)
+		return committed->expire_ms;
+	if (group_empty(group) && group->empty_since_ms > from)
+		from = group->empty_since_ms;
+	return __builtin_add_overflow(from, retention_ms, &at) ? INT64_MAX : at;
+}
+
+static bool topic_gone_or_old(const struct group *group, const struct offset_topic *committed_topic,
+			      const struct committed_offset *committed)
+{
+	struct kafka_string name = {committed_topic->name, committed_topic->name_length};
+	const struct topic *topic = groups_topic(group->groups, &name);
+
+	if (topic_gone(group, committed_topic, committed))
+		return true;
+	if (!group_empty(group) && group->kind->subscribed(group, topic))
+		return false;
+	return groups_wall_ms(group->groups) >= expires_ms(group, committed);
+}
+
+static size_t expire_partition(struct group_partition *partition, size_t most)
+{
+	size_t forgotten = 0;
+
+	list_foreach_safe(node, after, &partition->groups) {
+		struct group *group = container_of(node, struct group, link);
+		if (forgotten >= most)
+			break;
+		forgotten += forget_where(group, topic_gone_or_old, most - forgotten);
+		group_delete_if_idle(group);
+	}
+	return forgotten;
+}
+
+static void arm(struct groups *groups, int64_t in_ms)
+{
+	timer_wheel_arm(&groups->wheel, &groups->expiry,
+			groups_now_ns(groups) + (uint64_t)in_ms * NS_PER_MS);
+}
+
+static void expire(struct wheel_timer *timer)
+{
+	struct groups *groups = container_of(timer, struct groups, expiry);
+	size_t forgotten = 0;
+
+	for (int32_t i = 0; groups->topics && i < groups->partition_count; i++) {
+		if (groups->partitions[i].phase == GROUP_PARTITION_LOADED)
+			forgotten += expire_partition(&groups->partitions[i],
+						      FORGOTTEN_MAX - forgotten);
+	}
+	if (forgotten)
+		log_info("groups", "offsets forgotten count=%zu", forgotten);
+	arm(groups, forgotten < FORGOTTEN_MAX
+			    ? groups->options.config->offsets_retention_check_interval_ms
+			    : 1);
+}
+
+void offset_expiry_start(struct groups *groups)
+{
+	groups->expiry.expired = expire;
+	arm(groups, groups->options.config->offsets_retention_check_interval_ms);
+}

@@ -1,0 +1,100 @@
+/* From the records of a partition to its groups, and back: what replay reads, rewrite wrote. */
+#include "control/groups/groups_internal.h"
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/errors.h"
+#include "control/groups/group_records.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+int groups_append(const struct group *group, enum kafka_record_type type, const void *key,
+		  const void *value)
+{
+	struct groups *groups = group->groups;
+	struct group_record record = {type, groups_wall_ms(groups), key, value};
+
+	return group_record_append(groups->options.log, group->partition, &groups->scratch,
+				   &record);
+}
+
+/* Every key begins with its group's id. */
+static const struct kafka_string *group_of(const struct group_record *record)
+{
+	static_assert(offsetof(struct record_offset_commit_key, group) == 0, "first");
+	static_assert(offsetof(struct record_group_metadata_key, group) == 0, "first");
+	static_assert(offsetof(struct record_consumer_group_metadata_key, group_id) == 0, "first");
+	return record->key;
+}
+
+static int replay(struct groups *groups, const struct group_record *record)
+{
+	switch (record->type) {
+	case RECORD_OFFSET_COMMIT:
+		return offsets_replay(groups, record);
+	case RECORD_GROUP_METADATA:
+		return classic_replay(groups, record);
+	case RECORD_CONSUMER_GROUP_METADATA:
+	case RECORD_CONSUMER_GROUP_MEMBER_METADATA:
+	case RECORD_CONSUMER_GROUP_TARGET_ASSIGNMENT_METADATA:
+	case RECORD_CONSUMER_GROUP_TARGET_ASSIGNMENT_MEMBER:
+	case RECORD_CONSUMER_GROUP_CURRENT_MEMBER_ASSIGNMENT:
+	case RECORD_CONSUMER_GROUP_REGULAR_EXPRESSION:
+		return consumer_replay(groups, record);
+	}
+	return -ERR_FORMAT;
+}
+
+int groups_replay(struct groups *groups, int32_t partition, const struct record *record,
+		  int64_t timestamp_ms, char *why, size_t why_bytes)
+{
+	struct group_record decoded;
+
+	check(groups->partitions[partition].phase == GROUP_PARTITION_LOADING);
+	arena_reset(&groups->scratch);
+	int rc = group_record_decode(record, timestamp_ms, &groups->scratch, &decoded);
+	if (rc < 0) {
+		snprintf(why, why_bytes, "%s", error_text(rc));
+		return rc;
+	}
+	const struct kafka_string *id = group_of(&decoded);
+	int32_t home = group_partition_of(id, groups->partition_count);
+	if (home != partition) {
+		snprintf(why, why_bytes, "group \"%.*s\" belongs to partition %d", id->length,
+			 id->data, home);
+		return -ERR_CORRUPT;
+	}
+	rc = replay(groups, &decoded);
+	if (rc < 0)
+		snprintf(why, why_bytes, "group \"%.*s\", record of type %d: %s", id->length,
+			 id->data, (int)decoded.type, error_text(rc));
+	return rc;
+}
+
+int groups_rewrite(struct groups *groups, int32_t partition)
+{
+	int rc = 0;
+
+	list_foreach(node, &groups->partitions[partition].groups) {
+		struct group *group = container_of(node, struct group, link);
+		if (rc == 0 && group->kind)
+			rc = group->kind->rewrite(group);
+		if (rc == 0)
+			rc = offsets_rewrite(group);
+	}
+	return rc;
+}
+
+size_t groups_live_records(const struct groups *groups, int32_t partition)
+{
+	size_t count = 0;
+
+	list_foreach(node, &groups->partitions[partition].groups) {
+		const struct group *group = container_of(node, struct group, link);
+		count += group->offsets.count;
+		if (group->kind)
+			count += group->kind->live_records(group);
+	}
+	return count;
+}
