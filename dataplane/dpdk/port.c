@@ -363,6 +363,9 @@ static void empty_queue(struct port_queue *queue)
 	for (unsigned i = 0; i < queue->pending_count; i++)
 		rte_pktmbuf_free(queue->pending[i]);
 	queue->pending_count = 0;
+	port_release_all(queue);
+	rte_pktmbuf_free_bulk(queue->spare, queue->spare_count);
+	queue->spare_count = 0;
 	free_mbufs(queue->sent_out);
 	free_mbufs(queue->to_kernel);
 }
@@ -572,6 +575,7 @@ void port_queue_detach(struct port_queue *queue)
 {
 	port_flush(queue);
 	port_collect_returned(queue);
+	port_release_all(queue);
 }
 
 unsigned port_queue_held(const struct port_queue *queue)

@@ -168,6 +168,7 @@ void port_queue_detach(struct port_queue *queue);
 /* Fills up to `max` and returns how many; 0 does not mean that nothing came. */
 unsigned port_receive(struct port_queue *queue, struct port_datagram *ret, unsigned max,
 		      uint64_t now_ns);
+/* It is a receive buffer again at the latest after the next port_turn. */
 void port_release(struct port_queue *queue, void *packet);
 
 /* Header and pieces become one datagram to `to` from the shard's own UDP port; the call keeps

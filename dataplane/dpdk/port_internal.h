@@ -50,6 +50,10 @@ struct port_queue {
 	struct port_flow flows[PORT_FLOWS];
 	struct rte_mbuf *pending[PORT_PENDING];
 	unsigned pending_count;
+	struct rte_mbuf *released[PORT_BURST]; /* to go back to their pools together */
+	unsigned released_count;
+	struct rte_mbuf *spare[PORT_BURST]; /* of tx_pool, taken together */
+	unsigned spare_count;
 	struct port_attachment *attachments;
 	struct port_attachment *free_attachments[PORT_ATTACHMENTS];
 	unsigned free_attachment_count;
@@ -142,6 +146,7 @@ unsigned port_collect_returned(struct port_queue *queue);
 void port_ask(struct port_queue *queue, const uint8_t *ip, uint16_t local, uint64_t now_ns);
 
 /* port_receive.c */
+void port_release_all(struct port_queue *queue);
 void port_wake_others(struct port_queue *queue);
 
 /* port_telemetry.c */

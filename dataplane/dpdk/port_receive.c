@@ -339,7 +339,16 @@ unsigned port_receive(struct port_queue *queue, struct port_datagram *ret, unsig
 	return taken;
 }
 
+void port_release_all(struct port_queue *queue)
+{
+	rte_pktmbuf_free_bulk(queue->released, queue->released_count);
+	queue->released_count = 0;
+}
+
+/* A pool takes many back for little more than one. */
 void port_release(struct port_queue *queue, void *packet)
 {
-	rte_pktmbuf_free(packet);
+	if (queue->released_count == PORT_BURST)
+		port_release_all(queue);
+	queue->released[queue->released_count++] = packet;
 }

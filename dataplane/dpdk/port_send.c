@@ -198,13 +198,24 @@ static void put_headers(struct port_queue *queue, const struct packet_path *path
 	rte_pktmbuf_append(mbuf, path->header_bytes);
 }
 
+/* A buffer of tx_pool; null: there is none. */
+static struct rte_mbuf *take_buffer(struct port_queue *queue)
+{
+	if (likely(queue->spare_count))
+		return queue->spare[--queue->spare_count];
+	if (unlikely(rte_pktmbuf_alloc_bulk(queue->tx_pool, queue->spare, PORT_BURST) != 0))
+		return rte_pktmbuf_alloc(queue->tx_pool); /* there are fewer */
+	queue->spare_count = PORT_BURST - 1;
+	return queue->spare[PORT_BURST - 1];
+}
+
 /* One buffer of ours, whatever references there are.  Null: there is none. */
 static struct rte_mbuf *make_small_frame(struct port_queue *queue, const struct packet_path *path,
 					 uint16_t peer_port, const void *header,
 					 uint32_t header_bytes, const struct port_piece *pieces,
 					 unsigned count, uint32_t payload_bytes)
 {
-	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(queue->tx_pool);
+	struct rte_mbuf *mbuf = take_buffer(queue);
 
 	if (unlikely(!mbuf))
 		return NULL;
@@ -488,5 +499,7 @@ unsigned port_turn(struct port_queue *queue, uint64_t now_ns)
 		rte_eth_tx_done_cleanup(port->id, queue->hardware, 0);
 	}
 	done += port_collect_returned(queue);
+	if (queue->released_count)
+		port_release_all(queue);
 	return done;
 }

@@ -94,8 +94,12 @@ static struct pair make_pair(struct pair_options how)
 	return pair;
 }
 
+/* A ring passes buffers of one port's pools to the other: they go home before any pool goes. */
 static void free_pair(struct pair *pair)
 {
+	for (unsigned i = 0; pair->shards[i]; i++)
+		port_queue_detach(pair->shards[i]);
+	port_queue_detach(pair->one);
 	port_stop(pair->client);
 	port_stop(pair->server);
 }
