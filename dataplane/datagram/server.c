@@ -37,6 +37,7 @@ enum {
 	RECEIVE_BURST = 32,
 	BURSTS_A_TURN = 4,
 	CALLS_AT_ONCE = 256, /* allocated together */
+	PIECES_FEW = 2,      /* of a response without records */
 	SESSIONS_MAX = 4096,
 	WINDOW_MIN = 8,
 	PEER_BYTES = 64,
@@ -56,6 +57,7 @@ struct call {
 	size_t buffer_bytes;
 	void *flat; /* a response of too many pieces, in one; of shard.frames */
 	size_t flat_capacity;
+	struct transport_piece few[PIECES_FEW]; /* of the response, if these are enough */
 	unsigned held; /* packets of the source that refer to the response */
 	bool released; /* the transport needs the response no more */
 };
@@ -171,7 +173,9 @@ static int make_pieces(struct call *call, struct transport_piece **ret)
 
 	if (request->silent)
 		return 0; /* acks=0: the slot wants an answer, the client none */
-	struct transport_piece *pieces = request_calloc(request, count, sizeof(*pieces));
+	struct transport_piece *pieces = count <= PIECES_FEW
+						 ? call->few
+						 : request_calloc(request, count, sizeof(*pieces));
 	if (!pieces)
 		return -ENOMEM;
 	*ret = pieces;
