@@ -19,20 +19,44 @@ enum {
 	FREE_REQUESTS_MAX = 1024,
 };
 
-static struct request *request_new(struct shard *shard)
+/* From the pool, with its arena, or new. */
+static struct request *take_request(struct shard *shard)
 {
 	struct list *node = list_pop_front(&shard->free_requests);
 
 	if (node) {
 		shard->free_request_count--;
-		struct request *request = container_of(node, struct request, link);
-		struct arena arena = request->arena;
-		*request = (struct request){.arena = arena};
-		return request;
+		return container_of(node, struct request, link);
 	}
-	struct request *request = calloc(1, sizeof(*request));
+	struct request *request = malloc(sizeof(*request));
 	if (request)
 		arena_init(&request->arena, ARENA_BYTES_MAX);
+	return request;
+}
+
+static struct request *request_new(struct shard *shard, struct channel *channel)
+{
+	struct request *request = take_request(shard);
+
+	if (!request)
+		return NULL;
+	/* Field by field: to zero it all first costs as much as decoding its header, which, with
+	 * the API, decoding sets. */
+	list_init(&request->link);
+	request->shard = shard;
+	request->channel = channel;
+	request->frame = NULL;
+	request->frame_capacity = 0;
+	request->message = NULL;
+	request->response = NULL;
+	request->state = NULL;
+	request->answered = false;
+	request->silent = false;
+	request->closing = false;
+	request->cancel = NULL;
+	request->release = NULL;
+	wire_writer_init(&request->writer, &request->arena);
+	shard->requests_live++;
 	return request;
 }
 
@@ -95,7 +119,7 @@ static int decode(struct request *request, const void *frame, size_t length)
 			 request->header.api_version, request->channel->peer);
 	if (rc < 0)
 		return rc;
-	request->response = request_calloc(request, 1, request->api->response_size);
+	request->response = request_alloc(request, 1, request->api->response_size);
 	if (!request->response)
 		return -ENOMEM;
 	request->api->init_response(request->response);
@@ -105,14 +129,11 @@ static int decode(struct request *request, const void *frame, size_t length)
 int request_start(struct shard *shard, struct channel *channel, void *frame, size_t length,
 		  enum frame_use use, size_t capacity)
 {
-	struct request *request = request_new(shard);
+	struct request *request = request_new(shard, channel);
 	int rc;
 
 	if (!request)
 		return -ENOMEM;
-	request->shard = shard;
-	request->channel = channel;
-	shard->requests_live++;
 	const void *bytes = frame;
 	if (use == FRAME_COPY)
 		bytes = arena_strndup(&request->arena, frame, length);

@@ -74,7 +74,13 @@ void request_released(struct request *request); /* the connection's: calls relea
 void request_free(struct request *request);
 void request_pool_fini(struct shard *shard);
 
-/* Zeroed memory of the request; fails the request's handler with null when its limit is reached. */
+/* Memory of the request; fails the request's handler with null when its limit is reached. */
+static inline void *request_alloc(struct request *request, size_t count, size_t size)
+{
+	return arena_alloc_array(&request->arena, count, size);
+}
+
+/* The same, zeroed. */
 static inline void *request_calloc(struct request *request, size_t count, size_t size)
 {
 	return arena_calloc(&request->arena, count, size);

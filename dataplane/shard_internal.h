@@ -38,6 +38,11 @@ struct datagrams {
 	unsigned count;
 };
 
+struct named_topic {
+	const struct topic *topic; /* null: none yet */
+	size_t length;             /* of its name */
+};
+
 enum shard_phase {
 	SHARD_STARTING, /* no topics yet, does not accept */
 	SHARD_SERVING,
@@ -65,7 +70,8 @@ struct shard {
 	int64_t wall_ms; /* 0: not asked for in this turn, see shard_wall_ms */
 
 	const struct topics *topics;
-	struct map64 partitions; /* partition_key -> struct partition */
+	struct named_topic last_named; /* of `topics` */
+	struct map64 partitions;       /* partition_key -> struct partition */
 	unsigned partitions_closing;
 	struct list blocked; /* partitions with blocked produce entries */
 

@@ -140,6 +140,7 @@ void shard_publish_handle(struct message *message, void *receiver)
 		}
 	}
 	shard->topics = topics;
+	shard->last_named = (struct named_topic){0};
 	close_gone(shard);
 	if (shard->phase == SHARD_STARTING) {
 		shard->phase = SHARD_SERVING;

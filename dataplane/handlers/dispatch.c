@@ -5,10 +5,23 @@
 #include "dataplane/request.h"
 #include "dataplane/shard_internal.h"
 
-const struct topic *topic_named(const struct shard *shard, const struct kafka_string *name)
+#include <string.h>
+
+/* The same topic is often named again by the next request. */
+const struct topic *topic_named(struct shard *shard, const struct kafka_string *name)
 {
-	return name->length > 0 ? topics_find(shard->topics, name->data, (size_t)name->length)
-				: NULL;
+	size_t length = name->length > 0 ? (size_t)name->length : 0;
+	struct named_topic *last = &shard->last_named;
+
+	if (!length)
+		return NULL;
+	if (last->topic && last->length == length &&
+	    memcmp(last->topic->name, name->data, length) == 0)
+		return last->topic;
+	const struct topic *topic = topics_find(shard->topics, name->data, length);
+	if (topic)
+		*last = (struct named_topic){.topic = topic, .length = length};
+	return topic;
 }
 
 void handle_request(struct request *request)

@@ -37,7 +37,7 @@ void handle_on_control(struct request *request);
 void handle_on_coordinator(struct request *request);
 
 /* The topic that a request names, or null. */
-const struct topic *topic_named(const struct shard *shard, const struct kafka_string *name);
+const struct topic *topic_named(struct shard *shard, const struct kafka_string *name);
 
 /* fetch.c: parts woken by an append or cancelled; returns how many ran. */
 unsigned fetch_run_ready(struct shard *shard);

@@ -181,9 +181,11 @@ static int add_partition(struct request *request, const struct topic *topic,
 		response->base_offset = -1;
 		return 0;
 	}
-	struct produce_entry *produce = request_calloc(request, 1, sizeof(*produce));
+	/* Not zeroed: what is not set here is set by who runs the entry. */
+	struct produce_entry *produce = request_alloc(request, 1, sizeof(*produce));
 	if (!produce)
 		return -ENOMEM;
+	produce->fault.text = NULL;
 	produce->append.data = data->records.data;
 	produce->append.ack = message->acks == -1 ? ACK_DURABLE : ACK_SUBMITTED;
 	produce->size = (size_t)data->records.length;
@@ -201,8 +203,8 @@ static int add_topic(struct request *request,
 
 	kafka_produce_response_topic_produce_response_init(response);
 	response->name = data->name;
-	response->partition_responses = request_calloc(request, (size_t)data->partition_data_count,
-						       sizeof(*response->partition_responses));
+	response->partition_responses = request_alloc(request, (size_t)data->partition_data_count,
+						      sizeof(*response->partition_responses));
 	if (!response->partition_responses)
 		return -ENOMEM;
 	response->partition_responses_count = data->partition_data_count;
@@ -222,8 +224,8 @@ void handle_produce(struct request *request)
 	struct scatter *scatter = scatter_new(request);
 	int rc = -ENOMEM;
 
-	response->responses = request_calloc(request, (size_t)message->topic_data_count,
-					     sizeof(*response->responses));
+	response->responses = request_alloc(request, (size_t)message->topic_data_count,
+					    sizeof(*response->responses));
 	if (!scatter || !response->responses)
 		goto fail;
 	response->responses_count = message->topic_data_count;

@@ -8,14 +8,20 @@ struct scatter *scatter_new(struct request *request)
 {
 	unsigned shards = request->shard->options.shard_count;
 	struct scatter *scatter =
-		request_calloc(request, 1, sizeof(*scatter) + shards * sizeof(scatter->parts[0]));
+		request_alloc(request, 1, sizeof(*scatter) + shards * sizeof(scatter->parts[0]));
 
 	if (!scatter)
 		return NULL;
 	scatter->request = request;
+	/* One of our own, so that nothing completes before all parts are out. */
+	scatter->parts_out = 1;
 	for (unsigned i = 0; i < shards; i++) {
-		scatter->parts[i].scatter = scatter;
-		scatter->parts[i].owner = i;
+		struct scatter_part *part = &scatter->parts[i];
+		part->scatter = scatter;
+		part->owner = i;
+		part->pending = 0;
+		part->first = NULL;
+		part->last = NULL;
 	}
 	return scatter;
 }
@@ -29,10 +35,12 @@ void scatter_add(struct scatter *scatter, struct scatter_entry *entry, const str
 	entry->part = part;
 	entry->next = NULL;
 	entry->key = partition_key(topic->number, partition);
-	if (part->last)
+	if (part->last) {
 		part->last->next = entry;
-	else
+	} else {
 		part->first = entry;
+		scatter->parts_out++;
+	}
 	part->last = entry;
 	part->pending++;
 }
@@ -82,12 +90,6 @@ void scatter_start(struct scatter *scatter)
 	struct shard *shard = scatter->request->shard;
 	unsigned shards = shard->options.shard_count;
 
-	/* One of our own, so that nothing completes before all parts are out. */
-	scatter->parts_out = 1;
-	for (unsigned i = 0; i < shards; i++) {
-		if (scatter->parts[i].first)
-			scatter->parts_out++;
-	}
 	for (unsigned i = 0; i < shards; i++) {
 		struct scatter_part *part = &scatter->parts[i];
 		if (!part->first)

@@ -33,7 +33,6 @@ struct scatter {
 	/* On the owner; `partition` is null when the owner does not know it (any more). */
 	void (*run)(struct shard *shard, struct partition *partition, struct scatter_entry *entry);
 	void (*complete)(struct request *request);
-	void *context; /* the handler's; read-only while parts are out */
 	unsigned parts_out;
 	struct scatter_part parts[]; /* one a shard */
 };

@@ -124,8 +124,8 @@ bool wire_get_present(struct wire_reader *r, bool nullable)
 	return !nullable || wire_get_i8(r) >= 0;
 }
 
-int32_t wire_get_array(struct wire_reader *r, bool compact, bool nullable, uint32_t element_bytes_min,
-		       size_t element_size, void **ret_elements)
+int32_t wire_get_array(struct wire_reader *r, bool compact, bool nullable,
+		       uint32_t element_bytes_min, size_t element_size, void **ret_elements)
 {
 	int32_t count = get_length(r, compact, nullable, false);
 

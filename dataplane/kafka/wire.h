@@ -212,8 +212,8 @@ struct kafka_records wire_get_records(struct wire_reader *r, bool compact, bool 
 bool wire_get_present(struct wire_reader *r, bool nullable);
 /* The count of an array whose elements take at least `element_bytes_min` on the wire and
  * `element_size` in memory; *ret_elements is arena memory, not zeroed.  -1: null. */
-int32_t wire_get_array(struct wire_reader *r, bool compact, bool nullable, uint32_t element_bytes_min,
-		       size_t element_size, void **ret_elements);
+int32_t wire_get_array(struct wire_reader *r, bool compact, bool nullable,
+		       uint32_t element_bytes_min, size_t element_size, void **ret_elements);
 
 /* Tagged fields: for (uint32_t tag; wire_next_tag(r, &tags, &tag, &field);) decode from &field,
  * then wire_end_tag.  Tags that do not rise are an error, as is a size past the end. */
