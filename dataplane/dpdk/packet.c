@@ -580,35 +580,22 @@ static void put_be_raw(uint8_t *at, uint16_t raw)
 	memcpy(at, &raw, sizeof(raw));
 }
 
-void packet_build(const struct packet_path *path, uint16_t peer_port,
-		  const struct packet_piece *payload, unsigned piece_count, uint32_t payload_bytes,
-		  enum packet_checksum checksum, uint8_t *at)
+void packet_put_checksum(const struct packet_path *path, const struct packet_piece *payload,
+			 unsigned piece_count, uint32_t payload_bytes,
+			 enum packet_checksum checksum, uint8_t *at)
 {
-	uint8_t *ip = at + path->l2_bytes;
 	uint8_t *udp = at + path->header_bytes - UDP_BYTES;
-	uint16_t udp_bytes = (uint16_t)(payload_bytes + UDP_BYTES);
-
-	memcpy(at, path->header, path->header_bytes);
-	if (path->ipv6) {
-		store_be16(ip + 4, udp_bytes);
-	} else {
-		uint16_t total = (uint16_t)(udp_bytes + IPV4_BYTES);
-		store_be16(ip + 2, total);
-		put_be_raw(ip + 10, (uint16_t)~packet_fold(path->ip_sum + sum_be16(total)));
-	}
-	store_be16(udp + 2, peer_port);
-	store_be16(udp + 4, udp_bytes);
-	if (checksum == PACKET_CHECKSUM_NONE && !path->ipv6)
-		return;
+	uint64_t length = sum_be16((uint16_t)(payload_bytes + UDP_BYTES));
 	/* path->sum has our port, which the pseudo header has not. */
-	uint64_t sum = path->sum + sum_be16(udp_bytes);
+	uint64_t sum = path->sum + length;
+	uint16_t ports[2];
+
+	memcpy(ports, udp, sizeof(ports));
 	if (checksum == PACKET_CHECKSUM_PARTIAL) {
-		uint16_t own_port;
-		memcpy(&own_port, udp, sizeof(own_port));
-		put_be_raw(udp + 6, packet_fold(sum + (uint16_t)~own_port));
+		put_be_raw(udp + 6, packet_fold(sum + (uint16_t)~ports[0]));
 		return;
 	}
-	sum += sum_be16(peer_port) + sum_be16(udp_bytes);
+	sum += ports[1] + length;
 	sum += sum_range(payload, piece_count, 0, payload_bytes);
 	uint16_t whole = (uint16_t)~packet_fold(sum);
 	put_be_raw(udp + 6, whole ? whole : 0xffff); /* 0 would say that there is none */

@@ -195,11 +195,46 @@ enum packet_checksum {
 	PACKET_CHECKSUM_NONE,    /* 0, IPv4 only: the payload protects itself; IPv6 gets FULL */
 };
 
-/* Writes path->header_bytes at `at`.  The payload, which only FULL reads, is at most 65507 bytes
- * (65527 for IPv6). */
-void packet_build(const struct packet_path *path, uint16_t peer_port,
-		  const struct packet_piece *payload, unsigned piece_count, uint32_t payload_bytes,
-		  enum packet_checksum checksum, uint8_t *at);
+/* What packet_put_headers has left out.  FULL alone reads the payload, at most 65507 bytes (65527
+ * for IPv6). */
+void packet_put_checksum(const struct packet_path *path, const struct packet_piece *payload,
+			 unsigned piece_count, uint32_t payload_bytes,
+			 enum packet_checksum checksum, uint8_t *at);
+
+/* Writes path->header_bytes at `at`, with a UDP checksum of 0. */
+static inline void packet_put_headers(const struct packet_path *path, uint16_t peer_port,
+				      uint32_t payload_bytes, uint8_t *at)
+{
+	uint8_t *ip = at + path->l2_bytes;
+	uint8_t *udp = at + path->header_bytes - 8;
+	uint16_t udp_bytes = (uint16_t)(payload_bytes + 8);
+
+	if (path->header_bytes ==
+	    PACKET_FLOW_BYTES) /* most often; a length known here needs no call */
+		memcpy(at, path->header, PACKET_FLOW_BYTES);
+	else
+		memcpy(at, path->header, path->header_bytes);
+	if (path->ipv6) {
+		store_be16(ip + 4, udp_bytes);
+	} else {
+		uint16_t total = (uint16_t)(udp_bytes + 20);
+		store_be16(ip + 2, total);
+		uint16_t sum = (uint16_t)~packet_fold(path->ip_sum + htobe16(total));
+		memcpy(ip + 10, &sum, sizeof(sum));
+	}
+	store_be16(udp + 2, peer_port);
+	store_be16(udp + 4, udp_bytes);
+}
+
+/* Both. */
+static inline void packet_build(const struct packet_path *path, uint16_t peer_port,
+				const struct packet_piece *payload, unsigned piece_count,
+				uint32_t payload_bytes, enum packet_checksum checksum, uint8_t *at)
+{
+	packet_put_headers(path, peer_port, payload_bytes, at);
+	if (checksum != PACKET_CHECKSUM_NONE || path->ipv6)
+		packet_put_checksum(path, payload, piece_count, payload_bytes, checksum, at);
+}
 
 /* A frame to the kernel that crossed a virtual link: completes the TCP or UDP checksum that its
  * sender left to hardware, in place.  False: it was complete, or is none that we can complete. */

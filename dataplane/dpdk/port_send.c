@@ -355,9 +355,13 @@ int port_send(struct port_queue *queue, const struct port_address *to, const voi
 	if (rc < 0)
 		return rc;
 	/* Nothing so small is attached, and a buffer has room for the MTU. */
-	bool small = bytes <= queue->port->options.copy_bytes_max;
-	struct rte_mbuf *mbuf = (small ? make_small_frame : make_frame)(
-		queue, path, to->port, header, header_bytes, pieces, piece_count, bytes);
+	struct rte_mbuf *mbuf;
+	if (likely(bytes <= queue->port->options.copy_bytes_max))
+		mbuf = make_small_frame(queue, path, to->port, header, header_bytes, pieces,
+					piece_count, bytes);
+	else
+		mbuf = make_frame(queue, path, to->port, header, header_bytes, pieces, piece_count,
+				  bytes);
 	if (!mbuf) {
 		port_count(queue, send_no_mbuf, 1);
 		return -ENOBUFS;
