@@ -75,9 +75,11 @@ static uint32_t gather(struct outbound *out, uint32_t offset, uint32_t bytes,
 
 /* ---- emission ---- */
 
-static inline bool emit(struct transport *transport, const struct transport_address *to,
-			uint8_t *header, size_t header_bytes, const struct transport_piece *pieces,
-			uint32_t piece_count, uint32_t bytes)
+__attribute__((always_inline)) static inline bool emit(struct transport *transport,
+						       const struct transport_address *to,
+						       uint8_t *header, size_t header_bytes,
+						       const struct transport_piece *pieces,
+						       uint32_t piece_count, uint32_t bytes)
 {
 	struct transport_datagram datagram = {
 		.to = to,
