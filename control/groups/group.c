@@ -90,13 +90,14 @@ struct kafka_string group_id(const struct group *group)
 
 struct group *group_find(const struct groups *groups, const struct kafka_string *id)
 {
-	size_t length = (size_t)id->length;
-
 	if (!groups->table_size)
 		return NULL;
-	struct group *group = *place_of(groups, id->data, length);
-	while (group && (group->id_length != length || memcmp(group->id, id->data, length) != 0))
-		group = group->chain;
+	struct group *group = *place_of(groups, id->data, (size_t)id->length);
+	for (; group; group = group->chain) {
+		struct kafka_string own = group_id(group);
+		if (kafka_string_equal(&own, id))
+			break;
+	}
 	return group;
 }
 
@@ -113,7 +114,8 @@ static struct group *make(struct groups *groups, const struct kafka_string *id, 
 		free(copy);
 		return NULL;
 	}
-	memcpy(copy, id->data, length);
+	if (length) /* data may be null otherwise */
+		memcpy(copy, id->data, length);
 	copy[length] = 0;
 	group->groups = groups;
 	group->id = copy;

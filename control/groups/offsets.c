@@ -63,7 +63,7 @@ void offsets_fini(struct offsets *offsets)
 static int compare_names(const struct kafka_string *name, const struct offset_topic *topic)
 {
 	int32_t shorter = name->length < topic->name_length ? name->length : topic->name_length;
-	int order = memcmp(name->data, topic->name, (size_t)shorter);
+	int order = shorter > 0 ? memcmp(name->data, topic->name, (size_t)shorter) : 0;
 
 	return order ? order : (name->length > shorter) - (topic->name_length > shorter);
 }
@@ -132,7 +132,8 @@ static struct offset_topic *topic_new(const struct kafka_string *name, const str
 		free(topic);
 		return NULL;
 	}
-	memcpy(topic->name, name->data, (size_t)name->length);
+	if (name->length) /* data may be null otherwise */
+		memcpy(topic->name, name->data, (size_t)name->length);
 	topic->name[name->length] = 0;
 	topic->name_length = name->length;
 	topic->id = *id;

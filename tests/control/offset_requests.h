@@ -1,0 +1,42 @@
+/* tests/control/offset_requests.h: requests about committed offsets, in the words of any version.
+ */
+#pragma once
+#include "tests/control/groups_world.h"
+
+enum { ROWS_MAX = 64 };
+
+/* OffsetCommit of a group's id, without a member. */
+struct world_request *commit_ask(struct world *world, int16_t version, const char *group);
+void commit_as(struct world_request *ask, const char *member, int32_t epoch);
+/* By id where the version has ids; a name that is no topic gets one that no topic has. */
+void commit_add(struct world_request *ask, const char *topic, int32_t partition, int64_t offset,
+		const char *metadata);
+/* The row's error, which must be there. */
+int16_t commit_error(struct world_request *ask, const char *topic, int32_t partition);
+/* One offset, sent; the row's error. */
+int16_t commit_one(struct world *world, int16_t version, const char *group, const char *topic,
+		   int32_t partition, int64_t offset);
+
+struct fetched {
+	int64_t offset;
+	int32_t leader_epoch;
+	const char *metadata;
+	int16_t error;
+};
+
+/* OffsetFetch; without rows added: all of the group's. */
+struct world_request *fetch_ask(struct world *world, int16_t version, const char *group);
+void fetch_as(struct world_request *ask, const char *member, int32_t epoch); /* 9+ */
+void fetch_add(struct world_request *ask, const char *topic, int32_t partition);
+/* The row, which must be there. */
+struct fetched fetch_row(struct world_request *ask, const char *topic, int32_t partition);
+int fetch_row_count(struct world_request *ask);
+int16_t fetch_error(struct world_request *ask); /* of the group; 0 in version 1 */
+/* One partition asked for, sent. */
+struct fetched fetch_one(struct world *world, int16_t version, const char *group, const char *topic,
+			 int32_t partition);
+
+/* OffsetDelete */
+struct world_request *delete_ask(struct world *world, const char *group);
+void delete_add(struct world_request *ask, const char *topic, int32_t partition);
+int16_t delete_error(struct world_request *ask, const char *topic, int32_t partition);
