@@ -55,7 +55,7 @@ static struct request *request_new(struct shard *shard, struct channel *channel)
 	request->closing = false;
 	request->cancel = NULL;
 	request->release = NULL;
-	wire_writer_init(&request->writer, &request->arena);
+	request->writer = (struct wire_writer){0};
 	shard->requests_live++;
 	return request;
 }

@@ -25,7 +25,7 @@ static bool lead_of(uint8_t byte, struct lead *ret)
 }
 
 /* Bytes of the character at `at`; 0: malformed. */
-static inline size_t character_bytes(const uint8_t *at, size_t left)
+static size_t character_bytes(const uint8_t *at, size_t left)
 {
 	struct lead lead;
 
@@ -40,21 +40,40 @@ static inline size_t character_bytes(const uint8_t *at, size_t left)
 	return lead.following + 1;
 }
 
+static bool ascii(const uint8_t *at, size_t length)
+{
+	uint64_t seen = 0;
+	uint64_t eight;
+	uint32_t four;
+	uint16_t two;
+
+	for (; length >= sizeof(eight); length -= sizeof(eight), at += sizeof(eight)) {
+		memcpy(&eight, at, sizeof(eight));
+		seen |= eight;
+	}
+	if (length & sizeof(four)) {
+		memcpy(&four, at, sizeof(four));
+		seen |= four;
+		at += sizeof(four);
+	}
+	if (length & sizeof(two)) {
+		memcpy(&two, at, sizeof(two));
+		seen |= two;
+		at += sizeof(two);
+	}
+	if (length & 1)
+		seen |= *at;
+	return !(seen & UINT64_C(0x8080808080808080));
+}
+
 bool utf8_valid(const void *data, size_t length)
 {
-	const uint64_t high_bits = UINT64_C(0x8080808080808080);
 	const uint8_t *at = data;
 
+	if (ascii(at, length))
+		return true;
 	while (length > 0) {
-		uint64_t eight;
-		size_t step;
-
-		if (length >= sizeof(eight)) {
-			memcpy(&eight, at, sizeof(eight));
-			step = (eight & high_bits) ? character_bytes(at, length) : sizeof(eight);
-		} else {
-			step = character_bytes(at, length);
-		}
+		size_t step = character_bytes(at, length);
 		if (step == 0)
 			return false;
 		at += step;

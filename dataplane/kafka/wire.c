@@ -66,18 +66,23 @@ struct uuid wire_get_uuid(struct wire_reader *r)
 	return uuid;
 }
 
-/* A length or count: -1 for null, else 0 .. INT32_MAX. */
+/* A length or count: -1 for null, else 0 .. INT32_MAX.  After an error the least that is allowed.
+ */
 static inline int32_t get_length(struct wire_reader *r, bool compact, bool nullable,
 				 bool short_form)
 {
 	const int32_t least = nullable ? -1 : 0;
 	int64_t length;
 
-	if (compact)
+	if (compact) {
 		length = (int64_t)wire_get_uvarint(r) - 1;
-	else
-		length = short_form ? wire_get_i16(r) : wire_get_i32(r);
-	if (length >= least && length <= INT32_MAX && wire_ok(r))
+	} else {
+		const uint8_t *at = wire_take(r, short_form ? 2 : 4);
+		if (!at)
+			return least;
+		length = short_form ? wire_i16_at(at) : wire_i32_at(at);
+	}
+	if (length >= least && length <= INT32_MAX)
 		return (int32_t)length;
 	wire_fail(r, -ERR_BAD_REQUEST);
 	return least;
@@ -85,9 +90,10 @@ static inline int32_t get_length(struct wire_reader *r, bool compact, bool nulla
 
 static inline const uint8_t *get_body(struct wire_reader *r, int32_t *length)
 {
-	const uint8_t *data = *length > 0 ? wire_take(r, (size_t)*length) : NULL;
-
-	if (!data && !wire_ok(r))
+	if (*length <= 0)
+		return NULL;
+	const uint8_t *data = wire_take(r, (size_t)*length);
+	if (!data)
 		*length = 0;
 	return data;
 }
@@ -188,6 +194,22 @@ void wire_skip_long_tags(struct wire_reader *r)
 
 /* ---- writer ---- */
 
+/* The first vectors and the first chunk in one piece of memory. */
+void wire_writer_init(struct wire_writer *w, struct arena *arena)
+{
+	struct iovec *vectors = arena_alloc(arena, FIRST_VECTORS * sizeof(*vectors) + CHUNK_BYTES);
+
+	*w = (struct wire_writer){.arena = arena};
+	if (!vectors) {
+		w->error = -ENOMEM;
+		return;
+	}
+	w->vectors = vectors;
+	w->vector_capacity = FIRST_VECTORS;
+	w->piece = w->at = (uint8_t *)(vectors + FIRST_VECTORS);
+	w->end = w->at + CHUNK_BYTES;
+}
+
 /* No room is left: what follows goes the long way, and nowhere. */
 static bool fail(struct wire_writer *w, int error)
 {
@@ -198,15 +220,14 @@ static bool fail(struct wire_writer *w, int error)
 
 static bool grow_vectors(struct wire_writer *w)
 {
-	size_t capacity = w->vector_capacity ? w->vector_capacity * 2 : FIRST_VECTORS;
-	struct iovec *vectors = arena_alloc(w->arena, capacity * sizeof(*vectors));
+	struct iovec *vectors = arena_alloc_array(w->arena, w->vector_capacity * 2,
+						  sizeof(*vectors));
 
 	if (!vectors)
 		return fail(w, -ENOMEM);
-	if (w->vector_count)
-		memcpy(vectors, w->vectors, w->vector_count * sizeof(*vectors));
+	memcpy(vectors, w->vectors, w->vector_count * sizeof(*vectors));
 	w->vectors = vectors;
-	w->vector_capacity = capacity;
+	w->vector_capacity *= 2;
 	return true;
 }
 

@@ -237,7 +237,7 @@ static inline void wire_skip_tags(struct wire_reader *r)
 
 /* ---- writer ---- */
 struct wire_writer {
-	struct arena *arena; /* null: only counts bytes */
+	struct arena *arena; /* null: counts bytes */
 	struct iovec *vectors;
 	size_t vector_count;
 	size_t vector_capacity;
@@ -248,11 +248,8 @@ struct wire_writer {
 	int error;    /* 0, -ENOMEM, or -ERR_TOO_LARGE: a string above 32 KiB; sticky */
 };
 
-static inline void wire_writer_init(struct wire_writer *w, struct arena *arena)
-{
-	*w = (struct wire_writer){.arena = arena};
-}
-
+/* Takes the first chunk.  A writer that is all zero only counts. */
+void wire_writer_init(struct wire_writer *w, struct arena *arena);
 /* At the end, before the vectors are looked at.  Returns `error`. */
 int wire_finish(struct wire_writer *w);
 /* Where the chunk has no room. */
