@@ -3,6 +3,8 @@
  *     connection's shard: acks, topics -> scatter -> owner: validate, partition_append -> (disk) ->
  *     append done -> scatter_entry_done -> all done: build the response
  *
+ * One batch for a partition of the connection's own shard takes the same steps but for the scatter.
+ *
  * The record bytes stay in the request's frame until the log has copied them. */
 #include "base/check.h"
 #include "base/errors.h"
@@ -19,6 +21,7 @@ enum { PRODUCE_ZSTD_VERSION = 7 };
 
 struct produce_entry {
 	struct scatter_entry entry;
+	struct request *alone; /* null: scattered */
 	struct partition_append append;
 	struct shard *owner;
 	size_t size;
@@ -28,61 +31,6 @@ struct produce_entry {
 	int64_t log_start_offset;
 	struct kafka_produce_response_partition_produce_response *response;
 };
-
-static void append_done(struct partition_append *append, int rc)
-{
-	struct produce_entry *produce = container_of(append, struct produce_entry, append);
-
-	if (rc == 0) {
-		shard_count(produce->owner, produce_batches, 1);
-		shard_count(produce->owner, produce_bytes, produce->size);
-		produce->log_start_offset = log_start_offset(append->partition->log);
-	}
-	scatter_entry_done(produce->owner, &produce->entry, rc);
-}
-
-static int validate(struct shard *shard, const struct partition *partition,
-		    struct produce_entry *produce)
-{
-	struct batch_rules rules = {
-		.batch_bytes_max = partition->config.max_message_bytes,
-		.decompressed_bytes_max = shard->options.decompressed_bytes_max,
-		.now_ms = shard_wall_ms(shard),
-		.timestamp_before_max_ms = partition->config.timestamp_before_max_ms,
-		.timestamp_after_max_ms = partition->config.timestamp_after_max_ms,
-		.keys_required = partition->config.compacted,
-		.zstd_allowed = produce->zstd_allowed,
-		.log_append_time = partition->config.log_append_time,
-	};
-	struct batch *batch = &produce->append.batch;
-	int rc = batch_validate(batch, produce->append.data, produce->size, &rules,
-				shard->decompressor, &produce->fault);
-
-	if (rc == 0 && (batch->attributes & BATCH_TRANSACTIONAL)) {
-		produce->fault = (struct batch_fault){-1, "transactions are not available"};
-		rc = -ERR_INVALID_RECORD;
-	}
-	return rc;
-}
-
-static void run_entry(struct shard *shard, struct partition *partition, struct scatter_entry *entry)
-{
-	struct produce_entry *produce = container_of(entry, struct produce_entry, entry);
-
-	if (!partition) {
-		scatter_entry_done(shard, entry, -ERR_UNKNOWN_PARTITION);
-		return;
-	}
-	produce->owner = shard;
-	int rc = validate(shard, partition, produce);
-	if (rc < 0) {
-		shard_count(shard, produce_rejected, 1);
-		scatter_entry_done(shard, entry, rc);
-		return;
-	}
-	produce->append.done = append_done;
-	partition_append(partition, &produce->append);
-}
 
 /* ---- the response ---- */
 
@@ -105,8 +53,8 @@ static void describe_fault(struct request *request, struct produce_entry *produc
 
 static void report(struct request *request, struct produce_entry *produce)
 {
-	produce->response->error_code = kafka_code_of(produce->entry.rc);
 	if (produce->entry.rc < 0) {
+		produce->response->error_code = kafka_code_of(produce->entry.rc);
 		produce->response->base_offset = -1;
 		describe_fault(request, produce);
 		return;
@@ -138,6 +86,76 @@ static void finish(struct request *request)
 	request_answer(request);
 }
 
+/* ---- the batch ---- */
+
+static void entry_done(struct produce_entry *produce, int rc)
+{
+	if (!produce->alone) {
+		scatter_entry_done(produce->owner, &produce->entry, rc);
+		return;
+	}
+	produce->entry.rc = rc;
+	report(produce->alone, produce);
+	finish(produce->alone);
+}
+
+static void append_done(struct partition_append *append, int rc)
+{
+	struct produce_entry *produce = container_of(append, struct produce_entry, append);
+
+	if (rc == 0) {
+		shard_count(produce->owner, produce_batches, 1);
+		shard_count(produce->owner, produce_bytes, produce->size);
+		produce->log_start_offset = log_start_offset(append->partition->log);
+	}
+	entry_done(produce, rc);
+}
+
+static int validate(struct shard *shard, const struct partition *partition,
+		    struct produce_entry *produce)
+{
+	struct batch_rules rules = {
+		.batch_bytes_max = partition->config.max_message_bytes,
+		.decompressed_bytes_max = shard->options.decompressed_bytes_max,
+		.now_ms = shard_wall_ms(shard),
+		.timestamp_before_max_ms = partition->config.timestamp_before_max_ms,
+		.timestamp_after_max_ms = partition->config.timestamp_after_max_ms,
+		.keys_required = partition->config.compacted,
+		.zstd_allowed = produce->zstd_allowed,
+		.log_append_time = partition->config.log_append_time,
+	};
+	struct batch *batch = &produce->append.batch;
+	int rc = batch_validate(batch, produce->append.data, produce->size, &rules,
+				shard->decompressor, &produce->fault);
+
+	if (rc == 0 && (batch->attributes & BATCH_TRANSACTIONAL)) {
+		produce->fault = (struct batch_fault){-1, "transactions are not available"};
+		rc = -ERR_INVALID_RECORD;
+	}
+	return rc;
+}
+
+static void run_entry(struct shard *shard, struct partition *partition, struct scatter_entry *entry)
+{
+	struct produce_entry *produce = container_of(entry, struct produce_entry, entry);
+
+	produce->owner = shard;
+	if (!partition) {
+		entry_done(produce, -ERR_UNKNOWN_PARTITION);
+		return;
+	}
+	int rc = validate(shard, partition, produce);
+	if (rc < 0) {
+		shard_count(shard, produce_rejected, 1);
+		entry_done(produce, rc);
+		return;
+	}
+	produce->append.done = append_done;
+	partition_append(partition, &produce->append);
+}
+
+/* ---- the request ---- */
+
 static void complete(struct request *request)
 {
 	struct scatter *scatter = request->state;
@@ -149,8 +167,6 @@ static void complete(struct request *request)
 	}
 	finish(request);
 }
-
-/* ---- the request ---- */
 
 static int refusal(const struct kafka_produce_request *message, const struct topic *topic,
 		   int32_t partition, const struct kafka_records *records)
@@ -166,6 +182,33 @@ static int refusal(const struct kafka_produce_request *message, const struct top
 	return 0;
 }
 
+/* The only partition, and of this shard: as it is nearly always on the datagram transport. */
+static bool runs_alone(const struct request *request, const struct topic *topic, int32_t partition)
+{
+	const struct kafka_produce_request *message = request->message;
+	const struct shard_options *options = &request->shard->options;
+
+	return message->topic_data_count == 1 && message->topic_data[0].partition_data_count == 1 &&
+	       partition_shard(topic, partition, options->shard_count) == options->index;
+}
+
+/* Null: the request's memory limit. */
+static struct scatter *scatter_of(struct request *request)
+{
+	struct scatter *scatter = request->state;
+
+	if (scatter)
+		return scatter;
+	scatter = scatter_new(request);
+	if (scatter) {
+		scatter->run = run_entry;
+		scatter->complete = complete;
+	}
+	request->state = scatter;
+	return scatter;
+}
+
+/* 1: it runs by itself, or has run and the request is gone. */
 static int add_partition(struct request *request, const struct topic *topic,
 			 const struct kafka_produce_request_partition_produce_data *data,
 			 struct kafka_produce_response_partition_produce_response *response)
@@ -185,16 +228,27 @@ static int add_partition(struct request *request, const struct topic *topic,
 	struct produce_entry *produce = request_alloc(request, 1, sizeof(*produce));
 	if (!produce)
 		return -ENOMEM;
+	produce->alone = NULL;
 	produce->fault.text = NULL;
 	produce->append.data = data->records.data;
 	produce->append.ack = message->acks == -1 ? ACK_DURABLE : ACK_SUBMITTED;
 	produce->size = (size_t)data->records.length;
 	produce->zstd_allowed = request->header.api_version >= PRODUCE_ZSTD_VERSION;
 	produce->response = response;
-	scatter_add(request->state, &produce->entry, topic, data->index);
+	if (runs_alone(request, topic, data->index)) {
+		uint64_t key = partition_key(topic->number, data->index);
+		produce->alone = request;
+		run_entry(request->shard, shard_partition(request->shard, key), &produce->entry);
+		return 1;
+	}
+	struct scatter *scatter = scatter_of(request);
+	if (!scatter)
+		return -ENOMEM;
+	scatter_add(scatter, &produce->entry, topic, data->index);
 	return 0;
 }
 
+/* As add_partition. */
 static int add_topic(struct request *request,
 		     const struct kafka_produce_request_topic_produce_data *data,
 		     struct kafka_produce_response_topic_produce_response *response)
@@ -211,7 +265,7 @@ static int add_topic(struct request *request,
 	for (int32_t i = 0; i < data->partition_data_count; i++) {
 		int rc = add_partition(request, topic, &data->partition_data[i],
 				       &response->partition_responses[i]);
-		if (rc < 0)
+		if (rc)
 			return rc;
 	}
 	return 0;
@@ -221,24 +275,21 @@ void handle_produce(struct request *request)
 {
 	const struct kafka_produce_request *message = request->message;
 	struct kafka_produce_response *response = request->response;
-	struct scatter *scatter = scatter_new(request);
-	int rc = -ENOMEM;
+	int rc = 0;
 
 	response->responses = request_alloc(request, (size_t)message->topic_data_count,
 					    sizeof(*response->responses));
-	if (!scatter || !response->responses)
-		goto fail;
 	response->responses_count = message->topic_data_count;
-	scatter->run = run_entry;
-	scatter->complete = complete;
-	request->state = scatter;
-	for (int32_t i = 0; i < message->topic_data_count; i++) {
+	if (!response->responses)
+		rc = -ENOMEM;
+	for (int32_t i = 0; rc == 0 && i < message->topic_data_count; i++)
 		rc = add_topic(request, &message->topic_data[i], &response->responses[i]);
-		if (rc < 0)
-			goto fail;
-	}
-	scatter_start(scatter);
-	return;
-fail:
-	request_fail(request, "request needs too much memory");
+	if (rc > 0)
+		return;
+	if (rc < 0)
+		request_fail(request, "request needs too much memory");
+	else if (request->state)
+		scatter_start(request->state);
+	else
+		finish(request); /* everything was refused */
 }
