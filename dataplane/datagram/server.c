@@ -94,6 +94,7 @@ struct call_block {
 
 /* ---- calls ---- */
 
+/* Its channel, client and name are the caller's to set, and `few` is filled when it is used. */
 static struct call *call_new(struct datagram_server *server)
 {
 	if (list_empty(&server->free_calls)) {
@@ -105,8 +106,15 @@ static struct call *call_new(struct datagram_server *server)
 			list_push_back(&server->free_calls, &block->calls[i].link);
 	}
 	struct call *call = container_of(list_pop_front(&server->free_calls), struct call, link);
-	*call = (struct call){.magic = CALL_MAGIC, .server = server};
-	list_init(&call->link);
+	call->magic = CALL_MAGIC;
+	call->server = server;
+	call->request = NULL;
+	call->packet = NULL;
+	call->buffer = NULL;
+	call->flat = NULL;
+	call->flat_capacity = 0;
+	call->held = 0;
+	call->released = false;
 	server->call_count++;
 	return call;
 }

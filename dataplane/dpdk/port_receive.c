@@ -78,8 +78,8 @@ static void hear(struct port_queue *queue, const struct packet *packet, uint64_t
 }
 
 /* True: *ret is the caller's. */
-static bool take(struct port_queue *queue, struct rte_mbuf *mbuf, const struct packet *packet,
-		 struct port_datagram *ret)
+static inline bool take(struct port_queue *queue, struct rte_mbuf *mbuf,
+			const struct packet *packet, struct port_datagram *ret)
 {
 	const uint8_t *data = rte_pktmbuf_mtod(mbuf, const uint8_t *) + packet->payload_offset;
 

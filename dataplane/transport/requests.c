@@ -193,8 +193,8 @@ uint64_t requests_expire(struct transport_session *session)
 }
 
 /* The session whose slot executes just this request; null: gone. */
-static struct transport_session *executing(struct transport *transport,
-					   struct transport_request request)
+static inline struct transport_session *executing(struct transport *transport,
+						  struct transport_request request)
 {
 	struct transport_session *session = session_find(transport, request.session);
 
