@@ -129,6 +129,8 @@ static int check_name(const struct control *control,
 			"a topic name has 1 to %d of a-z A-Z 0-9 . _ - and is not \".\" or "
 			"\"..\"",
 			TOPIC_NAME_MAX);
+	if (topic_name_internal(row->name.data, length))
+		return requests_refuse(why, -ERR_TOPIC_NAME, "the broker makes this topic itself");
 	if (catalog_find(control->catalog, row->name.data, length))
 		return requests_refuse(why, -ERR_TOPIC_EXISTS, "topic \"%.*s\" exists already",
 				       row->name.length, row->name.data);
@@ -276,6 +278,8 @@ static int delete_one(struct control *control, const struct kafka_string *name,
 	}
 	if (!topic)
 		return name->length >= 0 ? -ERR_UNKNOWN_PARTITION : -ERR_UNKNOWN_TOPIC_ID;
+	if (topic_name_internal(topic->name, strlen(topic->name)))
+		return -ERR_TOPIC_NAME; /* with it every group would be forgotten */
 	char removed[TOPIC_NAME_MAX + 1];
 	memcpy(removed, topic->name, sizeof(removed));
 	result->topic_id = topic->id;
@@ -359,6 +363,9 @@ static int grow_one(struct control *control,
 
 	if (!topic)
 		return -ERR_UNKNOWN_PARTITION;
+	if (topic_name_internal(topic->name, strlen(topic->name)))
+		return requests_refuse(why, -ERR_TOPIC_NAME,
+				       "groups would not be found where they are stored");
 	if (row->count <= topic->partition_count)
 		return requests_refuse(why, -ERR_PARTITION_COUNT,
 				       "topic has %d partitions; the number can only grow",

@@ -18,6 +18,7 @@ static void draw_topic(const struct control *control, const struct catalog_topic
 	to->id = from->id;
 	to->number = from->number;
 	to->partition_count = from->partition_count;
+	to->internal = topic_name_internal(from->name, strlen(from->name));
 	to->config = topic_config_resolve(control->config, &from->overrides);
 }
 

@@ -66,3 +66,8 @@ bool topic_name_legal(const char *name, size_t length)
 	}
 	return true;
 }
+
+bool topic_name_internal(const char *name, size_t length)
+{
+	return length == strlen(OFFSETS_TOPIC) && memcmp(name, OFFSETS_TOPIC, length) == 0;
+}

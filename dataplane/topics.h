@@ -12,6 +12,7 @@
 #include "storage/log.h"
 
 enum { TOPIC_NAME_MAX = 249 };
+#define OFFSETS_TOPIC "__consumer_offsets"
 
 struct topic_config {
 	struct log_config log;
@@ -52,6 +53,8 @@ const struct topic *topics_find(const struct topics *topics, const char *name, s
 const struct topic *topics_find_id(const struct topics *topics, const struct uuid *id);
 /* 1..249 of [a-zA-Z0-9._-], not "." or "..". */
 bool topic_name_legal(const char *name, size_t length);
+/* Of a topic that the broker makes and keeps itself: clients may read it and no more. */
+bool topic_name_internal(const char *name, size_t length);
 
 /* The shard that owns a partition. */
 static inline unsigned partition_shard(const struct topic *topic, int32_t partition,

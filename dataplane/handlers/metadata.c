@@ -161,8 +161,11 @@ static void answer(struct request *request)
 static bool may_create(const struct request *request,
 		       const struct kafka_metadata_request_metadata_request_topic *asked)
 {
-	return asked->name.length > 0 && !topic_named(request->shard, &asked->name) &&
-	       topic_name_legal(asked->name.data, (size_t)asked->name.length);
+	size_t length = asked->name.length > 0 ? (size_t)asked->name.length : 0;
+
+	return length && !topic_named(request->shard, &asked->name) &&
+	       topic_name_legal(asked->name.data, length) &&
+	       !topic_name_internal(asked->name.data, length);
 }
 
 /* The missing names as a CreateTopics request with default counts; null when none is missing. */

@@ -249,6 +249,10 @@ static int trim_topic(struct request *request,
 			response->error_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 			continue;
 		}
+		if (topic->internal) {
+			response->error_code = KAFKA_INVALID_TOPIC_EXCEPTION;
+			continue;
+		}
 		struct trim_entry *trim = request_calloc(request, 1, sizeof(*trim));
 		if (!trim)
 			return -ENOMEM;
