@@ -8,8 +8,10 @@
  *
  * The server remembers nothing and sends no more than it got until a cookie has come back from the
  * address that it was sent to.  The padding proves that datagrams of the session's size pass both
- * ways: what gets no answer twice is tried again smaller.  OPEN may be repeated: it names one
- * session by the client's id, whose datagrams may only shrink until the first DATA. */
+ * ways: what gets no answer four times is tried again smaller.  That many, because a path that
+ * loses one in five is else taken for a narrow one, and a session keeps its size.  OPEN may be
+ * repeated: it names one session by the client's id, whose datagrams may only shrink until the
+ * first DATA. */
 #include "dataplane/transport/transport_internal.h"
 
 #include "base/bytes.h"
@@ -19,9 +21,8 @@
 #include <string.h>
 
 enum {
-	TRIES_PER_SIZE = 2,
-	TRY_DOUBLINGS_MAX = 5,
-	TRY_RTT_GUESSES = 5,
+	TRIES_PER_SIZE = 4,
+	TRY_DOUBLINGS_MAX = 7,
 	PEER_ACK_DELAY_US_MAX = 1000000,
 	IDLE_MS_MIN = 100,
 };
@@ -96,7 +97,7 @@ void handshake_send(struct transport_session *session)
 uint64_t handshake_due_ns(const struct transport_session *session)
 {
 	const struct transport_config *config = &session->transport->config;
-	uint64_t wait_ns = config->rtt_guess_us * UINT64_C(1000) * TRY_RTT_GUESSES;
+	uint64_t wait_ns = config->rtt_guess_us * UINT64_C(1000);
 	uint64_t end_ns = session->begun_ns + config->connect_ms * NS_PER_MS;
 	unsigned doublings = session->tries < TRY_DOUBLINGS_MAX ? session->tries
 								: TRY_DOUBLINGS_MAX;

@@ -135,6 +135,37 @@ static void open_may_be_repeated(void **state)
 	pair_free(pair);
 }
 
+/* Of each kind, at most three in a row. */
+static bool drop_three_of_four(struct net_node *node, const struct transport_address *to,
+			       const uint8_t *data, size_t length)
+{
+	static unsigned seen[16];
+	unsigned type = data[0] & 15;
+
+	(void)node;
+	(void)to;
+	(void)length;
+	return (type == PACKET_COOKIE || type == PACKET_OPENED) && seen[type]++ % 4 < 3;
+}
+
+static void losses_are_not_taken_for_a_narrow_path(void **state)
+{
+	struct transport_config config = pair_config();
+	struct pair *pair;
+
+	(void)state;
+	config.datagram_bytes = 8952;
+	pair = pair_new(&config, &config);
+	pair->server->tap = drop_three_of_four;
+	pair_connect(pair);
+	pair_run_ms(pair, 1000);
+	assert_true(pair->opened);
+	assert_int_equal(transport_session_datagram_bytes(pair->session), 8952);
+	pair->server->tap = NULL;
+	pair_echo(pair, 1, 20000);
+	pair_free(pair);
+}
+
 static void cookies_survive_one_change_of_secret(void **state)
 {
 	struct transport_config config = pair_config();
@@ -812,6 +843,7 @@ int main(void)
 		cmocka_unit_test(nobody_there_is_told_in_time),
 		cmocka_unit_test(a_full_table_refuses),
 		cmocka_unit_test(open_may_be_repeated),
+		cmocka_unit_test(losses_are_not_taken_for_a_narrow_path),
 		cmocka_unit_test(cookies_survive_one_change_of_secret),
 		cmocka_unit_test(messages_of_every_edge_size_pass),
 		cmocka_unit_test(small_messages_take_no_buffer),
