@@ -23,8 +23,8 @@ static bool same(const struct world_request *ask, const struct kafka_string *nam
 	struct kafka_string text = kafka_string_of(wanted);
 	struct uuid wanted_id = id_of(ask->world, wanted);
 
-	return ask->request.version >= WITH_IDS ? uuid_equal(id, &wanted_id)
-						: kafka_string_equal(name, &text);
+	return id && ask->request.version >= WITH_IDS ? uuid_equal(id, &wanted_id)
+						      : kafka_string_equal(name, &text);
 }
 
 static const char *text_of(struct world_request *ask, const struct kafka_string *text)
