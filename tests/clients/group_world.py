@@ -1,0 +1,290 @@
+"""A group's world: a broker, members of several libraries and producers as processes, their logs,
+and the checker's word on them in the end.
+
+    with World(tmp_path, broker, topics=["t"], partitions=4) as world:
+        producer = world.producer("p")
+        a = world.member(libraries.CONFLUENT, "a", "g")
+        world.wait_shared("g", [a])
+        ...
+        world.judge()
+"""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import harness
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+sys.path.insert(0, str(harness.ROOT / "tests/history"))
+MEMBERS = pathlib.Path(__file__).parent / "members"
+sys.path.insert(0, str(MEMBERS))
+import checker  # noqa: E402
+from event_log import EventLog, RecordLog, seen_event  # noqa: E402
+
+SHARE_SECONDS = 60
+ANSWER_SECONDS = 30
+LEAVE_SECONDS = 30
+READ_SECONDS = 120
+
+
+class Tail:
+    """What a log says so far; every call of `update` reads on."""
+
+    def __init__(self, path):
+        self.path, self.at, self.rest = path, 0, b""
+        self.generation, self.owned, self.member = None, frozenset(), None
+        self.rebalances = 0
+        self.given = set()  # (topic, partition, offset)
+        self.acked = set()
+        self.commits = 0
+
+    def update(self):
+        if not self.path.exists():
+            return self
+        with open(self.path, "rb") as file:
+            file.seek(self.at)
+            data = file.read()
+        self.at += len(data)
+        *lines, self.rest = (self.rest + data).split(b"\n")
+        for line in lines:
+            self.take(json.loads(line))
+        return self
+
+    def take(self, event):
+        kind = event["event"]
+        if kind == "owns":
+            self.rebalances += 1
+            self.generation, self.member = event["generation"], event["member"]
+            self.owned = frozenset(map(tuple, event["partitions"]))
+        elif kind == "fetched":
+            self.given.update((event["topic"], event["partition"], record[0])
+                              for record in event["records"])
+        elif kind == "acked":
+            self.acked.add(event["id"])
+        elif kind == "committed" and event["result"] == "ok":
+            self.commits += 1
+
+
+class Client:
+    """A process of a driver, in a process group of its own."""
+
+    def __init__(self, name, command, log, environment=None):
+        self.name, self.log = name, log
+        self.tail = Tail(log)
+        self.errors = log.with_suffix(".err")
+        with open(self.errors, "wb") as errors:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
+                env={**os.environ, **(environment or {})}, start_new_session=True)
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def check_alive(self):
+        if not self.alive():
+            raise AssertionError(f"{self.name} ended with {self.process.returncode}:\n{self.said()}")
+
+    def said(self):
+        return self.errors.read_text(errors="replace")[-4000:]
+
+    def kill(self):
+        """kill -9, of what it has started too."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+
+    def leave(self, seconds=LEAVE_SECONDS):
+        self.check_alive()
+        self.process.terminate()
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"{self.name} does not end:\n{self.said()}") from None
+        assert code == 0, f"{self.name} ended with {code}:\n{self.said()}"
+
+
+class World:
+    def __init__(self, folder, broker, topics=("t",), partitions=4):
+        self.folder, self.broker = pathlib.Path(folder), broker
+        self.topics, self.partitions = list(topics), partitions
+        self.clients, self.producers, self.groups = [], [], {}
+        self.harness = EventLog(self.folder / "harness.jsonl")
+
+    def __enter__(self):
+        admin = AdminClient({"bootstrap.servers": self.broker.address})
+        wanted = [NewTopic(topic, self.partitions, 1) for topic in self.topics]
+        for future in admin.create_topics(wanted).values():
+            future.result(ANSWER_SECONDS)
+        return self
+
+    def __exit__(self, kind, *_):
+        for client in self.clients + self.producers:
+            client.kill()
+            if kind is not None and client.said():
+                print(f"---- {client.name} said ----\n{client.said()}")
+        if kind is not None:
+            print(f"---- logs are in {self.folder} ----")
+
+    @property
+    def places(self):
+        return {(topic, number) for topic in self.topics for number in range(self.partitions)}
+
+    # ---- clients ----
+
+    def member(self, library, name, group, **options):
+        """Starts one; `options` are those of the drivers, see members/event_log.py."""
+        log = self.folder / f"{name}.jsonl"
+        words = ["--brokers", self.broker.address, "--group", group, "--name", name, "--log",
+                 str(log), "--topics", ",".join(self.topics)]
+        for option, value in {**library.options, **options}.items():
+            words += [f"--{option.replace('_', '-')}", str(value)]
+        client = Client(name, [*library.command(), *words], log, library.environment())
+        self.clients.append(client)
+        self.groups.setdefault(group, []).append(client)
+        return client
+
+    def producer(self, name, rate=500):
+        log = self.folder / f"{name}.jsonl"
+        client = Client(name, [
+            sys.executable, str(MEMBERS / "producer.py"), "--brokers", self.broker.address,
+            "--topics", ",".join(self.topics), "--partitions", str(self.partitions), "--name",
+            name, "--log", str(log), "--rate", str(rate)], log)
+        self.producers.append(client)
+        return client
+
+    def kill(self, client):
+        self.harness.write({"event": "killed", "client": client.name})
+        client.kill()
+
+    def kill_broker(self):
+        self.broker.check_alive()
+        self.harness.write({"event": "broker", "what": "killed"})
+        self.broker.kill()
+
+    def start_broker(self):
+        self.broker.start()
+        self.harness.write({"event": "broker", "what": "started"})
+
+    # ---- waiting ----
+
+    def living(self, group):
+        return [each for each in self.groups[group] if each.alive()]
+
+    def check_alive(self, clients):
+        self.broker.check_alive()
+        for each in clients:
+            each.check_alive()
+
+    def wait(self, what, clients, condition, seconds=SHARE_SECONDS):
+        def met():
+            self.check_alive(clients)
+            for each in clients:
+                each.tail.update()
+            return condition()
+
+        try:
+            harness.eventually(what, met, seconds, every=0.05)
+        except AssertionError as error:
+            state = "\n".join(f"{each.name}: generation {each.tail.generation} owns "
+                              f"{sorted(each.tail.owned)}, was given {len(each.tail.given)}"
+                              for each in clients)
+            raise AssertionError(f"{error}\n{state}") from None
+
+    def wait_shared(self, group, members, seconds=SHARE_SECONDS):
+        """Each partition has one owner among these, and each of them has one at least."""
+        def shared():
+            owned = [place for each in members for place in each.tail.owned]
+            return (len(owned) == len(set(owned)) and set(owned) == self.places
+                    and all(each.tail.owned for each in members))
+
+        self.wait(f"{group} is shared by {[each.name for each in members]}", members, shared,
+                  seconds)
+
+    def wait_given(self, members, count=100, seconds=SHARE_SECONDS):
+        """Each is given that many records from now on."""
+        before = {each: len(each.tail.update().given) for each in members}
+        self.wait(f"{count} records for {[each.name for each in members]}", members,
+                  lambda: all(len(each.tail.given) >= before[each] + count for each in members),
+                  seconds)
+
+    def stop_producers(self):
+        for each in self.producers:
+            each.leave(SHARE_SECONDS)
+
+    def ends(self):
+        """The high watermark of each partition."""
+        with self.broker.connect() as connection:
+            return {place: connection.list_offset(*place, -1)["offset"] for place in self.places}
+
+    def wait_drained(self, seconds=SHARE_SECONDS):
+        """Every group is given every record; who lives and does not go on is found by the
+        checker."""
+        wanted = {(*place, offset) for place, end in self.ends().items() for offset in range(end)}
+        for group, members in self.groups.items():
+            def drained(members=members):
+                return wanted <= set().union(*(each.tail.update().given for each in members))
+
+            self.wait(f"{group} is given all {len(wanted)} records", self.living(group), drained,
+                      seconds)
+
+    # ---- the end ----
+
+    def judge(self):
+        """Stops everything, reads all that there is, and asks the checker."""
+        self.stop_producers()
+        self.wait_drained()
+        self.harness.write({"event": "over"})
+        for group in self.groups:
+            for each in self.living(group):
+                each.leave()
+        self.read_all()
+        history, found, unread = checker.judge([self.folder])
+        text = "\n".join(map(str, found[:20]))
+        assert not found, f"{checker.summary(history, found, unread)}\n{text}"
+        assert not unread, f"nobody has read these: {unread}"
+        return history
+
+    def read_all(self):
+        """What is stored and committed in the end, by a reader that is in no group."""
+        log = RecordLog(self.folder / "reader.jsonl")
+        log.write({"event": "start", "client": "reader"})
+        ends = self.ends()
+        read_to_the_ends(self.broker.address, log, ends)
+        for group in self.groups:
+            log.write(seen_event(group, committed(self.broker.address, group, ends), final=True))
+
+
+def read_to_the_ends(address, log, ends):
+    consumer = Consumer({"bootstrap.servers": address, "group.id": "reader",
+                         "enable.auto.commit": False, "auto.offset.reset": "earliest"})
+    positions = {place: 0 for place in ends}
+    consumer.assign([TopicPartition(*place, 0) for place in ends])
+    log.write(*({"event": "position", "topic": topic, "partition": partition, "offset": 0}
+                for topic, partition in ends))
+    deadline = time.monotonic() + READ_SECONDS
+    while any(positions[place] < end for place, end in ends.items()):
+        assert time.monotonic() < deadline, f"read up to {positions} of {ends}"
+        for each in consumer.consume(1000, timeout=1):
+            assert not each.error(), each.error()
+            log.take(each.topic(), each.partition(), each.offset(), each.key(), each.value())
+        positions.update(log.flush())
+    consumer.close()
+    log.write(*({"event": "end", "topic": topic, "partition": partition, "offset": end,
+                 "final": True} for (topic, partition), end in ends.items()))
+
+
+def committed(address, group, places):
+    consumer = Consumer({"bootstrap.servers": address, "group.id": group})
+    found = consumer.committed([TopicPartition(*place) for place in places],
+                               timeout=ANSWER_SECONDS)
+    consumer.close()
+    assert not [each.error for each in found if each.error]
+    return [(each.topic, each.partition, each.offset) for each in found]

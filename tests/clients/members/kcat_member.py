@@ -1,0 +1,70 @@
+"""A member of a group with kcat -G: what it prints is the log.
+
+kcat commits by itself, at intervals, what it has read, and does not tell of it.
+"""
+import re
+import signal
+import subprocess
+
+from event_log import MemberLog, member_options
+from librdkafka_debug import Membership
+
+REBALANCED = re.compile(r"% Group .* rebalanced \(memberid .*?\): (assigned|revoked): ?(.*)")
+PLACE = re.compile(r"(\S+) \[(\d+)\]")
+RECORD = "record\t%t\t%p\t%o\t%k\t%s\n"
+BATCH = 200
+
+
+class Member:
+    def __init__(self, options):
+        for name, wanted in [("protocol", "classic"), ("assignor", "range"), ("commit", "none")]:
+            if getattr(options, name) != wanted:
+                raise SystemExit(f"kcat has no {name} {getattr(options, name)}")
+        self.options = options
+        self.log = MemberLog(options, "kcat")
+        self.membership = Membership()
+        instance = ["-X", f"group.instance.id={options.instance}"] if options.instance else []
+        self.process = subprocess.Popen(
+            ["kcat", "-b", options.brokers, "-G", options.group, "-u", "-E", "-d", "cgrp",
+             "-f", RECORD, "-X", f"session.timeout.ms={options.session_ms}", "-X", "auto.offset.reset=earliest",
+             "-X", f"heartbeat.interval.ms={options.session_ms // 10}",
+             "-X", "auto.commit.interval.ms=200", "-X", f"client.id={options.name}",
+             "-X", "partition.assignment.strategy=range", "-X", "reconnect.backoff.max.ms=500",
+             *instance, *options.topics],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def take(self, line):
+        """Records and debugging come in one stream, each line in its time."""
+        if line.startswith(b"record\t"):
+            _, topic, partition, offset, key, value = line.rstrip(b"\n").split(b"\t")
+            self.log.take(topic.decode(), int(partition), int(offset), key, value)
+            if self.log.count() >= BATCH:
+                self.log.flush()
+            return
+        text = line.decode(errors="replace")
+        found = REBALANCED.search(text)
+        if found:
+            self.log.flush()
+            places = {(topic, int(number)) for topic, number in PLACE.findall(found[2])}
+            self.log.owns(places if found[1] == "assigned" else set(), self.membership.member,
+                          self.membership.generation)
+        else:
+            self.membership.read(text)
+
+    def run(self):
+        signal.signal(signal.SIGTERM, lambda *_: self.process.terminate())
+        for line in self.process.stdout:
+            self.take(line)
+            # Records are followed by a heartbeat's line soon.
+            if not line.startswith(b"record\t"):
+                self.log.flush()
+        self.log.flush()
+        self.log.owns(set(), self.membership.member, self.membership.generation)
+        code = self.process.wait()
+        if code != 0:
+            raise SystemExit(f"kcat ended with {code}")
+        self.log.stop()
+
+
+if __name__ == "__main__":
+    Member(member_options()).run()
