@@ -190,7 +190,7 @@ static inline uint64_t packet_sum_word(uint64_t state, const uint8_t *at)
 }
 
 #ifdef __SSE4_2__
-/* One lane, a step of the loop for four words. */
+/* One lane: four words a step of the loop, then what is left by halves. */
 static inline uint32_t packet_sum_short(uint64_t state, const uint8_t *at, size_t length)
 {
 	for (; length >= 32; length -= 32, at += 32) {
@@ -199,16 +199,29 @@ static inline uint32_t packet_sum_short(uint64_t state, const uint8_t *at, size_
 		state = packet_sum_word(state, at + 16);
 		state = packet_sum_word(state, at + 24);
 	}
-	for (; length >= 8; length -= 8, at += 8)
+	if (length & 16) {
 		state = packet_sum_word(state, at);
+		state = packet_sum_word(state, at + 8);
+		at += 16;
+	}
+	if (length & 8) {
+		state = packet_sum_word(state, at);
+		at += 8;
+	}
 	if (length & 4) {
 		uint32_t four;
 		memcpy(&four, at, sizeof(four));
 		state = __builtin_ia32_crc32si((uint32_t)state, four);
 		at += 4;
 	}
-	for (length &= 3; length; length--)
-		state = __builtin_ia32_crc32qi((uint32_t)state, *at++);
+	if (length & 2) {
+		uint16_t two;
+		memcpy(&two, at, sizeof(two));
+		state = __builtin_ia32_crc32hi((uint32_t)state, two);
+		at += 2;
+	}
+	if (length & 1)
+		state = __builtin_ia32_crc32qi((uint32_t)state, *at);
 	return (uint32_t)state;
 }
 #endif
