@@ -1,23 +1,20 @@
 #include "control/groups/assignors_internal.h"
 
 #include "base/arena.h"
-#include "base/bytes.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 const char assignor_names[] = "uniform, range";
 
-static const struct assignor assignors[] = {
+const struct assignor assignors[ASSIGNOR_COUNT] = {
 	{"uniform", assign_uniform},
 	{"range", assign_range},
 };
 
 const struct assignor *assignor_find(const struct kafka_string *name)
 {
-	if (name->length < 0)
-		return &assignors[0];
-	for (size_t i = 0; i < array_count(assignors); i++) {
+	for (size_t i = 0; i < ASSIGNOR_COUNT; i++) {
 		struct kafka_string known = kafka_string_of(assignors[i].name);
 		if (kafka_string_equal(name, &known))
 			return &assignors[i];

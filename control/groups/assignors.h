@@ -44,7 +44,9 @@ struct assignor {
 	int (*assign)(struct assignment *assignment, struct arena *arena); /* -ENOMEM */
 };
 
-/* Null when there is none of that name; a null name gives the default, `uniform`. */
+enum { ASSIGNOR_COUNT = 2 };
+extern const struct assignor assignors[ASSIGNOR_COUNT]; /* the default first */
+/* Null when there is none of that name. */
 const struct assignor *assignor_find(const struct kafka_string *name);
 /* "uniform, range", for error messages. */
 extern const char assignor_names[];
