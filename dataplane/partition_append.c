@@ -22,6 +22,7 @@ static bool try_append(struct partition_append *append)
 			    append->ack, &append->log);
 	if (rc == -ENOBUFS)
 		return false;
+	append->duplicate = rc > 0;
 	if (rc < 0)
 		append->done(append, rc);
 	return true;

@@ -14,6 +14,7 @@ struct partition_append {
 	const void *data;   /* in: lies still until `done` */
 	struct batch batch; /* in: of `data`, validated */
 	enum log_ack ack;   /* in */
+	bool duplicate;     /* out: it was stored before, log.base_offset says where */
 	int64_t time_ms;    /* out: LogAppendTime; -1: the batch keeps its producer's */
 	/* Once, maybe from inside partition_append: 0, or as log_append has it but for -ENOBUFS. */
 	void (*done)(struct partition_append *append, int rc);

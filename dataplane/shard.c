@@ -40,11 +40,22 @@ enum {
 	RING_DEPTH = 1024,
 };
 
+/* What the store counts, where others may read it. */
+static void show_store_stats(struct shard *shard)
+{
+	const struct store_stats *stats = store_stats(shard->store);
+
+	__atomic_store_n(&shard->counters.producers, stats->producers, __ATOMIC_RELAXED);
+	__atomic_store_n(&shard->counters.producers_forgotten, stats->producers_forgotten,
+			 __ATOMIC_RELAXED);
+}
+
 static void housekeep(struct timer *timer)
 {
 	struct shard *shard = container_of(timer, struct shard, housekeeping);
 
 	store_housekeep(shard->store);
+	show_store_stats(shard);
 	conn_expire(shard);
 	timers_arm(&shard->timers, &shard->housekeeping, shard->now_ns + NS_PER_SECOND);
 }
@@ -78,6 +89,9 @@ static int set_up(struct shard *shard)
 		.directory = shard->options.topics_directory,
 		.buffer_bytes_max = shard->options.buffer_bytes_max,
 		.direct_io = true,
+		.producers_max = shard->options.producers_per_partition_max,
+		.producers_total_max = shard->options.producers_max,
+		.producer_expiration_ms = shard->options.producer_expiration_ms,
 	};
 	int rc = open_backend(shard);
 

@@ -79,6 +79,9 @@ struct shard_options {
 	unsigned pipeline_max;        /* requests under way on one connection */
 	uint32_t idle_ms_max;         /* connections.max.idle.ms; 0: never */
 	size_t decompressed_bytes_max;
+	size_t producers_per_partition_max; /* idempotent ones that are remembered */
+	size_t producers_max;               /* of this shard, about */
+	int64_t producer_expiration_ms;
 	const struct clock *clock;
 	/* Set as message.handle of a control_request; runs on the control plane. */
 	void (*control_request)(struct message *message, void *control);

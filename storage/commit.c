@@ -224,6 +224,7 @@ void commit_flushed(struct log *log)
 		return;
 	log->durable_offset = durable;
 	log->backoff_ns = 0;
+	producers_durable(log);
 	end_waiters(&log->durable_waiters, durable, 0);
 	log_wake_watches(log);
 }
@@ -362,6 +363,7 @@ void store_submit(struct store *store)
 	struct list now;
 	struct list *node;
 
+	end_waiters(&store->again, INT64_MAX, 0);
 	list_init(&now);
 	list_move_all(&now, &store->dirty);
 	while ((node = list_pop_front(&now)))
@@ -482,7 +484,7 @@ static int prepare_segment(struct log *log, size_t size)
 		/* Only the last segment may ever be found torn: recovery relies on it. */
 		if (active->flushed < active->end)
 			return -ENOBUFS;
-		segment_seal(active);
+		log_seal(log);
 	}
 	int rc = segment_create(log, log->next_offset);
 	if (rc == -ENOBUFS)
@@ -610,8 +612,10 @@ static void store_batch(const struct log *log, const uint8_t *data, const struct
 }
 
 /* All that can be refused is refused here. */
-static int prepare(struct log *log, size_t size)
+static int prepare(struct log *log, const struct batch *batch)
 {
+	size_t size = batch->size;
+
 	if (size > log->config.segment_bytes)
 		return -ERR_BATCH_OVER_SEGMENT;
 	if (size > buffer_batch_bytes_max(log->store->region))
@@ -626,12 +630,57 @@ static int prepare(struct log *log, size_t size)
 	if (rc == 0)
 		rc = segment_reserve(log->active);
 	if (rc == 0)
+		rc = producers_reserve(&log->producers, batch);
+	if (rc == 0)
 		rc = prepare_buffers(log, size);
 	if (rc < 0 && rc != -ENOBUFS && rc != -ENOMEM) {
 		commit_fail(log, rc, "tail");
 		return -ERR_STORAGE;
 	}
 	return rc;
+}
+
+static void note_producer(struct log *log, const struct batch *stored)
+{
+	struct store *store = log->store;
+	size_t before = producers_count(&log->producers);
+
+	if (stored->producer_id < 0)
+		return;
+	producers_apply(&log->producers, stored, wall_ms(store));
+	log->producers_changed = true;
+	store->stats.producers += producers_count(&log->producers) - before;
+	/* The log that grew gives up its own. */
+	if (store->options.producers_total_max && before &&
+	    store->stats.producers > store->options.producers_total_max) {
+		producers_forget_oldest(&log->producers);
+		store->stats.producers--;
+		store->stats.producers_forgotten++;
+	}
+}
+
+/* A batch sent again waits for the one it repeats, among those that wait by rising offset. */
+static void wait_for_first(struct log *log, struct log_append *append, int64_t end_offset,
+			   enum log_ack ack)
+{
+	struct list *before = log->durable_waiters.prev;
+
+	append->end_offset = end_offset;
+	append->ack = ack;
+	log->store->stats.duplicates++;
+	if (end_offset <= log->durable_offset ||
+	    (ack == ACK_SUBMITTED && !list_linked(&log->dirty))) {
+		list_push_back(&log->store->again, &append->waiting);
+		return;
+	}
+	if (ack == ACK_SUBMITTED) {
+		list_push_back(&log->submit_waiters, &append->waiting);
+		return;
+	}
+	while (before != &log->durable_waiters &&
+	       container_of(before, struct log_append, waiting)->end_offset > end_offset)
+		before = before->prev;
+	list_push_front(before, &append->waiting);
 }
 
 int log_append(struct log *log, const void *data, const struct batch *batch, int64_t append_time_ms,
@@ -644,8 +693,13 @@ int log_append(struct log *log, const void *data, const struct batch *batch, int
 		return -ERR_CLOSING;
 	if (log->state == LOG_FAILED && !commit_try_repair(log))
 		return -ERR_STORAGE;
-	rc = prepare(log, batch->size);
-	if (rc < 0)
+	rc = producers_check(&log->producers, batch, &append->base_offset);
+	if (rc > 0)
+		wait_for_first(log, append, append->base_offset + batch->last_offset_delta + 1,
+			       ack);
+	if (rc == 0)
+		rc = prepare(log, batch);
+	if (rc != 0)
 		return rc;
 	if (append_time_ms >= 0)
 		stored.max_timestamp = append_time_ms;
@@ -656,6 +710,7 @@ int log_append(struct log *log, const void *data, const struct batch *batch, int
 	stored.leader_epoch = log->identity.leader_epoch;
 	segment_add_batch(segment, &stored, segment->end);
 	add_mark(log, segment);
+	note_producer(log, &stored);
 	store_batch(log, data, batch, append_time_ms);
 	log->next_offset = segment->next_offset;
 	append->base_offset = base_offset;

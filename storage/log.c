@@ -40,6 +40,7 @@ int store_new(struct store **ret, const struct store_options *options, struct st
 	for (unsigned i = 0; i < FLUSH_ROUNDS; i++)
 		list_init(&store->rounds[i].segments);
 	list_init(&store->prewrites);
+	list_init(&store->again);
 	store->flush_fd = -1;
 	store->dir_fd = open(options->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	rc = store->dir_fd < 0 ? -errno : decompressor_new(&store->decompressor);
@@ -57,6 +58,7 @@ void store_free(struct store *store)
 	if (!store)
 		return;
 	check(list_empty(&store->logs));
+	check(list_empty(&store->again));
 	decompressor_free(store->decompressor);
 	if (store->flush_fd >= 0)
 		close(store->flush_fd);
@@ -115,6 +117,9 @@ static void log_free(struct log *log)
 	list_remove(&log->dirty);
 	if (log->dir_fd >= 0)
 		close(log->dir_fd);
+	log->store->stats.producers -= producers_count(&log->producers);
+	producers_fini(&log->producers);
+	free(log->image.bytes);
 	free(log->epochs);
 	free(log->marks);
 	free(log);
@@ -142,6 +147,7 @@ int log_open(struct log **ret, struct store *store, const struct log_identity *i
 	list_init(&log->watches);
 	list_init(&log->dirty);
 	list_init(&log->link);
+	producers_init(&log->producers, store->options.producers_max);
 	rc = open_folder(log);
 	if (rc == 0)
 		rc = log_recover(log, 0, why, why_bytes);
@@ -196,11 +202,10 @@ void log_finish_close(struct log *log)
 	void (*closed)(void *context) = log->closed;
 	void *context = log->closed_context;
 
-	struct segment *active = log->active;
 	if (log->remove)
 		remove_files(log);
-	else if (log->state == LOG_CLOSING && active)
-		segment_seal(active);
+	else if (log->state == LOG_CLOSING && log->active)
+		log_seal(log);
 	check(list_empty(&log->submit_waiters));
 	log_wake_watches(log);
 	check(list_empty(&log->durable_waiters));
@@ -393,7 +398,7 @@ static void retain(struct log *log)
 	/* As Kafka: the active segment too ends when everything in it has expired. */
 	if (log->active->end > SEGMENT_HEADER_BYTES && log->active->flushed == log->active->end &&
 	    outlived(log, log->active)) {
-		segment_seal(log->active);
+		log_seal(log);
 		int rc = segment_create(log, log->next_offset);
 		if (rc < 0) {
 			commit_fail(log, rc, "segment");
@@ -416,8 +421,16 @@ static void checkpoint(struct log *log)
 	struct segment *active = log->active;
 
 	if (active && log->state == LOG_WRITABLE &&
-	    active->durable_end > active->checkpoint_end + CHECKPOINT_BYTES)
+	    active->durable_end > active->checkpoint_end + CHECKPOINT_BYTES) {
 		segment_checkpoint(active);
+		producers_checkpoint(log);
+	}
+}
+
+void log_seal(struct log *log)
+{
+	segment_seal(log->active);
+	producers_checkpoint(log);
 }
 
 void store_housekeep(struct store *store)
@@ -429,6 +442,7 @@ void store_housekeep(struct store *store)
 		if (log->ahead && now_ns - log->ahead_ns > ahead_kept_ns)
 			log_drop_ahead(log);
 		commit_try_repair(log);
+		producers_forget(log);
 		checkpoint(log);
 		retain(log);
 	}

@@ -22,6 +22,11 @@ struct store_options {
 	const char *directory;   /* <data>/topics; must exist */
 	size_t buffer_bytes_max; /* tail and read buffers of this shard together */
 	bool direct_io;          /* try O_DIRECT (fall back where the file system refuses) */
+	/* Idempotent producers that a log remembers; 0: none, no batch is known to be one sent
+	 * again. */
+	size_t producers_max;
+	size_t producers_total_max; /* of all logs together, about; 0: no limit */
+	int64_t producer_expiration_ms; /* of one that is silent */
 	/* Take for granted what flush.c looks for otherwise: of a simulated disk it is known. */
 	bool flush_shared;
 };
@@ -44,6 +49,7 @@ void store_housekeep(struct store *store);
 struct store_stats {
 	uint64_t appends, append_bytes, writes, write_bytes, flushes, reads, read_bytes;
 	uint64_t tail_hits, read_cache_hits, buffer_bytes, failures, segments_deleted;
+	uint64_t producers, producers_forgotten, duplicates;
 };
 const struct store_stats *store_stats(const struct store *store);
 
@@ -91,7 +97,9 @@ struct log_append {
 };
 
 /* Appends one validated batch: assigns offsets, copies `data` once; `data` is free on return.
- * 0: accepted, base_offset is set, `done` will run.  -ERR_STORAGE, -ERR_CLOSING, -ENOMEM,
+ * 0: accepted, base_offset is set, `done` will run.  1: its producer has sent it before, nothing is
+ * appended; base_offset is that of the first, `done` runs as it does for that.
+ * -ERR_SEQUENCE, -ERR_PRODUCER_EPOCH (producers.h), -ERR_STORAGE, -ERR_CLOSING, -ENOMEM,
  * -ERR_BATCH_OVER_SEGMENT, -ERR_TOO_LARGE (for the buffers), -ENOBUFS (buffers full until writes
  * drain, or a full segment is being flushed: the caller waits and tries again): nothing happened
  * and `done` will not run.  `append_time_ms` >= 0 stamps the batch with LogAppendTime. */

@@ -253,5 +253,8 @@ int log_recover(struct log *log, int64_t must_reach, char *why, size_t why_bytes
 	if (log->start_offset < first)
 		log->start_offset = first;
 	log->durable_offset = log->next_offset;
-	return 0;
+	rc = producers_recover(log);
+	if (rc < 0)
+		snprintf(why, why_bytes, "producers: %s", error_text(rc));
+	return rc;
 }

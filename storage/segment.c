@@ -45,7 +45,7 @@ struct index_header {
 	uint64_t end;
 	int64_t max_ms;
 	uint32_t epoch_count;
-	uint32_t reserved;
+	uint32_t content;  /* enum index_content */
 	uint64_t checksum; /* XXH3 of the header before it, of the entries and of the epochs */
 };
 _Static_assert(sizeof(struct index_header) == 64, "index header layout");
@@ -57,6 +57,12 @@ struct index_epoch {
 	int32_t reserved;
 };
 _Static_assert(sizeof(struct index_epoch) == 16, "index epoch layout");
+
+/* What need not be looked for in the segment. */
+enum index_content {
+	CONTENT_ANY = 0,
+	CONTENT_NO_PRODUCERS = 1, /* no batch has a producer id */
+};
 
 static const char segment_magic[8] = "SLUICEsg";
 static const char index_magic[8] = "SLUICEix";
@@ -252,6 +258,8 @@ void segment_add_batch(struct segment *segment, const struct batch *batch, uint6
 			.epoch = batch->leader_epoch,
 			.offset = batch->base_offset,
 		};
+	if (batch->producer_id >= 0)
+		segment->idempotent = true;
 	if (batch->max_timestamp > segment->max_ms)
 		segment->max_ms = batch->max_timestamp;
 	segment->next_offset = batch->base_offset + batch->last_offset_delta + 1;
@@ -305,6 +313,7 @@ static struct index_header *build_index(const struct segment *segment)
 		.next_offset = segment->durable_next_offset,
 		.end = segment->durable_end,
 		.max_ms = segment->durable_max_ms,
+		.content = segment->idempotent ? CONTENT_ANY : CONTENT_NO_PRODUCERS,
 	};
 
 	memcpy(header.magic, index_magic, sizeof(header.magic));
@@ -595,6 +604,7 @@ static int take_index(struct segment *segment, const struct index_header *file)
 	segment->next_offset = file->next_offset;
 	segment->end = file->end;
 	segment->max_ms = file->max_ms;
+	segment->idempotent = file->content != CONTENT_NO_PRODUCERS;
 	segment->checkpoint_end = file->end;
 	if (file->entry_count)
 		segment->indexed_to = entries[file->entry_count - 1].position +

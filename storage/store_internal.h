@@ -4,6 +4,7 @@
 #include "storage/buffer.h"
 #include "storage/compress.h"
 #include "storage/log.h"
+#include "storage/producers.h"
 
 #include <sys/types.h>
 
@@ -88,8 +89,9 @@ struct segment {
 	enum prewriting prewriting;
 	uint64_t prewrite_start, prewrite_at, prewrite_end; /* the step; done up to `at` */
 	unsigned readers;                                   /* reads in flight */
-	bool dead; /* out of the log; freed with its last reader */
-	bool torn; /* something lay behind its last batch */
+	bool dead;       /* out of the log; freed with its last reader */
+	bool torn;       /* something lay behind its last batch */
+	bool idempotent; /* a batch of it may have a producer id */
 };
 
 /* A whole batch ends here: what becomes durable when the segment is flushed this far. */
@@ -105,6 +107,13 @@ enum log_state {
 	LOG_FAILED,    /* read-only until verified */
 	LOG_CLOSING,   /* no appends; what was appended still goes to the disk */
 	LOG_ABANDONED, /* closing, and nothing more is written */
+};
+
+/* Producers as they were when the log ended at `offset`, to become a file when that is durable. */
+struct producers_image {
+	uint8_t *bytes; /* null: none */
+	size_t size;
+	int64_t offset;
 };
 
 struct log {
@@ -127,6 +136,10 @@ struct log {
 
 	struct list buffers;       /* the tail, in file order */
 	struct buffer *write_head; /* first that is not wholly written */
+
+	struct producers producers;
+	struct producers_image image; /* not yet a file */
+	bool producers_changed;       /* since the last image */
 
 	struct mark *marks; /* ring: appended, not yet durable */
 	size_t mark_first, mark_count, mark_capacity;
@@ -167,7 +180,8 @@ struct store {
 	unsigned round_first, round_count; /* under way */
 	int flush_fd; /* its fdatasync flushes the device; -1: each file by itself */
 	dev_t flush_device;
-	unsigned round_logs;   /* in the last round */
+	unsigned round_logs; /* in the last round */
+	struct list again;   /* log_append of batches sent again that are durable: done next turn */
 	bool nothing_to_evict; /* no tail buffer will be durable before the next flush ends */
 	int64_t wall_ms;       /* 0: not asked for since the last store_submit */
 	struct list prewrites; /* segments that want zeros ahead of them */
@@ -208,8 +222,19 @@ int log_recover(struct log *log, int64_t must_reach, char *why, size_t why_bytes
 int log_write_meta(struct log *log);
 
 /* log.c */
+void log_seal(
+	struct log *log); /* the active segment, durable to its end, is followed by no append */
 int log_note_epoch(struct log *log, int32_t epoch, int64_t offset);
 void log_drop_ahead(struct log *log);
+
+/* producer_files.c */
+/* The producers of a log just recovered: from the newest snapshot and what lies behind it. */
+int producers_recover(struct log *log);
+/* Takes an image of the producers, if they have changed; it becomes a file when the log is durable
+ * so far.  What cannot be written is only read again at the next start. */
+void producers_checkpoint(struct log *log);
+void producers_durable(struct log *log); /* durable_offset has risen */
+void producers_forget(struct log *log);  /* those that have expired */
 
 /* flush.c */
 void flush_probe(struct store *store);

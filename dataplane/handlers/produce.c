@@ -99,15 +99,23 @@ static void entry_done(struct produce_entry *produce, int rc)
 	finish(produce->alone);
 }
 
+static void count_batch(struct produce_entry *produce)
+{
+	produce->log_start_offset = log_start_offset(produce->append.partition->log);
+	if (produce->append.duplicate) {
+		shard_count(produce->owner, produce_duplicates, 1);
+		return;
+	}
+	shard_count(produce->owner, produce_batches, 1);
+	shard_count(produce->owner, produce_bytes, produce->size);
+}
+
 static void append_done(struct partition_append *append, int rc)
 {
 	struct produce_entry *produce = container_of(append, struct produce_entry, append);
 
-	if (rc == 0) {
-		shard_count(produce->owner, produce_batches, 1);
-		shard_count(produce->owner, produce_bytes, produce->size);
-		produce->log_start_offset = log_start_offset(append->partition->log);
-	}
+	if (rc == 0)
+		count_batch(produce);
 	entry_done(produce, rc);
 }
 

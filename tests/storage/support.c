@@ -205,6 +205,8 @@ static void make_store(struct rig *rig)
 		.directory = rig->folder,
 		.direct_io = rig->direct_io,
 		.flush_shared = rig->flush_shared,
+		.producers_max = rig->producers_max,
+		.producer_expiration_ms = RIG_PRODUCER_EXPIRATION_MS,
 	};
 
 	check(store_new(&rig->store, &options, rig->region, rig->io, &rig->clock) == 0);
@@ -230,6 +232,7 @@ void rig_init(struct rig *rig, const char *kind, struct io_backend *io, size_t b
 				.delete_enabled = true,
 			},
 		.direct_io = kind != NULL,
+		.producers_max = 100,
 	};
 	make_folder(rig->folder, !kind);
 	check(store_region_new(&rig->region, buffer_bytes) == 0);

@@ -52,6 +52,8 @@ bool file_exists(const char *path);
 
 /* ---- a store with one log ---- */
 
+enum { RIG_PRODUCER_EXPIRATION_MS = 24 * 3600 * 1000 };
+
 struct rig {
 	struct clock clock; /* first: the clock's functions get the rig back */
 	uint64_t now_ns;
@@ -65,7 +67,8 @@ struct rig {
 	struct log_identity identity;
 	struct log_config config;
 	bool direct_io;
-	bool flush_shared; /* as direct_io, an option of the next store */
+	bool flush_shared;    /* as direct_io, an option of the next store */
+	size_t producers_max; /* likewise */
 	bool closed;
 };
 
