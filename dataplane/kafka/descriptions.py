@@ -15,7 +15,7 @@ VIEWS = {  # by reference or by struct: (C type, suffix)
 NULLABLE = ('string', 'bytes', 'records')
 NEVER = 32767
 ATTRIBUTES = {  # of a kind of description: (required, optional)
-    'api': (('key', 'serve', 'on'), ('advertise', 'flexible')),
+    'api': (('key', 'serve', 'on'), ('advertise', 'flexible', 'hot')),
     'record': (('type', 'value', 'write'), ('flexible',))}
 ROOTS = {'api': ('request', 'response'), 'record': ('key', 'value')}
 EXTENSION_TAG = 10000  # tags from here on are ours; clients that do not know them skip them
@@ -124,7 +124,10 @@ class Api(Versions):
         super().__init__(low, high, int(attributes.get('flexible', NEVER)))
         self.advertise = int(attributes.get('advertise', self.low))
         self.where = attributes['on']
+        self.hot = attributes.get('hot', 'no')
         self.roots = {}
+        if self.hot not in ('yes', 'no'):
+            raise ValueError('hot= is yes or no')
         if self.where not in PLACES or self.low > self.high or self.high == NEVER:
             raise ValueError(f'on= is one of {", ".join(PLACES)}; serve= has two ends')
 
@@ -135,6 +138,7 @@ class Api(Versions):
 class Record:
     """Of a topic that the broker keeps: a key, whose first bytes say its type, and a value."""
     kind = 'record'
+    hot = 'no'
     KEY = Versions(0, 0, NEVER)
 
     def __init__(self, name, attributes):

@@ -417,17 +417,20 @@ def emit_fill(c, struct):
 # ---- the table ----
 
 def emit_glue(c, described):
+    # All that reads or writes a hot message in one function: a fifth fewer instructions.
+    flat = '__attribute__((flatten)) ' if described.hot == 'yes' else ''
     for kind in described.roots:
         name = f'{described.prefix}_{kind}'
         c(f'static void {name}_init_any(void *m)')
         c('{')
         c(f'{name}_init(m);', 1)
         c('}')
-        c(f'static void {name}_decode_any(struct wire_reader *r, int16_t version, void *m)')
+        c(f'{flat}static void {name}_decode_any(struct wire_reader *r, int16_t version, void *m)')
         c('{')
         c(f'{name}_decode(r, version, m);', 1)
         c('}')
-        c(f'static void {name}_encode_any(struct wire_writer *w, int16_t version, const void *m)')
+        c(f'{flat}static void {name}_encode_any(struct wire_writer *w, int16_t version,')
+        c('\tconst void *m)')
         c('{')
         c(f'{name}_encode(w, version, m);', 1)
         c('}')

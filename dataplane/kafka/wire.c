@@ -1,9 +1,7 @@
 #include "dataplane/kafka/wire.h"
 
-#include "base/arena.h"
 #include "base/bytes.h"
 #include "base/errors.h"
-#include "dataplane/kafka/utf8.h"
 
 #include <errno.h>
 
@@ -11,8 +9,6 @@ enum {
 	UVARINT_BYTES_MAX = 5,
 	CHUNK_BYTES = 1024,
 	FIRST_VECTORS = 8,
-	/* Ten times the partitions that a busy cluster's client names in one request. */
-	ARRAY_COUNT_MAX = 1 << 20,
 };
 
 struct kafka_string kafka_string_of(const char *text)
@@ -64,92 +60,6 @@ struct uuid wire_get_uuid(struct wire_reader *r)
 	if (at)
 		memcpy(&uuid, at, sizeof(uuid));
 	return uuid;
-}
-
-/* A length or count: -1 for null, else 0 .. INT32_MAX.  After an error the least that is allowed.
- */
-static inline int32_t get_length(struct wire_reader *r, bool compact, bool nullable,
-				 bool short_form)
-{
-	const int32_t least = nullable ? -1 : 0;
-	int64_t length;
-
-	if (compact) {
-		length = (int64_t)wire_get_uvarint(r) - 1;
-	} else {
-		const uint8_t *at = wire_take(r, short_form ? 2 : 4);
-		if (!at)
-			return least;
-		length = short_form ? wire_i16_at(at) : wire_i32_at(at);
-	}
-	if (length >= least && length <= INT32_MAX)
-		return (int32_t)length;
-	wire_fail(r, -ERR_BAD_REQUEST);
-	return least;
-}
-
-static inline const uint8_t *get_body(struct wire_reader *r, int32_t *length)
-{
-	if (*length <= 0)
-		return NULL;
-	const uint8_t *data = wire_take(r, (size_t)*length);
-	if (!data)
-		*length = 0;
-	return data;
-}
-
-struct kafka_string wire_get_string(struct wire_reader *r, bool compact, bool nullable)
-{
-	int32_t length = get_length(r, compact, nullable, true);
-	/* Kafka's strings end at 32 KiB, also in the compact form. */
-	if (length > INT16_MAX)
-		wire_fail(r, -ERR_BAD_REQUEST);
-	const uint8_t *data = get_body(r, &length);
-	if (data && !utf8_valid(data, (size_t)length)) {
-		wire_fail(r, -ERR_BAD_REQUEST);
-		return (struct kafka_string){0};
-	}
-	return (struct kafka_string){.data = (const char *)data, .length = length};
-}
-
-struct kafka_bytes wire_get_bytes(struct wire_reader *r, bool compact, bool nullable)
-{
-	int32_t length = get_length(r, compact, nullable, false);
-	const uint8_t *data = get_body(r, &length);
-	return (struct kafka_bytes){.data = data, .length = length};
-}
-
-struct kafka_records wire_get_records(struct wire_reader *r, bool compact, bool nullable)
-{
-	struct kafka_bytes bytes = wire_get_bytes(r, compact, nullable);
-	return (struct kafka_records){.data = bytes.data, .length = bytes.length};
-}
-
-bool wire_get_present(struct wire_reader *r, bool nullable)
-{
-	return !nullable || wire_get_i8(r) >= 0;
-}
-
-int32_t wire_get_array(struct wire_reader *r, bool compact, bool nullable,
-		       uint32_t element_bytes_min, size_t element_size, void **ret_elements)
-{
-	int32_t count = get_length(r, compact, nullable, false);
-
-	*ret_elements = NULL;
-	if (count <= 0)
-		return count;
-	/* No overflow: the product of two numbers of 32 bits. */
-	if (count > ARRAY_COUNT_MAX ||
-	    (uint64_t)count * element_bytes_min > (uint64_t)(r->end - r->at)) {
-		wire_fail(r, -ERR_BAD_REQUEST);
-		return 0;
-	}
-	*ret_elements = arena_alloc_array(r->arena, (size_t)count, element_size);
-	if (!*ret_elements) {
-		wire_fail(r, -ENOMEM);
-		return 0;
-	}
-	return count;
 }
 
 bool wire_next_tag(struct wire_reader *r, struct wire_tags *tags, uint32_t *ret_tag,
@@ -210,8 +120,7 @@ void wire_writer_init(struct wire_writer *w, struct arena *arena)
 	w->end = w->at + CHUNK_BYTES;
 }
 
-/* No room is left: what follows goes the long way, and nowhere. */
-static bool fail(struct wire_writer *w, int error)
+bool wire_put_fail(struct wire_writer *w, int error)
 {
 	w->error = error;
 	w->end = w->at;
@@ -224,7 +133,7 @@ static bool grow_vectors(struct wire_writer *w)
 						  sizeof(*vectors));
 
 	if (!vectors)
-		return fail(w, -ENOMEM);
+		return wire_put_fail(w, -ENOMEM);
 	memcpy(vectors, w->vectors, w->vector_count * sizeof(*vectors));
 	w->vectors = vectors;
 	w->vector_capacity *= 2;
@@ -269,21 +178,13 @@ uint8_t *wire_reserve_chunk(struct wire_writer *w, size_t count)
 		return NULL;
 	uint8_t *chunk = arena_alloc(w->arena, size);
 	if (!chunk) {
-		fail(w, -ENOMEM);
+		wire_put_fail(w, -ENOMEM);
 		return NULL;
 	}
 	w->piece = chunk;
 	w->at = chunk + count;
 	w->end = chunk + size;
 	return chunk;
-}
-
-static void put(struct wire_writer *w, const void *data, size_t length)
-{
-	uint8_t *to = length ? wire_reserve(w, length) : NULL;
-
-	if (to)
-		memcpy(to, data, length);
 }
 
 void wire_put_long_uvarint(struct wire_writer *w, uint32_t value)
@@ -296,12 +197,12 @@ void wire_put_long_uvarint(struct wire_writer *w, uint32_t value)
 		value >>= 7;
 	}
 	raw[length++] = (uint8_t)value;
-	put(w, raw, length);
+	wire_put(w, raw, length);
 }
 
 void wire_put_uuid(struct wire_writer *w, const struct uuid *value)
 {
-	put(w, value, sizeof(*value));
+	wire_put(w, value, sizeof(*value));
 }
 
 bool wire_put_present(struct wire_writer *w, bool present, bool nullable)
@@ -311,29 +212,12 @@ bool wire_put_present(struct wire_writer *w, bool present, bool nullable)
 	return present || !nullable;
 }
 
-void wire_put_string(struct wire_writer *w, const struct kafka_string *value, bool compact,
-		     bool nullable)
-{
-	int32_t length = value->length < 0 ? (nullable ? -1 : 0) : value->length;
-
-	if (length > INT16_MAX) {
-		fail(w, -ERR_TOO_LARGE);
-		return;
-	}
-	if (compact)
-		wire_put_uvarint(w, (uint32_t)length + 1);
-	else
-		wire_put_i16(w, (int16_t)length);
-	if (length > 0)
-		put(w, value->data, (size_t)length);
-}
-
 void wire_put_bytes(struct wire_writer *w, const struct kafka_bytes *value, bool compact,
 		    bool nullable)
 {
 	wire_put_array(w, value->length, compact, nullable);
 	if (value->length > 0)
-		put(w, value->data, (size_t)value->length);
+		wire_put(w, value->data, (size_t)value->length);
 }
 
 static void put_reference(struct wire_writer *w, const void *data, size_t length)

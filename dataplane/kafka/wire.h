@@ -7,16 +7,17 @@
  * Fields of fixed size that follow one another are taken, or reserved, at once: wire_TYPE_at and
  * wire_TYPE_to then read and write one of them in bytes that are known to be there. */
 #pragma once
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "base/arena.h"
 #include "base/bytes.h"
 #include "base/errors.h"
 #include "base/uuid.h"
-
-struct arena;
+#include "dataplane/kafka/utf8.h"
 
 /* Views into the frame; not terminated. length -1: null. */
 struct kafka_string {
@@ -203,17 +204,103 @@ static inline uint32_t wire_get_uvarint(struct wire_reader *r)
 }
 
 struct uuid wire_get_uuid(struct wire_reader *r);
+/* A length or count: -1 for null, else 0 .. INT32_MAX.  After an error the least that is allowed.
+ */
+static inline int32_t wire_get_length(struct wire_reader *r, bool compact, bool nullable,
+				      bool short_form)
+{
+	const int32_t least = nullable ? -1 : 0;
+	int64_t length;
+
+	if (compact) {
+		length = (int64_t)wire_get_uvarint(r) - 1;
+	} else {
+		const uint8_t *at = wire_take(r, short_form ? 2 : 4);
+		if (!at)
+			return least;
+		length = short_form ? wire_i16_at(at) : wire_i32_at(at);
+	}
+	if (length >= least && length <= INT32_MAX)
+		return (int32_t)length;
+	wire_fail(r, -ERR_BAD_REQUEST);
+	return least;
+}
+
+/* What *length says; where it is not there, *length is 0 from then on. */
+static inline const uint8_t *wire_get_body(struct wire_reader *r, int32_t *length)
+{
+	if (*length <= 0)
+		return NULL;
+	const uint8_t *data = wire_take(r, (size_t)*length);
+	if (!data)
+		*length = 0;
+	return data;
+}
+
 /* `compact`: flexible versions' form.  Null where `nullable` is false is an error, as is a string
  * that is not UTF-8 or longer than 32 KiB. */
-struct kafka_string wire_get_string(struct wire_reader *r, bool compact, bool nullable);
-struct kafka_bytes wire_get_bytes(struct wire_reader *r, bool compact, bool nullable);
-struct kafka_records wire_get_records(struct wire_reader *r, bool compact, bool nullable);
+static inline struct kafka_string wire_get_string(struct wire_reader *r, bool compact,
+						  bool nullable)
+{
+	int32_t length = wire_get_length(r, compact, nullable, true);
+	/* Kafka's strings end at 32 KiB, also in the compact form. */
+	if (length > INT16_MAX)
+		wire_fail(r, -ERR_BAD_REQUEST);
+	const uint8_t *data = wire_get_body(r, &length);
+	if (data && !utf8_valid(data, (size_t)length)) {
+		wire_fail(r, -ERR_BAD_REQUEST);
+		return (struct kafka_string){0};
+	}
+	return (struct kafka_string){.data = (const char *)data, .length = length};
+}
+
+static inline struct kafka_bytes wire_get_bytes(struct wire_reader *r, bool compact, bool nullable)
+{
+	int32_t length = wire_get_length(r, compact, nullable, false);
+	const uint8_t *data = wire_get_body(r, &length);
+	return (struct kafka_bytes){.data = data, .length = length};
+}
+
+static inline struct kafka_records wire_get_records(struct wire_reader *r, bool compact,
+						    bool nullable)
+{
+	struct kafka_bytes bytes = wire_get_bytes(r, compact, nullable);
+	return (struct kafka_records){.data = bytes.data, .length = bytes.length};
+}
+
 /* Before a struct that may be null: whether it is there. */
-bool wire_get_present(struct wire_reader *r, bool nullable);
+static inline bool wire_get_present(struct wire_reader *r, bool nullable)
+{
+	return !nullable || wire_get_i8(r) >= 0;
+}
+
+/* Ten times the partitions that a busy cluster's client names in one request. */
+enum { WIRE_ARRAY_COUNT_MAX = 1 << 20 };
+
 /* The count of an array whose elements take at least `element_bytes_min` on the wire and
  * `element_size` in memory; *ret_elements is arena memory, not zeroed.  -1: null. */
-int32_t wire_get_array(struct wire_reader *r, bool compact, bool nullable,
-		       uint32_t element_bytes_min, size_t element_size, void **ret_elements);
+static inline int32_t wire_get_array(struct wire_reader *r, bool compact, bool nullable,
+				     uint32_t element_bytes_min, size_t element_size,
+				     void **ret_elements)
+{
+	int32_t count = wire_get_length(r, compact, nullable, false);
+
+	*ret_elements = NULL;
+	if (count <= 0)
+		return count;
+	/* No overflow: the product of two numbers of 32 bits. */
+	if (count > WIRE_ARRAY_COUNT_MAX ||
+	    (uint64_t)count * element_bytes_min > (uint64_t)(r->end - r->at)) {
+		wire_fail(r, -ERR_BAD_REQUEST);
+		return 0;
+	}
+	*ret_elements = arena_alloc_array(r->arena, (size_t)count, element_size);
+	if (!*ret_elements) {
+		wire_fail(r, -ENOMEM);
+		return 0;
+	}
+	return count;
+}
 
 /* Tagged fields: for (uint32_t tag; wire_next_tag(r, &tags, &tag, &field);) decode from &field,
  * then wire_end_tag.  Tags that do not rise are an error, as is a size past the end. */
@@ -324,9 +411,34 @@ static inline void wire_put_uvarint(struct wire_writer *w, uint32_t value)
 }
 
 void wire_put_uuid(struct wire_writer *w, const struct uuid *value);
+/* Nothing more is written.  False, for the caller to return. */
+bool wire_put_fail(struct wire_writer *w, int error);
+static inline void wire_put(struct wire_writer *w, const void *data, size_t length)
+{
+	uint8_t *to = length ? wire_reserve(w, length) : NULL;
+
+	if (to)
+		memcpy(to, data, length);
+}
+
 /* Null where `nullable` is false is written as empty: a peer would not understand it. */
-void wire_put_string(struct wire_writer *w, const struct kafka_string *value, bool compact,
-		     bool nullable);
+static inline void wire_put_string(struct wire_writer *w, const struct kafka_string *value,
+				   bool compact, bool nullable)
+{
+	int32_t length = value->length < 0 ? (nullable ? -1 : 0) : value->length;
+
+	if (length > INT16_MAX) {
+		wire_put_fail(w, -ERR_TOO_LARGE);
+		return;
+	}
+	if (compact)
+		wire_put_uvarint(w, (uint32_t)length + 1);
+	else
+		wire_put_i16(w, (int16_t)length);
+	if (length > 0)
+		wire_put(w, value->data, (size_t)length);
+}
+
 void wire_put_bytes(struct wire_writer *w, const struct kafka_bytes *value, bool compact,
 		    bool nullable);
 /* Refers to the bytes, which must live until the vectors were used. */

@@ -37,6 +37,7 @@ REFUSED = {  # description: what the message must say
     'request\n  a i32\n': 'x.msg:1: ',
     'api Bad key=1 serve=1+ on=shard\nrequest\n': 'serve= has two ends',
     'api Bad key=1 serve=1-3 on=moon\nrequest\n': 'on= is one of shard, control, coordinator',
+    'api Bad key=1 serve=1-3 on=shard hot=very\nrequest\n': 'hot= is yes or no',
     'api Bad key=1 serve=1-3\nrequest\n': "missing ['on']",
     'record Bad type=1 value=0-1 write=2\nkey\n': 'write= is one of the versions of value=',
     'record Bad type=1 value=0-1\nkey\n': "missing ['write']",
