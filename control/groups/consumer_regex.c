@@ -97,10 +97,10 @@ int regex_match(const struct regex *regex, const char *name, size_t length, int6
 	if (*steps <= 0)
 		return -E2BIG;
 	pcre2_set_callout(regex->limits, count_step, steps);
-	int rc = pcre2_dfa_match(regex->code, (PCRE2_SPTR)name, length, 0,
-				 PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_DFA_SHORTEST,
+	int rc = pcre2_dfa_match(regex->code, (PCRE2_SPTR)name, length, 0, PCRE2_ANCHORED,
 				 regex->data, regex->limits, workspace, WORKSPACE);
+	/* The first pair is the longest match, however many there are. */
 	if (rc >= 0)
-		return 1;
+		return pcre2_get_ovector_pointer(regex->data)[1] == length;
 	return rc == PCRE2_ERROR_NOMATCH ? 0 : -E2BIG;
 }
