@@ -185,6 +185,9 @@ void classic_rebalance(struct classic *classic, const char *reason);
 /* After members left: as classic_rebalance, where there was a generation to end. */
 void classic_members_changed(struct classic *classic, const char *reason);
 void classic_enter(struct classic *classic, enum classic_state state);
+/* KIP-800: why a client says that it joins or leaves; nothing where it does not. */
+void classic_log_reason(const struct classic *classic, const char *event,
+			const struct kafka_string *reason);
 /* It has asked for its assignment. */
 void classic_synced(struct classic_member *member);
 
@@ -216,8 +219,8 @@ void classic_fill_join_error(struct control_request *request, enum kafka_error e
 			     const struct kafka_string *member_id);
 
 /* ---- records (classic_records.c) ---- */
-/* Appends the group as it is: all members, with their assignments.  -ENOMEM: after a restart the
- * group is empty. */
+/* Appends the group as it is: all members, with their assignments.  -ENOMEM: what was stored before
+ * still is, but a rewrite does not know it any more and writes an empty group. */
 int classic_store(struct classic *classic);
 int classic_rewrite(struct group *group);
 size_t classic_live_records(const struct group *group);

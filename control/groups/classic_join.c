@@ -56,8 +56,13 @@ static int update(struct classic_member *member, const struct control_request *r
 	return 0;
 }
 
-/* The head of `text`, in whole characters; a client id may be no text at all, and nobody could send
- * that back.  Arena memory; data null: there is none. */
+static bool is_control(char c)
+{
+	return (unsigned char)c < ' ' || c == 0x7f;
+}
+
+/* The head of `text`, in whole characters.  A client id may be no text at all, which nobody could
+ * send back.  Arena memory; data null: there is none. */
 static struct kafka_string legible(const struct control_request *request,
 				   const struct kafka_string *text)
 {
@@ -69,11 +74,10 @@ static struct kafka_string legible(const struct control_request *request,
 			length--;
 	}
 	char *copy = arena_strndup(request->arena, length ? text->data : "", length);
-	if (copy && !utf8_valid(copy, length)) {
-		for (size_t i = 0; i < length; i++) {
-			if ((uint8_t)copy[i] >= 0x80)
-				copy[i] = '?';
-		}
+	const bool valid = copy && utf8_valid(copy, length);
+	for (size_t i = 0; copy && i < length; i++) {
+		if (is_control(copy[i]) || (!valid && (uint8_t)copy[i] >= 0x80))
+			copy[i] = '?';
 	}
 	return (struct kafka_string){copy, (int32_t)length};
 }
@@ -357,6 +361,7 @@ static int join(struct classic *classic, struct control_request *request)
 	const struct kafka_join_group_request *message = request->request;
 	struct classic_member *member = find(classic, message);
 
+	classic_log_reason(classic, "join", &message->reason);
 	if (!has_room(classic, member)) {
 		turn_away(classic, member, request);
 		return 0;
@@ -402,7 +407,7 @@ void classic_join(struct groups *groups, struct control_request *request)
 {
 	const struct kafka_join_group_request *message = request->request;
 	enum kafka_error error = check_request(groups, message);
-	struct group *group = NULL;
+	struct group *group;
 
 	if (error == KAFKA_NONE)
 		error = obtain(groups, message, &group);

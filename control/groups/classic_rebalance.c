@@ -9,8 +9,6 @@
 #include "control/config.h"
 #include "control/groups/groups_internal.h"
 
-#include <stdio.h>
-
 static struct groups *groups_of(const struct classic *classic)
 {
 	return classic->group->groups;
@@ -37,18 +35,40 @@ void classic_enter(struct classic *classic, enum classic_state state)
 		classic->group->empty_since_ms = classic->state_since_ms;
 }
 
-/* Ids are a client's: what would break the line is left out. */
+/* What a client said: cut, and without what would break the line. */
+struct printable {
+	char text[128];
+};
+
+static struct printable printable(const char *text, size_t length)
+{
+	struct printable ret;
+
+	if (length >= sizeof(ret.text))
+		length = sizeof(ret.text) - 1;
+	for (size_t i = 0; i < length; i++) {
+		const bool harmless = (unsigned char)text[i] >= ' ' && text[i] != '"';
+
+		ret.text[i] = harmless && text[i] != 0x7f ? text[i] : '?';
+	}
+	ret.text[length] = 0;
+	return ret;
+}
+
 static void log_change(const struct classic *classic, const char *event, const char *reason)
 {
-	char id[64];
-
-	snprintf(id, sizeof(id), "%s", classic->group->id);
-	for (char *at = id; *at; at++) {
-		if ((unsigned char)*at < ' ' || *at == '"' || *at == 0x7f)
-			*at = '?';
-	}
-	log_debug("groups", "%s group=\"%s\" generation=%d members=%zu reason=\"%s\"", event, id,
+	log_debug("groups", "%s group=\"%s\" generation=%d members=%zu reason=\"%s\"", event,
+		  printable(classic->group->id, classic->group->id_length).text,
 		  classic->generation, classic->member_count, reason);
+}
+
+void classic_log_reason(const struct classic *classic, const char *event,
+			const struct kafka_string *reason)
+{
+	if (reason->length > 0)
+		log_debug("groups", "%s group=\"%s\" client_reason=\"%s\"", event,
+			  printable(classic->group->id, classic->group->id_length).text,
+			  printable(reason->data, (size_t)reason->length).text);
 }
 
 /* ---- completing ---- */

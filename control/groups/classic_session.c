@@ -124,6 +124,8 @@ static void leave_each(struct group *group, struct control_request *request, boo
 	for (int32_t i = 0; i < message->members_count; i++) {
 		const struct kafka_leave_group_request_member_identity *who = &message->members[i];
 
+		if (group)
+			classic_log_reason(group->state, "leave", &who->reason);
 		response->members[response->members_count++] =
 			(struct kafka_leave_group_response_member_response){
 				.member_id = who->member_id,

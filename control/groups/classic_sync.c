@@ -5,16 +5,19 @@
 
 #include <errno.h>
 
-/* KIP-559: clients that disagree about what they talk are told so. */
-static bool disagrees(const struct kafka_string *said, const struct kafka_string *known)
+/* KIP-559: clients that disagree about what they talk are told so.  They have to say it from 5 on.
+ */
+static bool agrees(const struct control_request *request, const struct kafka_string *said,
+		   const struct kafka_string *known)
 {
-	return said->length >= 0 && known->length >= 0 && !kafka_string_equal(said, known);
+	return said->length < 0 ? request->version < 5 : kafka_string_equal(said, known);
 }
 
 static enum kafka_error check_request(const struct classic *classic,
-				      const struct kafka_sync_group_request *message,
+				      const struct control_request *request,
 				      struct classic_member **ret)
 {
+	const struct kafka_sync_group_request *message = request->request;
 	enum kafka_error error = classic_members_identify(classic, &message->member_id,
 							  &message->group_instance_id, ret);
 
@@ -22,8 +25,8 @@ static enum kafka_error check_request(const struct classic *classic,
 		return error;
 	if (message->generation_id != classic->generation)
 		return KAFKA_ILLEGAL_GENERATION;
-	if (disagrees(&message->protocol_type, &classic->protocol_type) ||
-	    disagrees(&message->protocol_name, &classic->protocol))
+	if (!agrees(request, &message->protocol_type, &classic->protocol_type) ||
+	    !agrees(request, &message->protocol_name, &classic->protocol))
 		return KAFKA_INCONSISTENT_GROUP_PROTOCOL;
 	return classic->state == CLASSIC_PREPARING ? KAFKA_REBALANCE_IN_PROGRESS : KAFKA_NONE;
 }
@@ -96,7 +99,7 @@ void classic_sync(struct groups *groups, struct control_request *request)
 		groups_refuse(groups, request, KAFKA_UNKNOWN_MEMBER_ID);
 		return;
 	}
-	enum kafka_error error = check_request(group->state, message, &member);
+	enum kafka_error error = check_request(group->state, request, &member);
 	if (error == KAFKA_NONE) {
 		sync_member(member, request);
 		return;
