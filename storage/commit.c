@@ -500,6 +500,8 @@ static int prepare_buffers(struct log *log, size_t size)
 	struct list taken;
 	size_t have = 0;
 
+	if (!fresh && last->capacity - last->used >= size)
+		return 0;
 	list_init(&taken);
 	if (fresh && log->active->end % BLOCK_BYTES) {
 		int rc = reload_tail(log);
@@ -629,7 +631,7 @@ static int prepare(struct log *log, const struct batch *batch)
 		rc = reserve_mark(log);
 	if (rc == 0)
 		rc = segment_reserve(log->active);
-	if (rc == 0)
+	if (rc == 0 && batch->producer_id >= 0)
 		rc = producers_reserve(&log->producers, batch);
 	if (rc == 0)
 		rc = prepare_buffers(log, size);
@@ -643,10 +645,11 @@ static int prepare(struct log *log, const struct batch *batch)
 static void note_producer(struct log *log, const struct batch *stored)
 {
 	struct store *store = log->store;
-	size_t before = producers_count(&log->producers);
+	size_t before;
 
 	if (stored->producer_id < 0)
 		return;
+	before = producers_count(&log->producers);
 	producers_apply(&log->producers, stored, wall_ms(store));
 	log->producers_changed = true;
 	store->stats.producers += producers_count(&log->producers) - before;
@@ -693,7 +696,8 @@ int log_append(struct log *log, const void *data, const struct batch *batch, int
 		return -ERR_CLOSING;
 	if (log->state == LOG_FAILED && !commit_try_repair(log))
 		return -ERR_STORAGE;
-	rc = producers_check(&log->producers, batch, &append->base_offset);
+	rc = batch->producer_id < 0 ? 0
+				    : producers_check(&log->producers, batch, &append->base_offset);
 	if (rc > 0)
 		wait_for_first(log, append, append->base_offset + batch->last_offset_delta + 1,
 			       ack);

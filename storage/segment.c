@@ -220,7 +220,7 @@ fail:
 
 /* ---- index ---- */
 
-int segment_reserve(struct segment *segment)
+int segment_grow(struct segment *segment)
 {
 	if (segment->index_count == segment->index_capacity) {
 		size_t capacity = segment->index_capacity ? segment->index_capacity * 2 : 16;

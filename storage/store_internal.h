@@ -205,8 +205,16 @@ int segment_create(struct log *log, int64_t base_offset);
 /* `next_base`: where the segment behind it begins, -1 for the last. */
 int segment_load(struct log *log, int64_t base_offset, int64_t next_base, char *why,
 		 size_t why_bytes);
+/* More room in its index and epochs where one of them is full.  -ENOMEM. */
+int segment_grow(struct segment *segment);
 /* Makes segment_add_batch unable to fail. */
-int segment_reserve(struct segment *segment);
+static inline int segment_reserve(struct segment *segment)
+{
+	if (segment->index_count < segment->index_capacity &&
+	    segment->epoch_count < segment->epoch_capacity)
+		return 0;
+	return segment_grow(segment);
+}
 void segment_add_batch(struct segment *segment, const struct batch *batch, uint64_t position);
 int segment_checkpoint(struct segment *segment); /* writes the index file, up to durable_end */
 void segment_seal(struct segment *segment);      /* that, and gives back what is behind the end */
