@@ -27,6 +27,7 @@ struct groups {
 	const struct topics *topics; /* null before the first */
 	struct timer_wheel wheel;
 	struct wheel_timer expiry; /* of offsets; offset_expiry.c */
+	bool expiry_unfinished;    /* some are due and still there */
 	struct arena scratch;      /* of one record at a time, as it is read or appended */
 	struct group_partition *partitions;
 	int32_t partition_count;

@@ -13,12 +13,16 @@
 
 #include <stdint.h>
 
-enum { FORGOTTEN_MAX = 10000 }; /* in one turn: the rest in the next, others' requests between */
+enum {
+	FORGOTTEN_MAX = 10000, /* in one turn: others' requests come between */
+	UNFINISHED_MS = 100,   /* until the rest is looked at */
+};
 
 typedef bool doomed_function(const struct group *group, const struct offset_topic *topic,
 			     const struct committed_offset *committed);
 
-/* Returns how many were forgotten, `most` at most; where memory runs out, the rest stays. */
+/* Returns how many were forgotten, `most` at most.  What is left, there or where memory ran out, is
+ * a reason to look again soon. */
 static size_t forget_where(struct group *group, doomed_function *doomed, size_t most)
 {
 	size_t forgotten = 0;
@@ -26,12 +30,15 @@ static size_t forget_where(struct group *group, doomed_function *doomed, size_t 
 	/* From the end, as what is forgotten closes the gap. */
 	for (size_t i = group->offsets.topic_count; i-- > 0;) {
 		const struct offset_topic *topic = group->offsets.topics[i];
-		for (size_t j = topic->count; j-- > 0 && forgotten < most;) {
+		for (size_t j = topic->count; j-- > 0;) {
 			struct kafka_string name = {topic->name, topic->name_length};
 			if (!doomed(group, topic, &topic->partitions[j].committed))
 				continue;
-			if (offsets_forget(group, &name, topic->partitions[j].index) < 0)
+			if (forgotten == most ||
+			    offsets_forget(group, &name, topic->partitions[j].index) < 0) {
+				group->groups->expiry_unfinished = true;
 				return forgotten;
+			}
 			forgotten++;
 		}
 	}
@@ -46,11 +53,6 @@ static bool topic_gone(const struct group *group, const struct offset_topic *com
 
 	return !topic ||
 	       (!uuid_zero(&committed_topic->id) && !uuid_equal(&committed_topic->id, &topic->id));
-}
-
-void offsets_follow_topics(struct group *group)
-{
-	forget_where(group, topic_gone, SIZE_MAX);
 }
 
 static int64_t expires_ms(const struct group *group, const struct committed_offset *committed)
@@ -85,8 +87,6 @@ static size_t expire_partition(struct group_partition *partition, size_t most)
 
 	list_foreach_safe(node, after, &partition->groups) {
 		struct group *group = container_of(node, struct group, link);
-		if (forgotten >= most)
-			break;
 		forgotten += forget_where(group, topic_gone_or_old, most - forgotten);
 		group_delete_if_idle(group);
 	}
@@ -99,11 +99,19 @@ static void arm(struct groups *groups, int64_t in_ms)
 			groups_now_ns(groups) + (uint64_t)in_ms * NS_PER_MS);
 }
 
+static void arm_next(struct groups *groups)
+{
+	arm(groups, groups->expiry_unfinished
+			    ? UNFINISHED_MS
+			    : groups->options.config->offsets_retention_check_interval_ms);
+}
+
 static void expire(struct wheel_timer *timer)
 {
 	struct groups *groups = container_of(timer, struct groups, expiry);
 	size_t forgotten = 0;
 
+	groups->expiry_unfinished = false;
 	for (int32_t i = 0; groups->topics && i < groups->partition_count; i++) {
 		if (groups->partitions[i].phase == GROUP_PARTITION_LOADED)
 			forgotten += expire_partition(&groups->partitions[i],
@@ -111,13 +119,18 @@ static void expire(struct wheel_timer *timer)
 	}
 	if (forgotten)
 		log_info("groups", "offsets forgotten count=%zu", forgotten);
-	arm(groups, forgotten < FORGOTTEN_MAX
-			    ? groups->options.config->offsets_retention_check_interval_ms
-			    : 1);
+	arm_next(groups);
+}
+
+void offsets_follow_topics(struct group *group)
+{
+	forget_where(group, topic_gone, SIZE_MAX);
+	if (group->groups->expiry_unfinished)
+		arm_next(group->groups);
 }
 
 void offset_expiry_start(struct groups *groups)
 {
 	groups->expiry.expired = expire;
-	arm(groups, groups->options.config->offsets_retention_check_interval_ms);
+	arm_next(groups);
 }

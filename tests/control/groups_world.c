@@ -42,8 +42,11 @@ static int append(struct group_log *log, int32_t partition, const void *key, siz
 		return -ENOMEM;
 	if (world_log->refuse_after != UINT_MAX)
 		world_log->refuse_after--;
-	to->records = realloc(to->records, (to->count + 1) * sizeof(*to->records));
-	assert_non_null(to->records);
+	if (to->count == to->capacity) {
+		to->capacity = to->capacity ? 2 * to->capacity : 64;
+		to->records = realloc(to->records, to->capacity * sizeof(*to->records));
+		assert_non_null(to->records);
+	}
 	to->records[to->count++] = (struct world_record){
 		.key = copy_of(key, key_size),
 		.key_size = key_size,

@@ -36,6 +36,7 @@ struct world_record {
 struct world_records {
 	struct world_record *records;
 	size_t count;
+	size_t capacity;
 	size_t durable; /* the first so many */
 	struct list waits;
 };
