@@ -407,7 +407,7 @@ void classic_join(struct groups *groups, struct control_request *request)
 {
 	const struct kafka_join_group_request *message = request->request;
 	enum kafka_error error = check_request(groups, message);
-	struct group *group;
+	struct group *group = NULL;
 
 	if (error == KAFKA_NONE)
 		error = obtain(groups, message, &group);
