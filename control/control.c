@@ -1,10 +1,12 @@
 /* Bringing the broker up, running the control plane's loop, and taking the broker down.
  *
  *     main thread = control plane, the last of the mesh
- *       start: EAL, mesh, backend, catalog, listeners, shards; the first publish opens every log,
- *              and when it is back the broker is ready
+ *       start: EAL, mesh, backend, catalog, coordinator, listeners, shards; the first publish opens
+ *              every log, and when it is back the broker is ready
  *       loop:  messages from shards (requests.c, publish.c); sleeps in io_turn
- *       stop:  shard_stop to every shard; when all have answered, joined and freed */
+ *       stop:  the coordinator lets go of what it has parked, as that holds up shards; then
+ *              shard_stop to every shard; when all have answered they and the coordinator are
+ * joined */
 #include "control/control_internal.h"
 
 #include "base/bytes.h"
@@ -135,6 +137,7 @@ static struct shard_options options_of(const struct control *control,
 		.producer_expiration_ms = config->producer_id_expiration_ms,
 		.clock = clock_system(),
 		.control_request = requests_handle,
+		.coordinator_request = coordinator_request_handle,
 	};
 }
 
@@ -294,10 +297,28 @@ static int listen_and_start(struct control *control, const struct data_folder *f
 	return rc;
 }
 
+static int start_coordinator(struct control *control, char *why, size_t why_bytes)
+{
+	const struct catalog_topic *topic = catalog_find(control->catalog, OFFSETS_TOPIC,
+							 strlen(OFFSETS_TOPIC));
+	const struct coordinator_options options = {
+		.config = control->config,
+		.mesh = control->mesh,
+		.shard_count = control->shard_count,
+		.partition_count = topic ? topic->partition_count
+					 : (int32_t)control->config->offsets_topic_num_partitions,
+		.topic_exists = topic,
+		.wish = internal_topics_wish,
+	};
+
+	snprintf(why, why_bytes, "group coordinator");
+	return coordinator_start(&control->coordinator, &options);
+}
+
 static int allocate(struct control *control)
 {
 	control->shards = calloc(control->shard_count, sizeof(struct shard *));
-	control->publishes = calloc(control->shard_count, sizeof(struct shard_publish));
+	control->publishes = calloc(control->shard_count + 1, sizeof(struct shard_publish));
 	control->stops = calloc(control->shard_count, sizeof(struct shard_stop));
 	return control->shards && control->publishes && control->stops ? 0 : -ENOMEM;
 }
@@ -335,6 +356,8 @@ int control_start(struct control **ret, const struct config *config,
 	if (rc == 0)
 		rc = open_mesh(control, why, why_bytes);
 	if (rc == 0)
+		rc = start_coordinator(control, why, why_bytes);
+	if (rc == 0)
 		rc = listen_and_start(control, folder, &cpus, why, why_bytes);
 	return rc;
 }
@@ -349,20 +372,44 @@ static void shard_stopped(struct message *message, void *receiver)
 	control->shards_stopped++;
 }
 
-static void begin_stop(struct control *control)
+/* What is left of shutdown.drain.ms. */
+static uint32_t drain_left_ms(const struct control *control)
 {
-	control->stopping = true;
-	log_info("control", "stopping drain_ms=%lld",
-		 (long long)control->config->shutdown_drain_ms);
+	uint64_t drain_ms = (uint64_t)control->config->shutdown_drain_ms;
+	uint64_t passed_ms = (clock_monotonic_ns(clock_system()) - control->stop_ns) / NS_PER_MS;
+
+	return passed_ms < drain_ms ? (uint32_t)(drain_ms - passed_ms) : 0;
+}
+
+static void coordinator_stopped(struct message *message, void *receiver)
+{
+	struct control *control = receiver;
+
+	(void)message;
 	for (unsigned i = 0; i < control->shard_count; i++) {
 		control->stops[i] = (struct shard_stop){
 			.message.handle = shard_stop_handle,
 			.stopped = shard_stopped,
-			.drain_ms = (uint32_t)control->config->shutdown_drain_ms,
+			.drain_ms = drain_left_ms(control),
 		};
 		mesh_send(control->mesh, mesh_control(control->mesh), i,
 			  &control->stops[i].message);
 	}
+}
+
+static void begin_stop(struct control *control)
+{
+	control->stopping = true;
+	control->stop_ns = clock_monotonic_ns(clock_system());
+	log_info("control", "stopping drain_ms=%lld",
+		 (long long)control->config->shutdown_drain_ms);
+	control->coordinator_stop = (struct coordinator_stop){
+		.message.handle = coordinator_stop_handle,
+		.stopped = coordinator_stopped,
+		.drain_ms = (uint32_t)control->config->shutdown_drain_ms,
+	};
+	mesh_send(control->mesh, mesh_control(control->mesh), mesh_coordinator(control->mesh),
+		  &control->coordinator_stop.message);
 }
 
 int control_run(struct control *control)
@@ -384,6 +431,8 @@ int control_run(struct control *control)
 		shard_join(control->shards[i]);
 		control->shards[i] = NULL;
 	}
+	coordinator_end(control->coordinator);
+	control->coordinator = NULL;
 	log_info("control", "stopped");
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include "control/catalog.h"
 #include "control/config.h"
 #include "control/control.h"
+#include "control/coordinator.h"
 #include "control/listener.h"
 #include "dataplane/datagram/faulty_source.h"
 #include "dataplane/kafka/wire.h"
@@ -32,10 +33,12 @@ struct control {
 	struct producer_ids producer_ids;
 
 	struct shard **shards;
-	struct shard_publish *publishes; /* one a shard */
+	struct shard_publish *publishes; /* one a shard, the last for the coordinator */
 	struct shard_stop *stops;        /* one a shard */
 	unsigned shard_count;
 	unsigned shards_started;
+	struct coordinator *coordinator;
+	struct coordinator_stop coordinator_stop;
 
 	/* Publishing (publish.c): one picture is current, at most one is on its way. */
 	const struct topics *current;
@@ -50,6 +53,7 @@ struct control {
 
 	atomic_bool stop_wanted;
 	bool stopping;
+	uint64_t stop_ns; /* begun */
 	unsigned shards_stopped;
 };
 
@@ -105,6 +109,9 @@ enum outcome admin_describe_configs(struct control *control, struct control_requ
 enum outcome admin_alter_configs(struct control *control, struct control_request *request);
 enum outcome admin_incremental_alter_configs(struct control *control,
 					     struct control_request *request);
+
+/* ---- internal_topics.c ---- */
+void internal_topics_wish(struct message *message, void *control); /* coordinator_options.wish */
 
 /* ---- producer_ids.c ---- */
 enum outcome producer_ids_init(struct control *control, struct control_request *request);

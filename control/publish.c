@@ -1,11 +1,14 @@
-/* From a changed catalog to every shard knowing it.
+/* From a changed catalog to every shard and the coordinator knowing it.
  *
  *     catalog changes ──> publish_changes ──> picture ──> every shard (shard_publish)
  *                          │ one under way: `changed`,        │ opens, closes, sends it back
  *                          └ published when it is over        v
- *                         all back: it is current, the former is freed, requests are answered
+ *                                             all back: ──> the coordinator, which sends it back
+ *                                                                         v
+ *                                   it is current, the former is freed, requests are answered
  *
- * So a client that has been told "created" finds the topic on every shard. */
+ * So a client that has been told "created" finds the topic on every shard, and so does the
+ * coordinator, which writes to one of them. */
 #include "control/control_internal.h"
 
 #include "base/arena.h"
@@ -52,29 +55,58 @@ static void answer_waiting(struct control *control)
 	}
 }
 
+static void is_ready(struct control *control)
+{
+	control->ready = true;
+	log_info("control",
+		 "ready listen=%s:%u datagrams=%u shards=%u io=%s topics=%zu "
+		 "partitions=%lld",
+		 control->advertised.host, control->advertised.port, control->datagram_port,
+		 control->shard_count, shard_backend_name(control->shards[0]),
+		 catalog_topic_count(control->catalog),
+		 (long long)catalog_partition_count(control->catalog));
+}
+
 static void published(struct message *message, void *receiver)
 {
 	struct control *control = receiver;
 
 	(void)message;
-	if (--control->publishes_out)
-		return;
+	control->publishes_out--;
 	picture_free(control->current);
 	control->current = control->coming;
 	control->coming = NULL;
 	answer_waiting(control);
-	if (!control->ready) {
-		control->ready = true;
-		log_info("control",
-			 "ready listen=%s:%u datagrams=%u shards=%u io=%s topics=%zu "
-			 "partitions=%lld",
-			 control->advertised.host, control->advertised.port, control->datagram_port,
-			 control->shard_count, shard_backend_name(control->shards[0]),
-			 catalog_topic_count(control->catalog),
-			 (long long)catalog_partition_count(control->catalog));
-	}
+	if (!control->ready)
+		is_ready(control);
 	if (control->changed)
 		start(control);
+}
+
+static void send_publish(struct control *control, unsigned to,
+			 void (*handle)(struct message *message, void *receiver),
+			 void (*back)(struct message *message, void *receiver))
+{
+	struct shard_publish *publish = &control->publishes[to];
+
+	*publish = (struct shard_publish){
+		.message.handle = handle,
+		.published = back,
+		.topics = control->coming,
+		.new_from = control->published_number,
+	};
+	control->publishes_out++;
+	mesh_send(control->mesh, mesh_control(control->mesh), to, &publish->message);
+}
+
+static void opened(struct message *message, void *receiver)
+{
+	struct control *control = receiver;
+
+	(void)message;
+	if (--control->publishes_out == 0)
+		send_publish(control, mesh_coordinator(control->mesh), coordinator_publish_handle,
+			     published);
 }
 
 static void start(struct control *control)
@@ -85,17 +117,8 @@ static void start(struct control *control)
 	control->changed = false;
 	while (!list_empty(&control->waiting_next))
 		list_push_back(&control->waiting_coming, list_pop_front(&control->waiting_next));
-	for (unsigned i = 0; i < control->shard_count; i++) {
-		struct shard_publish *publish = &control->publishes[i];
-		*publish = (struct shard_publish){
-			.message.handle = shard_publish_handle,
-			.published = published,
-			.topics = control->coming,
-			.new_from = control->published_number,
-		};
-		control->publishes_out++;
-		mesh_send(control->mesh, mesh_control(control->mesh), i, &publish->message);
-	}
+	for (unsigned i = 0; i < control->shard_count; i++)
+		send_publish(control, i, shard_publish_handle, opened);
 	control->published_number = catalog_next_number(control->catalog);
 }
 

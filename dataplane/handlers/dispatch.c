@@ -46,7 +46,7 @@ void handle_request(struct request *request)
 		return;
 	}
 	if (request->api->where == KAFKA_ON_COORDINATOR) {
-		request_fail(request, "no group coordinator runs");
+		handle_on_coordinator(request);
 		return;
 	}
 	for (size_t i = 0; i < array_count(handlers); i++) {

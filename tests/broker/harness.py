@@ -478,3 +478,18 @@ class Connection:
             found += got
             at = got[-1].next_offset
         return found
+
+
+class DiskFaults:
+    """What the shim (conftest.py) reads in the file that FAULTY_DISK_CONTROL names."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def on(self, operation, error, part):
+        new = self.path.with_suffix(".new")
+        new.write_text(f"{operation} {error} {part}\n")
+        new.rename(self.path)
+
+    def off(self):
+        self.path.unlink()

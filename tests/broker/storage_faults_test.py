@@ -3,17 +3,14 @@ writing resumes when the disk does."""
 
 import errno
 import os
-import pathlib
-import shutil
 import subprocess
 
 import pytest
 
-from harness import IO, Broker, Refused, eventually, sanitized
+from harness import Broker, DiskFaults, Refused, eventually
 from records import batch
 
 NONE, STORAGE_ERROR = 0, 56
-HERE = pathlib.Path(__file__).parent
 
 
 @pytest.fixture
@@ -124,40 +121,10 @@ def test_a_topic_that_cannot_be_made_is_refused_and_the_broker_goes_on(small_dis
 # ---- faults on command ----
 
 
-@pytest.fixture(scope="module")
-def shim(tmp_path_factory):
-    if IO != "sync":
-        pytest.skip("system calls are intercepted: for SLUICED_IO=sync only")
-    if sanitized():
-        pytest.skip("a sanitizer's runtime wants to be the first library")
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if not compiler:
-        pytest.skip("no C compiler")
-    path = tmp_path_factory.mktemp("shim") / "faulty_disk.so"
-    subprocess.run(
-        [compiler, "-shared", "-fPIC", "-O2", "-o", str(path), str(HERE / "faulty_disk.c"), "-ldl"],
-        check=True,
-    )
-    return path
-
-
-class Faults:
-    def __init__(self, path):
-        self.path = path
-
-    def on(self, operation, error, part):
-        new = self.path.with_suffix(".new")
-        new.write_text(f"{operation} {error} {part}\n")
-        new.rename(self.path)
-
-    def off(self):
-        self.path.unlink()
-
-
 @pytest.fixture
 def faulty(shim, tmp_path):
     """A broker with topics bad and good, its faults, still off, and what is in bad's path."""
-    faults = Faults(tmp_path / "fault")
+    faults = DiskFaults(tmp_path / "fault")
     with Broker(env={"LD_PRELOAD": str(shim), "FAULTY_DISK_CONTROL": str(faults.path)}) as broker:
         with broker.connect() as connection:
             bad = "/" + connection.create_topic("bad").hex() + "/0"

@@ -1,0 +1,56 @@
+/* control/coordinator.h: the thread of the group coordinator: the groups (groups/groups.h), their
+ * log, and the messages between them and the rest.
+ *
+ * The control plane starts it before the shards and ends it after them; between, everything goes by
+ * messages.  Phases: started -> serving -> stopping -> quiet (answers COORDINATOR_NOT_AVAILABLE) ->
+ * ended. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dataplane/message.h"
+
+struct config;
+struct coordinator;
+struct mesh;
+
+struct coordinator_options {
+	const struct config *config; /* outlives the coordinator */
+	struct mesh *mesh;           /* its place is the coordinator's */
+	unsigned shard_count;
+	int32_t partition_count; /* of __consumer_offsets, as it is or will be */
+	bool topic_exists;
+	/* message.handle of a coordinator_wish; on the control plane. */
+	void (*wish)(struct message *message, void *control);
+};
+
+/* Starts the thread.  -errno; nothing runs then. */
+int coordinator_start(struct coordinator **ret, const struct coordinator_options *options);
+/* Nobody sends to it any more, and what it sent to the shards is back, or will never be looked at:
+ * ends and joins the thread, frees.  Null is fine. */
+void coordinator_end(struct coordinator *coordinator);
+
+/* Coordinator -> control plane: __consumer_offsets is needed, or one of its partitions does not
+ * open.  Sent back with handle = granted when the catalog has the topic (it comes with a picture)
+ * or cannot (rc). */
+struct coordinator_wish {
+	struct message message;
+	void (*granted)(struct message *message, void *coordinator);
+	int rc;
+};
+
+/* message.handle of a struct control_request. */
+void coordinator_request_handle(struct message *message, void *coordinator);
+
+/* ... of a struct shard_publish: to the coordinator when all shards have the picture, as it uses
+ * what is in it at once. */
+void coordinator_publish_handle(struct message *message, void *coordinator);
+
+/* Control plane -> coordinator, with handle = coordinator_stop_handle: answer what is parked, let
+ * what was appended become durable for up to `drain_ms`, send it back with handle = stopped. */
+struct coordinator_stop {
+	struct message message;
+	void (*stopped)(struct message *message, void *control);
+	uint32_t drain_ms;
+};
+void coordinator_stop_handle(struct message *message, void *coordinator);
