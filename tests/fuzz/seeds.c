@@ -3,13 +3,16 @@
  *     fuzz_seeds FOLDER
  *
  * Messages: each version of each, filled at random.  Batches and compressed data: the same records
- * under each codec, so that the fuzzer need not invent a valid stream. */
+ * under each codec, so that the fuzzer need not invent a valid stream.  Groups: one of every type
+ * of stored record. */
+#include "base/arena.h"
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/crc32c.h"
 #include "storage/batch.h"
 #include "storage/compress.h"
 #include "tests/dataplane/kafka_codec.h"
+#include "tests/dataplane/kafka_fill.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -23,6 +26,7 @@
 
 enum {
 	SEEDS_OF_EACH = 2,
+	SEEDS_OF_GROUPS = 20,
 	BYTES_MAX = 16384,
 	GZIP_WINDOW_BITS = 15 + 16,
 	RECORDS = 3,
@@ -234,6 +238,52 @@ static void save_compressed(size_t index, const uint8_t *packed, size_t length)
 	}
 }
 
+/* ---- records of groups ---- */
+
+static size_t put_written(uint8_t *to, const struct wire_writer *writer)
+{
+	size_t length = 2;
+
+	store_be16(to, (uint16_t)writer->bytes);
+	for (size_t i = 0; i < writer->vector_count; i++) {
+		const struct iovec *vector = &writer->vectors[i];
+		check(length + vector->iov_len <= BYTES_MAX);
+		memcpy(to + length, vector->iov_base, vector->iov_len);
+		length += vector->iov_len;
+	}
+	return length;
+}
+
+/* One of each type, all of one group: its id comes first in every key. */
+static void save_group_records(uint64_t seed)
+{
+	static uint8_t bytes[32 * BYTES_MAX];
+	size_t length = 0;
+	char name[32];
+
+	for (size_t i = 0; i < kafka_record_count; i++) {
+		const struct kafka_record *record = &kafka_records[i];
+		struct wire_writer writer;
+		struct kafka_fill fill;
+		struct arena arena;
+		arena_init(&arena, 1 << 20);
+		struct kafka_string *key = arena_calloc(&arena, 1, record->key_size);
+		void *value = arena_calloc(&arena, 1, record->value_size);
+		check(key && value);
+		kafka_fill_init(&fill, seed * kafka_record_count + i, &arena);
+		kafka_fill_record(&fill, record->type, false, 0, key);
+		kafka_fill_record(&fill, record->type, true, record->write_version, value);
+		*key = kafka_string_of("g");
+		check(kafka_encode_record_key(record, key, &arena, &writer) == 0);
+		length += put_written(bytes + length, &writer);
+		check(kafka_encode_record_value(record, value, &arena, &writer) == 0);
+		length += put_written(bytes + length, &writer);
+		arena_fini(&arena);
+	}
+	snprintf(name, sizeof(name), "all_types_%d", (int)seed);
+	save("group_records", name, bytes, length);
+}
+
 int main(int argc, char **argv)
 {
 	static uint8_t records[BYTES_MAX], packed[BYTES_MAX];
@@ -248,6 +298,8 @@ int main(int argc, char **argv)
 		for (uint64_t seed = 0; seed < SEEDS_OF_EACH; seed++)
 			save_message(i, seed);
 	}
+	for (uint64_t seed = 0; seed < SEEDS_OF_GROUPS; seed++)
+		save_group_records(seed);
 	size_t length = put_records(records);
 	for (size_t i = 0; i < array_count(codecs); i++) {
 		size_t packed_length = codecs[i].pack(records, length, packed);
