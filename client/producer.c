@@ -458,7 +458,23 @@ void producer_topic_changed(struct sluice_client *client, struct topic *topic)
 	}
 }
 
-/* Closes what has waited long enough; returns when the rest has. */
+/* Could the partition's open batch not leave yet if it were closed?  It may as well grow then:
+ * small ones would queue, each to wait for a round trip of its own where requests overtake one
+ * another, and hold the memory that others wait for. */
+static bool waits_anyway(struct sluice_client *client, struct partition *partition)
+{
+	if (!list_empty(&partition->ready))
+		return true;
+	if (partition->in_flight == 0)
+		return false;
+	if (client->options.linger_ms == 0 && !client->producer.flushing)
+		return true;
+	const struct broker *broker = cluster_leader(client, partition);
+	return !broker || !broker->peers[BROKER_MAIN].ops->ordered;
+}
+
+/* Closes what has waited long enough; returns when the rest has.  What waits for more than time is
+ * looked at again when an answer comes. */
 static uint64_t close_lingered(struct sluice_client *client, uint64_t now_ns)
 {
 	uint64_t next_ns = UINT64_MAX;
@@ -468,11 +484,8 @@ static uint64_t close_lingered(struct sluice_client *client, uint64_t now_ns)
 		struct produce_batch *batch = partition->open;
 		if (!batch)
 			continue;
-		/* While others are under way a batch may as well grow: it is sent when one of them
-		 * comes back. */
 		if (client->producer.flushing || batch->linger_until_ns <= now_ns) {
-			if (partition->in_flight == 0 || client->options.linger_ms > 0 ||
-			    client->producer.flushing)
+			if (!waits_anyway(client, partition))
 				close_open(partition);
 		} else if (batch->linger_until_ns < next_ns) {
 			next_ns = batch->linger_until_ns;

@@ -255,6 +255,35 @@ static void a_lingering_batch_leaves_by_itself(void **state)
 	bench_free(bench);
 }
 
+static void process_for_ms(struct bench *bench, unsigned ms)
+{
+	uint64_t until_ns = loop_now() + ms * NS_PER_MS;
+
+	while (loop_now() < until_ns)
+		assert_true(sluice_process(bench->client, 1) >= 0);
+}
+
+static void what_may_not_leave_yet_grows_instead(void **state)
+{
+	const struct setting settings[] = {{"linger.ms", "1"}, {0}};
+	struct bench *bench = bench_new(settings);
+
+	assert_int_equal(send_one(bench, 0, 0, NULL), 0);
+	assert_int_equal(sluice_flush(bench->client, 20000), 0);
+	/* The broker cannot answer. */
+	pthread_mutex_lock(&bench->store.lock);
+	for (int i = 1; i < 10; i++) {
+		assert_int_equal(send_one(bench, i, 0, NULL), 0);
+		process_for_ms(bench, 3);
+	}
+	pthread_mutex_unlock(&bench->store.lock);
+	assert_int_equal(sluice_flush(bench->client, 20000), 0);
+	check_in_order(bench, 10);
+	/* Over datagrams one batch is under way, and meanwhile all others became one. */
+	assert_in_range(bench->store.batches, 2, bench->fake.datagram ? 3 : 10);
+	bench_free(bench);
+}
+
 static void the_descriptor_tells_when_to_process(void **state)
 {
 	const struct setting settings[] = {{"linger.ms", "10"}, {0}};
@@ -661,6 +690,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(records_of_a_partition_share_batches),
 		cmocka_unit_test(a_lingering_batch_leaves_by_itself),
+		cmocka_unit_test(what_may_not_leave_yet_grows_instead),
 		cmocka_unit_test(the_descriptor_tells_when_to_process),
 		cmocka_unit_test(a_flush_does_not_linger),
 		cmocka_unit_test(one_record_can_be_waited_for),
