@@ -20,7 +20,8 @@
 enum { MEMBER_TYPE_CONSUMER = 1 };
 
 static_assert(sizeof(NAMED_TOPIC) ==
-	      sizeof(struct kafka_consumer_group_describe_response_target_topic));
+		      sizeof(struct kafka_consumer_group_describe_response_target_topic),
+	      "one is read as the other");
 
 static int copy(struct arena *arena, const struct kafka_string *text, struct kafka_string *ret)
 {

@@ -242,7 +242,7 @@ static void serve_one(void)
 	struct message *message = world->sent[0];
 	struct shard_log *request = log_of(message);
 
-	memmove(world->sent, world->sent + 1, --world->sent_count * sizeof(world->sent[0]));
+	memmove(world->sent, world->sent + 1, --world->sent_count * sizeof(struct message *));
 	request->rc = world->fail;
 	if (!world->fail && message->handle == shard_append_handle)
 		request->rc = do_append(container_of(request, struct shard_append, log));
