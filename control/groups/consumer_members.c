@@ -46,8 +46,9 @@ static size_t position(const struct consumer_group *consumer, const struct kafka
 struct consumer_member *consumer_find(const struct consumer_group *consumer,
 				      const struct kafka_string *id)
 {
+	if (id->length <= 0) /* nobody's; null where a request has none */
+		return NULL;
 	size_t at = position(consumer, id);
-
 	return at < consumer->member_count && kafka_string_equal(&consumer->members[at]->id, id)
 		       ? consumer->members[at]
 		       : NULL;

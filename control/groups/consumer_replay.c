@@ -46,8 +46,10 @@ static int find_group(const struct replay *replay, struct consumer_group **ret)
 static int find_member(const struct replay *replay, struct consumer_member **ret)
 {
 	struct consumer_group *consumer;
-	int rc = find_group(replay, &consumer);
 
+	if (replay->member_id->length <= 0)
+		return -ERR_CORRUPT;
+	int rc = find_group(replay, &consumer);
 	*ret = NULL;
 	if (rc < 0 || !consumer)
 		return rc;
