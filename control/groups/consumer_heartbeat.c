@@ -228,7 +228,7 @@ static int live(struct heartbeat *heartbeat)
 		step.client_id = kafka_string_of("");
 	if (rc == 0)
 		rc = find_group(heartbeat, &group);
-	if (rc != 0)
+	if (rc != 0 || !group)
 		return rc;
 	step.consumer = consumer_of(group);
 	rc = consumer_step(&step);

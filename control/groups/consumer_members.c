@@ -72,7 +72,7 @@ static int make_room(struct consumer_group *consumer)
 
 	if (consumer->member_count < consumer->member_capacity)
 		return 0;
-	members = realloc(consumer->members, capacity * sizeof(*members));
+	members = realloc(consumer->members, capacity * sizeof(struct consumer_member *));
 	if (!members)
 		return -ENOMEM;
 	consumer->members = members;

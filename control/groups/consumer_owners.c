@@ -84,10 +84,11 @@ static int grow(struct owned_topic *topic, size_t count)
 
 	if (count <= topic->owners_count)
 		return 0;
-	grown = realloc(topic->owners, count * sizeof(*grown));
+	grown = realloc(topic->owners, count * sizeof(struct consumer_member *));
 	if (!grown)
 		return -ENOMEM;
-	memset(&grown[topic->owners_count], 0, (count - topic->owners_count) * sizeof(*grown));
+	memset(&grown[topic->owners_count], 0,
+	       (count - topic->owners_count) * sizeof(struct consumer_member *));
 	topic->owners = grown;
 	topic->owners_count = count;
 	return 0;

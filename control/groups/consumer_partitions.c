@@ -93,10 +93,9 @@ bool partition_set_overlap(const struct partition_set *a, const struct partition
 
 static int room_for(size_t count, struct arena *arena, struct partition_set *ret)
 {
-	*ret = (struct partition_set){0};
-	if (count == 0)
-		return 0;
-	ret->items = arena_calloc(arena, count, sizeof(*ret->items));
+	*ret = (struct partition_set){
+		.items = arena_calloc(arena, count, sizeof(*ret->items)),
+	};
 	return ret->items ? 0 : -ENOMEM;
 }
 

@@ -31,7 +31,7 @@ static int32_t previous_of(const struct reconciliation *r, int32_t epoch)
 static int decide(const struct reconciliation *r, int32_t epoch, struct arena *arena,
 		  struct member_assignment *ret)
 {
-	struct partition_set kept, revoking, lacking;
+	struct partition_set kept = {0}, revoking = {0}, lacking = {0};
 	int rc = partition_set_common(&r->current->assigned, r->target, arena, &kept);
 
 	if (rc == 0)

@@ -90,7 +90,7 @@ int consumer_append_current(const struct consumer_member *member,
 		.member_id = member->id,
 	};
 	struct record_consumer_group_current_member_assignment_value value;
-	struct wire_topic *assigned, *revoking;
+	struct wire_topic *assigned = NULL, *revoking = NULL;
 
 	record_consumer_group_current_member_assignment_value_init(&value);
 	value.member_epoch = current->epoch;

@@ -199,9 +199,9 @@ int subscription_acquire(struct subscriptions *subscriptions, const struct kafka
 			 struct arena *scratch, struct subscription **ret, char *why,
 			 size_t why_bytes)
 {
-	struct subscribed_regex *regex;
+	struct subscribed_regex *regex = NULL;
 	struct subscription *subscription;
-	struct kafka_string *sorted;
+	struct kafka_string *sorted = NULL;
 	int rc = sorted_names(names, &name_count, scratch, &sorted);
 
 	if (rc == 0)
@@ -222,8 +222,9 @@ void subscription_release(struct subscriptions *subscriptions, struct subscripti
 {
 	if (--subscription->references > 0)
 		return;
-	if (subscription->regex)
-		subscription->regex->references--;
+	struct subscribed_regex *regex = subscription->regex;
+	if (regex && --regex->references == 0 && !regex->stored)
+		subscriptions_drop_regex(regex);
 	subscriptions->stale = true;
 	list_remove(&subscription->link);
 	free(subscription->topics);
@@ -271,7 +272,7 @@ static void sort_list(struct topic_list *list)
 	size_t kept = 0;
 
 	if (list->count)
-		qsort(list->topics, list->count, sizeof(*list->topics), compare_by_id);
+		qsort(list->topics, list->count, sizeof(struct topic *), compare_by_id);
 	for (size_t i = 0; i < list->count; i++) {
 		if (kept == 0 || list->topics[kept - 1] != list->topics[i])
 			list->topics[kept++] = list->topics[i];
@@ -282,7 +283,7 @@ static void sort_list(struct topic_list *list)
 /* The picture has them by id already. */
 static int match_regex(struct subscribed_regex *regex, const struct topics *topics)
 {
-	const struct topic **found = malloc((topics->count + 1) * sizeof(*found));
+	const struct topic **found = malloc((topics->count + 1) * sizeof(struct topic *));
 	int64_t steps = REGEX_STEPS_MAX;
 	size_t count = 0;
 
@@ -306,7 +307,7 @@ static int list_of(const struct subscription *subscription, const struct topics 
 {
 	const struct subscribed_regex *regex = subscription->regex;
 	size_t most = subscription->name_count + (regex ? regex->match_count : 0);
-	struct topic_list list = {.topics = arena_calloc(arena, most, sizeof(*list.topics))};
+	struct topic_list list = {.topics = arena_calloc(arena, most, sizeof(struct topic *))};
 
 	if (!list.topics)
 		return -ENOMEM;
@@ -331,13 +332,13 @@ static int unite(const struct topic_list *lists, size_t count, struct arena *are
 
 	for (size_t i = 0; i < count; i++)
 		total += lists[i].count;
-	all.topics = arena_calloc(arena, total, sizeof(*all.topics));
+	all.topics = arena_calloc(arena, total, sizeof(struct topic *));
 	if (!all.topics)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++) {
 		if (lists[i].count)
 			memcpy(&all.topics[all.count], lists[i].topics,
-			       lists[i].count * sizeof(*all.topics));
+			       lists[i].count * sizeof(struct topic *));
 		all.count += lists[i].count;
 	}
 	sort_list(&all);
