@@ -380,38 +380,40 @@ static int join(struct classic *classic, struct control_request *request)
 	return join_new(classic, request);
 }
 
-/* A member id is of no use to a group that does not know it: only newcomers make one. */
-static enum kafka_error obtain(struct groups *groups,
-			       const struct kafka_join_group_request *message, struct group **ret)
+/* A member id is of no use to a group that does not know it: only newcomers make one.  Null: the
+ * error says why not. */
+static struct group *obtain(struct groups *groups, const struct kafka_join_group_request *message,
+			    enum kafka_error *ret_error)
 {
 	struct group *group = group_find(groups, &message->group_id);
 	const bool classic = group && group->kind == &classic_kind;
-	enum kafka_error error = KAFKA_NONE;
 
-	if (group && !classic && !group_empty(group))
-		return KAFKA_INCONSISTENT_GROUP_PROTOCOL;
-	if (!classic && message->member_id.length > 0)
-		return KAFKA_UNKNOWN_MEMBER_ID;
-	group = group_obtain(groups, &message->group_id, &error);
-	if (!group)
-		return error;
-	if (classic_adopt(group) < 0) {
-		group_delete_if_idle(group);
-		return KAFKA_COORDINATOR_NOT_AVAILABLE;
+	if (classic)
+		return group;
+	if (group && !group_empty(group)) {
+		*ret_error = KAFKA_INCONSISTENT_GROUP_PROTOCOL;
+		return NULL;
 	}
-	*ret = group;
-	return KAFKA_NONE;
+	if (message->member_id.length > 0) {
+		*ret_error = KAFKA_UNKNOWN_MEMBER_ID;
+		return NULL;
+	}
+	group = group_obtain(groups, &message->group_id, ret_error);
+	if (group && classic_adopt(group) < 0) {
+		*ret_error = KAFKA_COORDINATOR_NOT_AVAILABLE;
+		group_delete_if_idle(group);
+		return NULL;
+	}
+	return group;
 }
 
 void classic_join(struct groups *groups, struct control_request *request)
 {
 	const struct kafka_join_group_request *message = request->request;
 	enum kafka_error error = check_request(groups, message);
-	struct group *group = NULL;
+	struct group *group = error == KAFKA_NONE ? obtain(groups, message, &error) : NULL;
 
-	if (error == KAFKA_NONE)
-		error = obtain(groups, message, &group);
-	if (error != KAFKA_NONE) {
+	if (!group) {
 		groups_refuse(groups, request, error);
 		return;
 	}

@@ -292,6 +292,21 @@ static bool all_offer(const struct classic *classic, const struct kafka_string *
 	return true;
 }
 
+static bool offers_all_of(const struct kafka_join_group_request *request,
+			  const struct classic_protocols *protocols)
+{
+	for (int32_t i = 0; i < protocols->count; i++) {
+		int32_t j = 0;
+
+		while (j < request->protocols_count &&
+		       !kafka_string_equal(&request->protocols[j].name, &protocols->items[i].name))
+			j++;
+		if (j == request->protocols_count)
+			return false;
+	}
+	return true;
+}
+
 bool classic_members_support(const struct classic *classic,
 			     const struct kafka_join_group_request *request)
 {
@@ -299,6 +314,10 @@ bool classic_members_support(const struct classic *classic,
 		return true;
 	if (!kafka_string_equal(&classic->protocol_type, &request->protocol_type))
 		return false;
+	/* Members have something in common.  Who offers all that one of them does, offers that
+	 * too: as most clients of a group are alike, it is not walked for each of them. */
+	if (offers_all_of(request, classic_member_at(classic->members.next)->protocols))
+		return true;
 	for (int32_t i = 0; i < request->protocols_count; i++) {
 		if (all_offer(classic, &request->protocols[i].name))
 			return true;

@@ -207,6 +207,23 @@ static void without_a_common_protocol_nobody_joins_a_group_with_members(void **s
 	assert_int_equal(client_heartbeat(&a), KAFKA_NONE);
 }
 
+/* What counts is what all offer, not what the first one or most of them do. */
+static void who_shares_only_what_not_all_offer_does_not_join(void **state)
+{
+	struct client a = client_of(*state, "g"), b = client_of(*state, "g"),
+		      c = client_of(*state, "g"), d = client_of(*state, "g");
+
+	memcpy(a.protocols, (const char *[]){"x", "range"}, 2 * sizeof(char *));
+	memcpy(b.protocols, (const char *[]){"range", "y"}, 2 * sizeof(char *));
+	clients_settle((struct client *[]){&a, &b}, 2);
+	memcpy(c.protocols, (const char *[]){"x", "y"}, 2 * sizeof(char *));
+	client_send_join(&c);
+	assert_int_equal(client_joined(&c), KAFKA_INCONSISTENT_GROUP_PROTOCOL);
+	memcpy(d.protocols, (const char *[]){"z", "range", "y", "x"}, 4 * sizeof(char *));
+	client_send_join(&d);
+	assert_int_equal(client_joined(&d), KAFKA_MEMBER_ID_REQUIRED);
+}
+
 static void an_empty_group_takes_clients_of_another_type(void **state)
 {
 	struct client a = client_of(*state, "g"), b = client_of(*state, "g");
@@ -472,6 +489,7 @@ int main(void)
 		each(session_timeouts_outside_the_bounds_are_refused),
 		each(without_protocols_or_their_type_nobody_joins),
 		each(without_a_common_protocol_nobody_joins_a_group_with_members),
+		each(who_shares_only_what_not_all_offer_does_not_join),
 		each(an_empty_group_takes_clients_of_another_type),
 		each(more_protocols_than_anyone_offers_are_refused),
 		each(a_full_group_turns_newcomers_away),

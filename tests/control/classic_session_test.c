@@ -59,6 +59,18 @@ static void the_last_silent_member_leaves_an_empty_group(void **state)
 	world_check_restart(world);
 }
 
+static void a_member_silent_since_its_join_is_removed_after_its_session(void **state)
+{
+	struct client a = client_of(*state, "g");
+
+	client_enter(&a);
+	assert_int_equal(client_joined(&a), KAFKA_NONE);
+	world_advance(*state, 9999);
+	assert_string_equal(group_state(*state, "g"), "CompletingRebalance");
+	world_advance(*state, 2);
+	assert_string_equal(group_state(*state, "g"), "Empty");
+}
+
 static void every_request_of_a_member_puts_off_its_end(void **state)
 {
 	struct client a = client_of(*state, "g"), b = client_of(*state, "g");
@@ -131,7 +143,36 @@ static void a_member_whose_sync_is_parked_does_not_expire(void **state)
 	client_send_sync(&a, (const struct client *[]){&a, &b}, 2, "n");
 	assert_int_equal(client_synced(&b, assignment), KAFKA_NONE);
 	world_advance(*state, 9 * 1000);
-	assert_int_equal(client_heartbeat(&b), KAFKA_NONE);
+	assert_int_equal(client_heartbeat(&a), KAFKA_NONE);
+	assert_string_equal(group_state(*state, "g"), "Stable");
+	/* And has a session like everyone from then on. */
+	world_advance(*state, 1001);
+	assert_int_equal(client_heartbeat(&b), KAFKA_UNKNOWN_MEMBER_ID);
+}
+
+/* Nothing but its session ends a static member that stays away. */
+static void a_session_goes_on_when_a_parked_sync_is_refused(void **state)
+{
+	struct client a = client_of(*state, "g"), b = client_of(*state, "g");
+	char assignment[CLIENT_TEXT_BYTES];
+
+	b.instance = "b";
+	clients_settle((struct client *[]){&a, &b}, 2);
+	client_send_join(&a);
+	client_send_join(&b);
+	assert_int_equal(client_joined(&a), KAFKA_NONE);
+	assert_int_equal(client_joined(&b), KAFKA_NONE);
+	client_send_sync(&b, NULL, 0, NULL);
+	for (int i = 0; i < 3; i++) {
+		world_advance(*state, 9 * 1000);
+		assert_int_equal(client_heartbeat(&a), KAFKA_NONE);
+	}
+	a.metadata = "other";
+	client_send_join(&a);
+	assert_int_equal(client_synced(&b, assignment), KAFKA_REBALANCE_IN_PROGRESS);
+	world_advance(*state, 10 * 1000 + 1);
+	assert_int_equal(client_joined(&a), KAFKA_NONE);
+	assert_int_equal(a.members_count, 1);
 }
 
 /* A client that gave up on a long rebalance and began anew leaves one defunct member. */
@@ -392,10 +433,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		each(a_silent_member_is_removed_after_its_session),
 		each(the_last_silent_member_leaves_an_empty_group),
+		each(a_member_silent_since_its_join_is_removed_after_its_session),
 		each(every_request_of_a_member_puts_off_its_end),
 		each(a_wrong_generation_puts_nothing_off),
 		each(a_member_whose_join_is_parked_does_not_expire),
 		each(a_member_whose_sync_is_parked_does_not_expire),
+		each(a_session_goes_on_when_a_parked_sync_is_refused),
 		each(a_new_members_join_is_not_parked_for_ever),
 		each(the_last_missing_members_end_completes_the_rebalance),
 		each(heartbeats_of_strangers_are_refused),

@@ -280,6 +280,36 @@ static void one_that_is_away_during_a_rebalance_keeps_its_place(void **state)
 	assert_string_equal(assignment, "next:1");
 }
 
+/* The first to join is away while another one is elected: that one leads on, also under a new id.
+ */
+static void who_was_elected_meanwhile_leads_on(void **state)
+{
+	struct client a = static_of(*state, "a"), b = static_of(*state, "b");
+	char assignment[CLIENT_TEXT_BYTES];
+
+	a.session_ms = 600 * 1000;
+	clients_settle((struct client *[]){&a, &b}, 2);
+	assert_true(client_leads(&a));
+	b.metadata = "other";
+	client_send_join(&b);
+	world_advance(*state, 60 * 1000 + 1);
+	assert_int_equal(client_joined(&b), KAFKA_NONE);
+	assert_true(client_leads(&b));
+	client_send_sync(&b, (const struct client *[]){&a, &b}, 2, "n");
+	assert_int_equal(client_synced(&b, assignment), KAFKA_NONE);
+	struct client again = restarted(&b);
+	client_send_join(&again);
+	assert_int_equal(client_joined(&again), KAFKA_NONE);
+	assert_true(client_leads(&again));
+	world_restart(*state);
+	client_send_join(&again);
+	client_send_join(&a);
+	assert_int_equal(client_joined(&a), KAFKA_NONE);
+	assert_int_equal(client_joined(&again), KAFKA_NONE);
+	assert_true(client_leads(&again));
+	assert_string_equal(a.leader, again.id);
+}
+
 static void a_group_whose_members_are_all_away_waits_for_them(void **state)
 {
 	struct client a = static_of(*state, "a"), b = client_of(*state, "g");
@@ -310,6 +340,21 @@ static void one_that_does_not_come_back_is_removed_after_its_session(void **stat
 	client_send_join(&again);
 	assert_false(again.join->answered);
 	assert_int_equal(client_heartbeat(&b), KAFKA_FENCED_INSTANCE_ID);
+}
+
+static void one_that_came_back_has_a_session_of_its_own(void **state)
+{
+	struct client a = static_of(*state, "a");
+
+	clients_settle((struct client *[]){&a}, 1);
+	world_advance(*state, 9000);
+	struct client again = restarted(&a);
+	client_send_join(&again);
+	assert_int_equal(client_joined(&again), KAFKA_NONE);
+	world_advance(*state, 9000);
+	assert_string_equal(group_state(*state, "g"), "Stable");
+	world_advance(*state, 1001);
+	assert_string_equal(group_state(*state, "g"), "Empty");
 }
 
 static void an_administrator_removes_one_by_its_instance_id(void **state)
@@ -359,8 +404,10 @@ int main(void)
 		each(while_completing_one_that_comes_back_begins_a_rebalance),
 		each(a_parked_join_is_fenced_when_another_process_takes_its_place),
 		each(one_that_is_away_during_a_rebalance_keeps_its_place),
+		each(who_was_elected_meanwhile_leads_on),
 		each(a_group_whose_members_are_all_away_waits_for_them),
 		each(one_that_does_not_come_back_is_removed_after_its_session),
+		each(one_that_came_back_has_a_session_of_its_own),
 		each(an_administrator_removes_one_by_its_instance_id),
 		each(one_comes_back_to_a_full_group),
 	};
