@@ -1,87 +1,23 @@
 """`dpdk:`: a broker and clients that share a memif: two processes, no kernel between them.
 
-`sluice` is named by SLUICE, else it is the one beside sluiced.  No root and no hugepages.
+No root and no hugepages.
 """
 
-import os
-import pathlib
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 
 import pytest
 
-from harness import ROOT, Broker, eventually, program
+from harness import ROOT, eventually
+from sluices import CLIENT_SECONDS, MEMIF_PARTITIONS as PARTITIONS, Memif, harm, sluice_program
 
 sys.path.insert(0, str(ROOT / "tests" / "clients"))
 
 import real_text  # noqa: E402  pylint: disable=wrong-import-position
 
-CLIENT_SECONDS = 120
-PARTITIONS = 6
 TEXT_BYTES = 4 << 20
 BAD_NETWORK_TEXT_BYTES = 256 << 10
-BAD_NETWORK = "seed={0},loss={0}%,double=2%,reorder=5%,flip=1%,cut=1%"
-
-
-def sluice_program():
-    if "SLUICE" in os.environ:
-        return os.environ["SLUICE"]
-    beside = pathlib.Path(program()).resolve().parent
-    for candidate in (beside / "sluice", beside.parent / "client" / "sluice"):
-        if candidate.exists():
-            return str(candidate)
-    raise FileNotFoundError("no sluice: build it, or name it in SLUICE")
-
-
-class Memif:
-    """A broker that serves a memif, and the command at its other end, one at a time."""
-
-    def __init__(self, shards=2, settings=None, device="", client=""):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sluice-memif-"))
-        common = f"id=0,socket-abstract=no,socket={self.folder}/memif{device}"
-        self.broker = Broker(
-            shards=shards,
-            args=["--vdev", f"net_memif0,role=server,{common}"],
-            settings={
-                "dpdk.address": "10.77.0.1/24",
-                "dpdk.exception": "none",
-                "num.partitions": PARTITIONS,
-                **(settings or {}),
-            },
-        )
-        self.url = (
-            f"dpdk:net_memif0,role=client,{common}"
-            f"?address=10.77.0.2/24&peer=10.77.0.1:{self.broker.port}{client}"
-        )
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        try:
-            self.broker.__exit__(*error)
-        finally:
-            shutil.rmtree(self.folder)
-
-    def words(self, *words):
-        return [sluice_program(), "-b", self.url, *map(str, words)]
-
-    def sluice(self, *words):
-        """Must succeed without a word on stderr; returns what it printed."""
-        done = subprocess.run(
-            self.words(*words), capture_output=True, timeout=CLIENT_SECONDS, check=False
-        )
-        assert (done.returncode, done.stderr) == (0, b""), (words, done.stderr[-2000:])
-        return done.stdout
-
-    def produce(self, topic, path):
-        self.sluice("produce", topic, "-K", "\t", "-a", "all", path)
-
-    def consume(self, topic):
-        return self.sluice("consume", topic, "-e", "-f", "%p %s\\n")
 
 
 def write_text(folder, size):
@@ -138,7 +74,7 @@ def test_jumbo_frames_and_busy_polling(tmp_path):
 @pytest.mark.parametrize("loss", [1, 5, 20])
 def test_text_comes_back_over_a_bad_network(tmp_path, loss):
     path, values = write_text(tmp_path, BAD_NETWORK_TEXT_BYTES)
-    with Memif(settings={"datagram.faults": BAD_NETWORK.format(loss)}) as memif:
+    with Memif(settings={"datagram.faults": harm(loss)}) as memif:
         memif.produce("text", path)
         judge(memif.consume("text"), values)
 

@@ -1,12 +1,11 @@
 """Clients of the datagram transport: what is promised over a bad network, and its limits.
 
-`sluice` (SLUICE names it, else the one beside sluiced) speaks through our own transport; Session of
-datagrams.py was written from its description alone.
+`sluice` speaks through our own transport; Session of datagrams.py was written from its description
+alone.
 """
 
 import itertools
 import os
-import pathlib
 import random
 import shutil
 import signal
@@ -21,28 +20,18 @@ import pytest
 
 import datagrams
 from datagrams import Ended, Session
-from harness import IO, ROOT, Broker, eventually, free_port, program, sanitized
+from harness import IO, ROOT, Broker, eventually, free_port, sanitized
 from records import batch
+from sluices import CLIENT_SECONDS, harm, sluice_program
 
 sys.path.insert(0, str(ROOT / "tests" / "clients"))
 
 import real_text  # noqa: E402  pylint: disable=wrong-import-position
 
 PARTITIONS = 6
-CLIENT_SECONDS = 120
 SIZES = {0: 16 << 20, 1: 4 << 20, 5: 2 << 20, 20: 1 << 18}  # of text, by the loss
 # The word that a client has left may be lost, and the end then waits for it.
 DRAIN = {"shutdown.drain.ms": 500}
-
-
-def sluice_program():
-    if "SLUICE" in os.environ:
-        return os.environ["SLUICE"]
-    beside = pathlib.Path(program()).resolve().parent
-    for candidate in (beside / "sluice", beside.parent / "client" / "sluice"):
-        if candidate.exists():
-            return str(candidate)
-    raise FileNotFoundError("no sluice: build it, or name it in SLUICE")
 
 
 def sluice_words(broker, *words):
@@ -109,10 +98,6 @@ def kcat_consumed(broker, topic):
     )
     assert (done.returncode, done.stderr) == (0, b"")
     return done.stdout
-
-
-def harm(loss):
-    return f"seed={loss},loss={loss}%,double=2%,reorder=5%,flip=1%,cut=1%"
 
 
 def fault_counts(broker, source="udp"):

@@ -7,10 +7,13 @@ Every line is a record for kcat with a key, and can be judged after it came back
 K is the key, before the tab, and again in the value so that a reader sees that they belong
 together.
 N is the line's number: unique and rising, so sorted values are the values in the order sent.
+
+Memory stays bounded: lines flow through awk, which splits them by partition, and sort merges those.
 """
 import gzip
 import itertools
 import pathlib
+import subprocess
 
 KEY_BYTES = 6
 NUMBER_BYTES = 8
@@ -64,3 +67,53 @@ def write(path, size):
                 number += 1
                 if written >= size:
                     return number
+
+
+# "P KKKKKK value" per line: a value tells its key, a key stays in one partition, and each partition
+# goes to a file of its own.
+SPLIT_BY_PARTITION = r"""
+BEGIN { FS = "\n" }
+{
+	partition = substr($0, 1, 1)
+	key = substr($0, 2, 6)
+	if (key != substr($0, 17, 6)) {
+		print "another record's key: " $0 >"/dev/stderr"
+		exit 1
+	}
+	if (!(key in home))
+		home[key] = partition
+	else if (home[key] != partition) {
+		print "key " key " in partitions " home[key] " and " partition >"/dev/stderr"
+		exit 1
+	}
+	print substr($0, 8) >(folder "/" partition)
+}
+"""
+C_LOCALE = {"LC_ALL": "C", "PATH": "/usr/bin:/bin"}
+
+
+def split(stream, folder, seconds):
+    """Lines "PKKKKKKvalue" of a consumer: each partition's values go to a file of its own."""
+    done = subprocess.run(["awk", "-v", f"folder={folder}", SPLIT_BY_PARTITION], stdin=stream,
+                          capture_output=True, env=C_LOCALE, text=True, timeout=seconds,
+                          check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def judge(folder, path, partitions, seconds):
+    """Each partition in the order sent, and all of them together are the file."""
+    parts = sorted(folder.iterdir())
+    assert len(parts) == partitions
+    for part in parts:
+        order = subprocess.run(["sort", "-c", str(part)], env=C_LOCALE, capture_output=True,
+                               text=True, timeout=seconds, check=False)
+        assert (order.returncode, order.stderr) == (0, ""), "order within a partition"
+    merge = subprocess.Popen(["sort", "-m", *map(str, parts)], env=C_LOCALE,
+                             stdout=subprocess.PIPE)
+    sent = subprocess.Popen(["cut", f"-b{KEY_BYTES + 2}-", str(path)], env=C_LOCALE,
+                            stdout=subprocess.PIPE)
+    with merge, sent:
+        same = subprocess.run(["cmp", f"/dev/fd/{merge.stdout.fileno()}", "-"],
+                              stdin=sent.stdout, pass_fds=[merge.stdout.fileno()],
+                              capture_output=True, text=True, timeout=seconds, check=False)
+    assert (same.returncode, same.stdout, same.stderr) == (0, "", ""), "lines sent and consumed"

@@ -1,7 +1,6 @@
 """A real file of text goes through kcat and back, with every codec, across kill -9.
 
 What is judged comes from the clients alone: the file sent, and what kcat prints when it consumes.
-Memory stays bounded: lines flow through awk, which splits them by partition, and sort merges those.
 """
 import shutil
 import subprocess
@@ -15,28 +14,6 @@ CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 SMALL_FILE = 4 << 20
 BIG_FILE = 200 << 20
 CLIENT_SECONDS = 120
-
-# "P KKKKKK value" per line: a value tells its key, a key stays in one partition, and each partition
-# goes to a file of its own.
-SPLIT_BY_PARTITION = r"""
-BEGIN { FS = "\n" }
-{
-	partition = substr($0, 1, 1)
-	key = substr($0, 2, 6)
-	if (key != substr($0, 17, 6)) {
-		print "another record's key: " $0 >"/dev/stderr"
-		exit 1
-	}
-	if (!(key in home))
-		home[key] = partition
-	else if (home[key] != partition) {
-		print "key " key " in partitions " home[key] " and " partition >"/dev/stderr"
-		exit 1
-	}
-	print substr($0, 8) >(folder "/" partition)
-}
-"""
-C_LOCALE = {"LC_ALL": "C", "PATH": "/usr/bin:/bin"}
 
 
 @pytest.fixture(scope="session")
@@ -75,40 +52,18 @@ def kcat_consume(broker, topic, folder):
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with kcat:
         try:
-            split = subprocess.run(["awk", "-v", f"folder={folder}", SPLIT_BY_PARTITION],
-                                   stdin=kcat.stdout, capture_output=True, env=C_LOCALE,
-                                   text=True, timeout=CLIENT_SECONDS, check=False)
+            real_text.split(kcat.stdout, folder, CLIENT_SECONDS)
             kcat.stdout.close()
             complaints = kcat.stderr.read().decode()
             code = kcat.wait(CLIENT_SECONDS)
         finally:
             kcat.kill()
-    assert (split.returncode, split.stderr) == (0, "")
     assert (code, complaints) == (0, "")
-
-
-def judge(folder, path):
-    """Each partition in the order sent, and all of them together are the file."""
-    parts = sorted(folder.iterdir())
-    assert len(parts) == PARTITIONS
-    for part in parts:
-        order = subprocess.run(["sort", "-c", str(part)], env=C_LOCALE, capture_output=True,
-                               text=True, timeout=CLIENT_SECONDS, check=False)
-        assert (order.returncode, order.stderr) == (0, ""), "order within a partition"
-    merge = subprocess.Popen(["sort", "-m", *map(str, parts)], env=C_LOCALE,
-                             stdout=subprocess.PIPE)
-    sent = subprocess.Popen(["cut", f"-b{real_text.KEY_BYTES + 2}-", str(path)], env=C_LOCALE,
-                            stdout=subprocess.PIPE)
-    with merge, sent:
-        same = subprocess.run(["cmp", f"/dev/fd/{merge.stdout.fileno()}", "-"],
-                              stdin=sent.stdout, pass_fds=[merge.stdout.fileno()],
-                              capture_output=True, text=True, timeout=CLIENT_SECONDS, check=False)
-    assert (same.returncode, same.stdout, same.stderr) == (0, "", ""), "lines sent and consumed"
 
 
 def consume_and_judge(broker, topic, path, folder):
     kcat_consume(broker, topic, folder)
-    judge(folder, path)
+    real_text.judge(folder, path, PARTITIONS, CLIENT_SECONDS)
     shutil.rmtree(folder)
 
 

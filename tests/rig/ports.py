@@ -8,30 +8,19 @@ import collections
 import concurrent.futures
 import glob
 import json
-import os
-import pathlib
 import re
 import shutil
 import socket
 import subprocess
 
 import harness
+from sluices import sluice_program
 
 TEXT_BYTES = 3 << 20
 PARTITIONS = 6
 CLIENT_SECONDS = 60
 
 Text = collections.namedtuple("Text", "path values")
-
-
-def sluice_program():
-    if "SLUICE" in os.environ:
-        return str(pathlib.Path(os.environ["SLUICE"]).resolve())
-    beside = pathlib.Path(harness.program()).resolve().parent
-    for candidate in (beside / "sluice", beside.parent / "client" / "sluice"):
-        if candidate.exists():
-            return str(candidate)
-    raise FileNotFoundError("no sluice: build it, or name it in SLUICE")
 
 
 class PortBroker(harness.Broker):
