@@ -1,6 +1,8 @@
-/* base/bytes.h: big-endian loads and stores at any alignment, and small arithmetic. */
+/* base/bytes.h: big-endian loads and stores at any alignment, bytes that may be none, and small
+ * arithmetic. */
 #pragma once
 #include <endian.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -52,6 +54,18 @@ static inline uint64_t round_up(uint64_t value, uint64_t to)
 static inline uint64_t round_down(uint64_t value, uint64_t to)
 {
 	return value & ~(to - 1);
+}
+
+/* Where there is nothing to copy or to compare, a pointer may be null, as an empty view's is. */
+static inline void bytes_copy(void *to, const void *from, size_t size)
+{
+	if (size)
+		memcpy(to, from, size);
+}
+
+static inline int bytes_compare(const void *a, const void *b, size_t size)
+{
+	return size ? memcmp(a, b, size) : 0;
 }
 
 #define array_count(array) (sizeof(array) / sizeof((array)[0]))

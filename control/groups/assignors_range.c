@@ -8,6 +8,7 @@
 #include "control/groups/assignors_internal.h"
 
 #include "base/arena.h"
+#include "base/bytes.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -75,7 +76,7 @@ static int compare_topics(const void *a, const void *b)
 static int compare_text(const struct kafka_string *a, const struct kafka_string *b)
 {
 	size_t shorter = (size_t)(a->length < b->length ? a->length : b->length);
-	int order = memcmp(a->data, b->data, shorter);
+	int order = bytes_compare(a->data, b->data, shorter);
 
 	return order ? order : (a->length > b->length) - (a->length < b->length);
 }

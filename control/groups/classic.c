@@ -22,6 +22,7 @@
 #include "control/groups/classic_internal.h"
 
 #include "base/arena.h"
+#include "base/bytes.h"
 #include "control/groups/groups_internal.h"
 #include "dataplane/topics.h"
 
@@ -35,7 +36,7 @@ int classic_set_text(struct kafka_string *text, const struct kafka_string *value
 
 	if (!copy)
 		return -ENOMEM;
-	memcpy(copy, value->data, (size_t)value->length);
+	bytes_copy(copy, value->data, (size_t)value->length);
 	copy[value->length] = 0;
 	classic_clear_text(text);
 	*text = (struct kafka_string){copy, value->length};

@@ -5,6 +5,7 @@
 #include "control/groups/classic_internal.h"
 
 #include "base/arena.h"
+#include "base/bytes.h"
 #include "base/check.h"
 #include "control/groups/groups_internal.h"
 #include "kafka_messages.h"
@@ -38,7 +39,7 @@ struct kafka_bytes classic_copy_bytes(struct classic_copies *copies,
 		copies->rc = -ENOMEM;
 		return nothing;
 	}
-	memcpy(copy, bytes->data, (size_t)bytes->length);
+	bytes_copy(copy, bytes->data, (size_t)bytes->length);
 	return (struct kafka_bytes){copy, bytes->length};
 }
 

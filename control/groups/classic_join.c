@@ -8,6 +8,7 @@
 #include "control/groups/classic_internal.h"
 
 #include "base/arena.h"
+#include "base/bytes.h"
 #include "base/uuid.h"
 #include "control/config.h"
 #include "control/groups/groups_internal.h"
@@ -92,7 +93,7 @@ static struct kafka_string make_id(const struct control_request *request,
 
 	if (!id)
 		return (struct kafka_string){.length = -1};
-	memcpy(id, prefix->data, length);
+	bytes_copy(id, prefix->data, length);
 	id[length] = '-';
 	uuid_hex(&uuid, id + length + 1);
 	return (struct kafka_string){id, (int32_t)(length + UUID_HEX_BYTES)};

@@ -5,6 +5,7 @@
  * of the text; the rare second text of one hash is refused. */
 #include "control/groups/classic_internal.h"
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "control/groups/groups_internal.h"
 #include "kafka_messages.h"
@@ -24,8 +25,7 @@ static void put_text(struct kafka_string *to, char **at, const struct kafka_stri
 	const size_t length = text_bytes(text);
 
 	*to = (struct kafka_string){*at, text->length};
-	if (length)
-		memcpy(*at, text->data, length);
+	bytes_copy(*at, text->data, length);
 	*at += length;
 }
 
@@ -65,8 +65,7 @@ int classic_member_assign(struct classic_member *member, const struct kafka_byte
 
 	if (length && !copy)
 		return -ENOMEM;
-	if (length)
-		memcpy(copy, assignment->data, length);
+	bytes_copy(copy, assignment->data, length);
 	free((void *)(uintptr_t)member->assignment.data);
 	member->assignment = (struct kafka_bytes){copy, (int32_t)length};
 	return 0;

@@ -1,6 +1,7 @@
 /* What a member offers: assignors in order of preference, each with opaque metadata. */
 #include "control/groups/classic_internal.h"
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "kafka_messages.h"
 
@@ -17,10 +18,9 @@ static void put(struct classic_protocol *to, uint8_t **at, const struct kafka_st
 		.name = {(const char *)*at, name->length},
 		.metadata = {*at + name->length, (int32_t)metadata_length},
 	};
-	memcpy(*at, name->data, (size_t)name->length);
+	bytes_copy(*at, name->data, (size_t)name->length);
 	*at += name->length;
-	if (metadata_length)
-		memcpy(*at, metadata->data, metadata_length);
+	bytes_copy(*at, metadata->data, metadata_length);
 	*at += metadata_length;
 }
 
@@ -71,7 +71,7 @@ struct classic_protocols *classic_protocols_one(const struct kafka_string *name,
 static bool bytes_equal(const struct kafka_bytes *a, const struct kafka_bytes *b)
 {
 	return a->length == b->length &&
-	       (a->length <= 0 || memcmp(a->data, b->data, (size_t)a->length) == 0);
+	       bytes_compare(a->data, b->data, a->length > 0 ? (size_t)a->length : 0) == 0;
 }
 
 bool classic_protocols_equal(const struct classic_protocols *protocols,

@@ -26,7 +26,7 @@ static struct stored_matches *copy_matches(const struct kafka_string *names, siz
 	made->count = count;
 	text = (char *)(made->names + count);
 	for (size_t i = 0; i < count; i++) {
-		memcpy(text, names[i].data, (size_t)names[i].length);
+		bytes_copy(text, names[i].data, (size_t)names[i].length);
 		made->names[i] = (struct kafka_string){text, names[i].length};
 		text += names[i].length;
 	}

@@ -23,7 +23,7 @@ static struct groups *groups_of(const struct consumer_member *member)
 static int compare(const struct kafka_string *a, const struct kafka_string *b)
 {
 	size_t shorter = (size_t)(a->length < b->length ? a->length : b->length);
-	int order = memcmp(a->data, b->data, shorter);
+	int order = bytes_compare(a->data, b->data, shorter);
 
 	return order ? order : (a->length > b->length) - (a->length < b->length);
 }
@@ -106,7 +106,7 @@ static int set_id(struct consumer_member *member, const struct kafka_string *id)
 
 	if (!text)
 		return -ENOMEM;
-	memcpy(text, id->data, (size_t)id->length);
+	bytes_copy(text, id->data, (size_t)id->length);
 	free(member->id_text);
 	member->id_text = text;
 	member->id = (struct kafka_string){text, id->length};
@@ -217,7 +217,7 @@ static struct kafka_string put_text(const struct kafka_string *from, char **at)
 	struct kafka_string put = {.length = from->length};
 
 	if (from->length >= 0) {
-		memcpy(*at, from->data, (size_t)from->length);
+		bytes_copy(*at, from->data, (size_t)from->length);
 		put.data = *at;
 		*at += from->length;
 	}

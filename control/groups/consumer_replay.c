@@ -22,6 +22,9 @@ struct replay {
 	const struct kafka_string *member_id; /* null: the record is not about one */
 };
 
+/* No group lives as long; beyond, the next epoch could not be told from an earlier one. */
+enum { EPOCH_STORED_MAX = 1 << 30 };
+
 /* A tombstone makes nothing: *ret may be null. */
 static int find_group(const struct replay *replay, struct consumer_group **ret)
 {
@@ -65,8 +68,10 @@ static int replay_group(const struct replay *replay)
 {
 	const struct record_consumer_group_metadata_value *value = replay->record->value;
 	struct consumer_group *consumer;
-	int rc = find_group(replay, &consumer);
 
+	if (value && (value->epoch < 0 || value->epoch > EPOCH_STORED_MAX))
+		return -ERR_CORRUPT;
+	int rc = find_group(replay, &consumer);
 	if (rc < 0 || !consumer)
 		return rc;
 	if (!value) {
@@ -160,7 +165,7 @@ static int replay_target(const struct replay *replay)
 static bool plausible(const struct record_consumer_group_current_member_assignment_value *value)
 {
 	return value->state >= MEMBER_STABLE && value->state <= MEMBER_UNRELEASED_PARTITIONS &&
-	       value->member_epoch >= EPOCH_LEAVE_STATIC;
+	       value->member_epoch >= EPOCH_LEAVE_STATIC && value->member_epoch <= EPOCH_STORED_MAX;
 }
 
 static int replay_current(const struct replay *replay)

@@ -48,7 +48,7 @@ static struct subscribed_regex *add_regex(struct subscriptions *subscriptions,
 
 	if (!made)
 		return NULL;
-	memcpy(made + 1, text->data, length);
+	bytes_copy(made + 1, text->data, length);
 	made->text = (struct kafka_string){(const char *)(made + 1), text->length};
 	made->regex = compiled;
 	list_push_back(&subscriptions->regexes, &made->link);
@@ -112,7 +112,7 @@ static int compare_strings(const void *a, const void *b)
 {
 	const struct kafka_string *one = a, *other = b;
 	size_t shorter = (size_t)(one->length < other->length ? one->length : other->length);
-	int order = memcmp(one->data, other->data, shorter);
+	int order = bytes_compare(one->data, other->data, shorter);
 
 	return order ? order : (one->length > other->length) - (one->length < other->length);
 }
@@ -167,7 +167,7 @@ static struct subscription *make(const struct kafka_string *names, size_t count)
 	made->name_count = count;
 	text = (char *)(made->names + count);
 	for (size_t i = 0; i < count; i++) {
-		memcpy(text, names[i].data, (size_t)names[i].length);
+		bytes_copy(text, names[i].data, (size_t)names[i].length);
 		made->names[i] = (struct kafka_string){text, names[i].length};
 		text += names[i].length;
 	}

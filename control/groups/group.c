@@ -114,8 +114,7 @@ static struct group *make(struct groups *groups, const struct kafka_string *id, 
 		free(copy);
 		return NULL;
 	}
-	if (length) /* data may be null otherwise */
-		memcpy(copy, id->data, length);
+	bytes_copy(copy, id->data, length);
 	copy[length] = 0;
 	group->groups = groups;
 	group->id = copy;

@@ -1,5 +1,7 @@
 #include "control/groups/offsets.h"
 
+#include "base/bytes.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,7 +65,7 @@ void offsets_fini(struct offsets *offsets)
 static int compare_names(const struct kafka_string *name, const struct offset_topic *topic)
 {
 	int32_t shorter = name->length < topic->name_length ? name->length : topic->name_length;
-	int order = shorter > 0 ? memcmp(name->data, topic->name, (size_t)shorter) : 0;
+	int order = bytes_compare(name->data, topic->name, (size_t)shorter);
 
 	return order ? order : (name->length > shorter) - (topic->name_length > shorter);
 }
@@ -132,8 +134,7 @@ static struct offset_topic *topic_new(const struct kafka_string *name, const str
 		free(topic);
 		return NULL;
 	}
-	if (name->length) /* data may be null otherwise */
-		memcpy(topic->name, name->data, (size_t)name->length);
+	bytes_copy(topic->name, name->data, (size_t)name->length);
 	topic->name[name->length] = 0;
 	topic->name_length = name->length;
 	topic->id = *id;
