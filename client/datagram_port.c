@@ -170,8 +170,11 @@ static unsigned receive(struct port_carrier *carrier)
 static int start_port(struct port_carrier *carrier, char *why, size_t why_bytes)
 {
 	static const struct port_hooks none;
-	int rc = carrier->is_virtual ? eal_add_vdev(carrier->device, why, why_bytes) : 0;
+	char vdev[PORT_VDEV_BYTES];
+	int rc = port_vdev(vdev, carrier->device, &carrier->options, why, why_bytes);
 
+	if (rc == 0 && carrier->is_virtual)
+		rc = eal_add_vdev(vdev, why, why_bytes);
 	if (rc < 0)
 		return rc;
 	rc = port_start(&carrier->port, &carrier->options, why, why_bytes);

@@ -125,6 +125,8 @@ static int settings_of(struct port_settings *ret, const struct config *config, u
 int network_start(const struct config *config, unsigned shard_count, char *why, size_t why_bytes)
 {
 	const char *port = config->dpdk_port;
+	char vdev[PORT_VDEV_BYTES];
+	const char *const vdevs = vdev;
 	struct port_settings settings;
 	struct eal_options options = {
 		.thread_count = shard_count + 1,
@@ -141,7 +143,10 @@ int network_start(const struct config *config, unsigned shard_count, char *why, 
 			options.devices = &port;
 			options.device_count = 1;
 		} else {
-			options.vdevs = &port;
+			rc = port_vdev(vdev, port, &settings.options, why, why_bytes);
+			if (rc < 0)
+				return rc;
+			options.vdevs = &vdevs;
 			options.vdev_count = 1;
 		}
 	}

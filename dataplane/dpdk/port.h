@@ -31,6 +31,7 @@ enum {
 	PORT_WAIT_FDS_MAX = 2,
 	PORT_BURST = 32,
 	PORT_PIECES_MAX = 64,
+	PORT_VDEV_BYTES = 512,
 };
 
 struct port_address {
@@ -145,6 +146,12 @@ struct port_link {
 	uint32_t mbps; /* UINT32_MAX: unknown */
 };
 
+/* The words of --vdev for a port with these options: `vdev`, but the ends of a memif of several
+ * queues state their number as its secret, unless it has one.  22.11's driver reads rings that are
+ * not there when the other end has fewer; with the secret it refuses that end.
+ * -ENAMETOOLONG; `why` gets the sentence for the operator. */
+int port_vdev(char ret[PORT_VDEV_BYTES], const char *vdev, const struct port_options *options,
+	      char *why, size_t why_bytes);
 /* -ENODEV: no such device; -EINVAL; -errno of DPDK.  `why` gets the sentence for the operator. */
 int port_start(struct port **ret, const struct port_options *options, char *why, size_t why_bytes);
 /* What shards left attached is released here.  Null is fine. */

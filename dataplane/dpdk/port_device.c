@@ -37,6 +37,23 @@ bool port_driver_is(const struct port *port, const char *const *names)
 	return false;
 }
 
+int port_vdev(char ret[PORT_VDEV_BYTES], const char *vdev, const struct port_options *options,
+	      char *why, size_t why_bytes)
+{
+	static const char memif[] = "net_memif";
+	unsigned queues = options->queues_max < options->shard_count ? options->queues_max
+								     : options->shard_count;
+	bool states = queues > MEMIF_QUEUES && strncmp(vdev, memif, strlen(memif)) == 0 &&
+		      !strstr(vdev, ",secret=");
+	int length = states ? snprintf(ret, PORT_VDEV_BYTES, "%s,secret=%u-queues", vdev, queues)
+			    : snprintf(ret, PORT_VDEV_BYTES, "%s", vdev);
+
+	if (length >= 0 && length < PORT_VDEV_BYTES)
+		return 0;
+	snprintf(why, why_bytes, "the device's arguments are too long");
+	return -ENAMETOOLONG;
+}
+
 /* Both ends of these are processes of one host, one to one: nobody learns a MAC from a switch. */
 static const char *const point_to_point[] = {"net_memif", "net_ring", "net_null", "net_pcap", NULL};
 /* Frames come from a kernel or guest of this host, which may leave checksums to hardware. */

@@ -62,6 +62,27 @@ def test_with_a_queue_for_each_shard_no_frame_changes_cores(tmp_path):
         assert handed_over(memif) == 0
 
 
+def test_a_client_with_other_queues_than_the_broker_is_refused_and_harms_nobody(tmp_path):
+    """The driver would read rings that are not there, or were another client's."""
+    path, values = write_text(tmp_path, BAD_NETWORK_TEXT_BYTES)
+    with Memif(settings={"dpdk.queues": 2}, client="&queues=2") as memif:
+        memif.produce("text", path)
+        two = memif.url
+        for other in ("", "&queues=1", "&queues=3"):
+            memif.url = two.replace("&queues=2", other)
+            done = subprocess.run(
+                memif.words("cluster", "info", "-t", 1),
+                capture_output=True,
+                timeout=CLIENT_SECONDS,
+                check=False,
+            )
+            assert done.returncode in (2, 3), other
+            memif.broker.check_alive()
+        memif.url = two
+        judge(memif.consume("text"), values)
+        assert handed_over(memif) == 0
+
+
 def test_jumbo_frames_and_busy_polling(tmp_path):
     path, values = write_text(tmp_path, TEXT_BYTES)
     with Memif(
