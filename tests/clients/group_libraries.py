@@ -1,4 +1,5 @@
 """The drivers of members, each with a library of its own: how to start them, what they can."""
+import atexit
 import os
 import pathlib
 import shutil
@@ -26,6 +27,13 @@ class Library:
     def command(self):
         """Skips the test where the library is not to be had."""
         return self._command()
+
+    def there(self):
+        try:
+            self.command()
+        except pytest.skip.Exception:
+            return False
+        return True
 
     def environment(self):
         return self._environment()
@@ -55,7 +63,9 @@ def built(name, build):
 
 
 def scratch(name):
-    return pathlib.Path(tempfile.mkdtemp(prefix=f"sluiced-{name}-"))
+    folder = tempfile.mkdtemp(prefix=f"sluiced-{name}-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return pathlib.Path(folder)
 
 
 def build_java():
@@ -123,3 +133,9 @@ JAVA_CONSUMER = JAVA.with_options("java-consumer", protocol="consumer")
 KAFKAJS = Library("kafkajs", node, environment=node_environment)
 FRANZ_GO = Library("franz-go", lambda: [str(built("go", build_go))], static=True)
 FRANZ_GO_COOPERATIVE = FRANZ_GO.with_options("franz-go-cooperative", assignor="cooperative")
+
+ALL = [CONFLUENT, CONFLUENT_COOPERATIVE, CONFLUENT_CONSUMER, KAFKA_PYTHON, AIOKAFKA, KCAT, JAVA,
+       JAVA_COOPERATIVE, JAVA_CONSUMER, KAFKAJS, FRANZ_GO, FRANZ_GO_COOPERATIVE]
+STATIC = [each for each in ALL if each.static and "cooperative" not in each.name]
+# Those whose range assignors share a group, and that tell of their commits.
+RANGE = [CONFLUENT, KAFKA_PYTHON, AIOKAFKA, JAVA, FRANZ_GO]

@@ -26,6 +26,11 @@ sys.path.insert(0, str(MEMBERS))
 import checker  # noqa: E402
 from event_log import EventLog, RecordLog, seen_event  # noqa: E402
 
+# Members that are killed are missed soon, which takes most of the time of these tests.
+SESSION_MS = 1500
+SETTINGS = {"group.min.session.timeout.ms": "1000",
+            "group.consumer.session.timeout.ms": "2000",
+            "group.consumer.heartbeat.interval.ms": "200"}
 SHARE_SECONDS = 60
 ANSWER_SECONDS = 30
 LEAVE_SECONDS = 30
@@ -101,7 +106,9 @@ class Client:
         self.process.wait()
 
     def leave(self, seconds=LEAVE_SECONDS):
-        self.check_alive()
+        # Its first line says that it has begun to heed signals.
+        harness.eventually(f"{self.name} has begun", lambda: (
+            self.check_alive(), self.log.exists() and self.log.stat().st_size)[1], seconds)
         self.process.terminate()
         try:
             code = self.process.wait(seconds)
@@ -144,7 +151,7 @@ class World:
         log = self.folder / f"{name}.jsonl"
         words = ["--brokers", self.broker.address, "--group", group, "--name", name, "--log",
                  str(log), "--topics", ",".join(self.topics)]
-        for option, value in {**library.options, **options}.items():
+        for option, value in {"session_ms": SESSION_MS, **library.options, **options}.items():
             words += [f"--{option.replace('_', '-')}", str(value)]
         client = Client(name, [*library.command(), *words], log, library.environment())
         self.clients.append(client)
@@ -217,7 +224,8 @@ class World:
 
     def stop_producers(self):
         for each in self.producers:
-            each.leave(SHARE_SECONDS)
+            if each.alive():
+                each.leave(SHARE_SECONDS)
 
     def ends(self):
         """The high watermark of each partition."""
@@ -236,6 +244,16 @@ class World:
                       seconds)
 
     # ---- the end ----
+
+    def calm(self, seconds):
+        """Faults have ended: who lives makes progress within that time."""
+        living = [each for each in self.clients + self.producers if each.alive()]
+        sizes = {each.log.name: each.log.stat().st_size for each in living if each.log.exists()}
+        self.harness.write({"event": "calm", "seconds": seconds, "logs": sizes})
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.check_alive(living)
+            time.sleep(0.2)
 
     def judge(self):
         """Stops everything, reads all that there is, and asks the checker."""

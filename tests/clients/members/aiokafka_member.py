@@ -3,7 +3,7 @@ import asyncio
 
 import aiokafka
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import CommitFailedError, KafkaError
+from aiokafka.errors import CommitFailedError, KafkaConnectionError, KafkaError
 from event_log import MemberLog, Stop, member_options
 
 ANSWER_SECONDS = 10
@@ -15,6 +15,7 @@ class Member(aiokafka.ConsumerRebalanceListener):
             if getattr(options, name) != wanted:
                 raise SystemExit(f"aiokafka has no {name} {getattr(options, name)}")
         self.options = options
+        self.stop = Stop()
         self.log = MemberLog(options, f"aiokafka {aiokafka.__version__}")
         self.consumer = aiokafka.AIOKafkaConsumer(
             bootstrap_servers=options.brokers, group_id=options.group, client_id=options.name,
@@ -60,11 +61,20 @@ class Member(aiokafka.ConsumerRebalanceListener):
             error = type(failure).__name__
         self.log.committed(positions, error, generation)
 
+    async def start(self):
+        while True:
+            try:
+                return await self.consumer.start()
+            except KafkaConnectionError:
+                # The broker may be about to start again; this library does not wait for that.
+                if self.stop:
+                    raise
+                await asyncio.sleep(0.1)
+
     async def run(self):
-        stop = Stop()
         self.consumer.subscribe(self.options.topics, listener=self)
-        await self.consumer.start()
-        while not stop:
+        await self.start()
+        while not self.stop:
             batches = await self.consumer.getmany(timeout_ms=100, max_records=500)
             for place, records in batches.items():
                 # Rebalances happen in a task of their own, and may have come in between.

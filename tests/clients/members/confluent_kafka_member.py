@@ -17,6 +17,7 @@ def places(partitions):
 class Member:
     def __init__(self, options):
         self.options = options
+        self.stop = Stop()
         self.membership = StandardError()
         self.log = MemberLog(options, f"confluent-kafka {confluent_kafka.libversion()[0]}")
         # Assignments come as a difference to what is owned.
@@ -90,10 +91,9 @@ class Member:
             self.log.committed(positions, failed.name() if failed else None, self.asked.popleft())
 
     def run(self):
-        stop = Stop()
         self.consumer.subscribe(self.options.topics, on_assign=self.on_assign,
                                 on_revoke=self.on_revoke, on_lost=self.on_lost)
-        while not stop:
+        while not self.stop:
             message = self.consumer.poll(0.1)
             if message is not None and not message.error():
                 self.log.take(message.topic(), message.partition(), message.offset(),

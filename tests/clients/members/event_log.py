@@ -31,7 +31,8 @@ def member_options():
 
 
 class Stop:
-    """True once SIGTERM has come."""
+    """True once SIGTERM has come.  It is made before the log, whose first line says that a
+    SIGTERM will be heeded."""
 
     def __init__(self):
         self.asked = False

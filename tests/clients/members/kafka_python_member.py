@@ -3,7 +3,7 @@ import kafka
 from event_log import MemberLog, Stop, member_options
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.coordinator.assignors.range import RangePartitionAssignor
-from kafka.errors import CommitFailedError, KafkaError
+from kafka.errors import CommitFailedError, KafkaError, NoBrokersAvailable
 from kafka.structs import OffsetAndMetadata
 
 ANSWER_MS = 10000
@@ -15,13 +15,25 @@ class Member(ConsumerRebalanceListener):
             if getattr(options, name) != wanted:
                 raise SystemExit(f"kafka-python has no {name} {getattr(options, name)}")
         self.options = options
+        self.stop = Stop()
         self.log = MemberLog(options, f"kafka-python {kafka.__version__}")
-        self.consumer = KafkaConsumer(
-            bootstrap_servers=options.brokers, group_id=options.group, client_id=options.name,
-            auto_offset_reset="earliest", enable_auto_commit=False,
-            session_timeout_ms=options.session_ms, heartbeat_interval_ms=options.session_ms // 10,
-            partition_assignment_strategy=[RangePartitionAssignor],
-            reconnect_backoff_max_ms=500)
+        self.consumer = self.connected()
+
+    def connected(self):
+        options = self.options
+        while True:
+            try:
+                return KafkaConsumer(
+                    bootstrap_servers=options.brokers, group_id=options.group,
+                    client_id=options.name, auto_offset_reset="earliest",
+                    enable_auto_commit=False, session_timeout_ms=options.session_ms,
+                    heartbeat_interval_ms=options.session_ms // 10,
+                    partition_assignment_strategy=[RangePartitionAssignor],
+                    reconnect_backoff_max_ms=500)
+            except NoBrokersAvailable:
+                # The broker may be about to start again; this library does not wait for that.
+                if self.stop:
+                    raise
 
     @property
     def membership(self):
@@ -64,9 +76,8 @@ class Member(ConsumerRebalanceListener):
         self.log.committed(positions, error, generation)
 
     def run(self):
-        stop = Stop()
         self.consumer.subscribe(self.options.topics, listener=self)
-        while not stop:
+        while not self.stop:
             for place, records in self.consumer.poll(timeout_ms=100).items():
                 for each in records:
                     self.log.take(*place, each.offset, each.key, each.value)

@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 
-from event_log import MemberLog, member_options
+from event_log import MemberLog, Stop, member_options
 from librdkafka_debug import Membership
 
 REBALANCED = re.compile(r"% Group .* rebalanced \(memberid .*?\): (assigned|revoked): ?(.*)")
@@ -21,6 +21,7 @@ class Member:
             if getattr(options, name) != wanted:
                 raise SystemExit(f"kcat has no {name} {getattr(options, name)}")
         self.options = options
+        self.stop = Stop()
         self.log = MemberLog(options, "kcat")
         self.membership = Membership()
         instance = ["-X", f"group.instance.id={options.instance}"] if options.instance else []
@@ -32,6 +33,9 @@ class Member:
              "-X", "partition.assignment.strategy=range", "-X", "reconnect.backoff.max.ms=500",
              *instance, *options.topics],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        signal.signal(signal.SIGTERM, lambda *_: self.process.terminate())
+        if self.stop:
+            self.process.terminate()
 
     def take(self, line):
         """Records and debugging come in one stream, each line in its time."""
@@ -52,7 +56,6 @@ class Member:
             self.membership.read(text)
 
     def run(self):
-        signal.signal(signal.SIGTERM, lambda *_: self.process.terminate())
         for line in self.process.stdout:
             self.take(line)
             # Records are followed by a heartbeat's line soon.
@@ -61,7 +64,7 @@ class Member:
         self.log.flush()
         self.log.owns(set(), self.membership.member, self.membership.generation)
         code = self.process.wait()
-        if code != 0:
+        if code not in (0, -signal.SIGTERM):
             raise SystemExit(f"kcat ended with {code}")
         self.log.stop()
 

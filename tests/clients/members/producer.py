@@ -13,6 +13,7 @@ VALUE_BYTES = 100
 class Producing:
     def __init__(self, options):
         self.options = options
+        self.stop = Stop()
         self.log = EventLog(options.log)
         self.answers = []
         self.number = 0
@@ -58,9 +59,8 @@ class Producing:
         self.log.write(*answers)
 
     def run(self):
-        stop = Stop()
         count = max(1, int(self.options.rate * BATCH_SECONDS))
-        while not stop:
+        while not self.stop:
             # Where the broker is away, what waits for it stays within bounds.
             if len(self.producer) < 10 * self.options.rate:
                 self.send(count)

@@ -118,6 +118,11 @@ async function take({ batch, isStale, heartbeat }) {
 }
 
 async function main() {
+	process.on('SIGTERM', async () => {
+		await consumer.disconnect()
+		write('stop', {})
+		process.exit(0)
+	})
 	write('start', {
 		client: options.name,
 		library: `KafkaJS ${require('kafkajs/package.json').version}`,
@@ -144,11 +149,6 @@ async function main() {
 		if (payload.error instanceof KafkaJSNonRetriableError && !payload.restart) {
 			process.exit(1)
 		}
-	})
-	process.on('SIGTERM', async () => {
-		await consumer.disconnect()
-		write('stop', {})
-		process.exit(0)
 	})
 	await consumer.connect()
 	await consumer.subscribe({ topics: options.topics.split(','), fromBeginning: true })

@@ -217,12 +217,12 @@ func main() {
 	if *protocol != "classic" || *commits == "async" {
 		log.Fatalf("no protocol %s and commit %s here", *protocol, *commits)
 	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
 	file, err := os.OpenFile(*path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		log.Fatal(err)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
 	m := &member{file: file, owned: map[place]bool{}}
 	m.start()
 	m.connect()
