@@ -28,7 +28,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 int classic_set_text(struct kafka_string *text, const struct kafka_string *value)
 {

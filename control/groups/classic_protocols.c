@@ -6,7 +6,6 @@
 #include "kafka_messages.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* Copies one behind the other, `*at` moves on. */
 static void put(struct classic_protocol *to, uint8_t **at, const struct kafka_string *name,
