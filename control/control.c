@@ -415,15 +415,17 @@ static void begin_stop(struct control *control)
 int control_run(struct control *control)
 {
 	unsigned self = mesh_control(control->mesh);
+	unsigned handled = 0;
 
 	control->published_number = catalog_next_number(control->catalog);
 	publish_changes(control);
 	while (control->shards_stopped < control->shard_count) {
 		mesh_flush(control->mesh, self);
-		int rc = io_turn(control->io, SLEEP_NS_MAX);
+		/* A burst may have left some behind, of which nobody tells again. */
+		int rc = io_turn(control->io, handled ? 0 : SLEEP_NS_MAX);
 		if (rc < 0)
 			return rc;
-		mesh_receive(control->mesh, self);
+		handled = mesh_receive(control->mesh, self);
 		if (!control->stopping && atomic_load(&control->stop_wanted))
 			begin_stop(control);
 	}
