@@ -7,8 +7,14 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-/* For the states that are alive at one character, some three numbers each, twice. */
-enum { WORKSPACE = 6 * 400 };
+enum {
+	/* For the states that are alive at one character, some three numbers each, twice. */
+	WORKSPACE = 6 * 400,
+	/* Of one match; only look-around and recursion need any. */
+	NESTED_MATCHES_MAX = 100000,
+	NESTING_MAX = 100,
+	HEAP_KIBIBYTES_MAX = 1024,
+};
 
 struct regex {
 	pcre2_code *code;
@@ -73,6 +79,9 @@ int regex_compile(struct regex **ret, const struct kafka_string *text, char *why
 	regex->limits = pcre2_match_context_create(NULL);
 	if (!regex->data || !regex->limits)
 		goto fail;
+	pcre2_set_match_limit(regex->limits, NESTED_MATCHES_MAX);
+	pcre2_set_depth_limit(regex->limits, NESTING_MAX);
+	pcre2_set_heap_limit(regex->limits, HEAP_KIBIBYTES_MAX);
 	*ret = regex;
 	return 0;
 fail:

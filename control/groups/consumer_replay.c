@@ -64,12 +64,17 @@ static int find_member(const struct replay *replay, struct consumer_member **ret
 	return rc;
 }
 
+static bool is_epoch(int32_t epoch)
+{
+	return epoch >= 0 && epoch <= EPOCH_STORED_MAX;
+}
+
 static int replay_group(const struct replay *replay)
 {
 	const struct record_consumer_group_metadata_value *value = replay->record->value;
 	struct consumer_group *consumer;
 
-	if (value && (value->epoch < 0 || value->epoch > EPOCH_STORED_MAX))
+	if (value && !is_epoch(value->epoch))
 		return -ERR_CORRUPT;
 	int rc = find_group(replay, &consumer);
 	if (rc < 0 || !consumer)
@@ -90,8 +95,10 @@ static int replay_assignment_epoch(const struct replay *replay)
 	const struct record_consumer_group_target_assignment_metadata_value *value =
 		replay->record->value;
 	struct consumer_group *consumer;
-	int rc = find_group(replay, &consumer);
 
+	if (value && !is_epoch(value->assignment_epoch))
+		return -ERR_CORRUPT;
+	int rc = find_group(replay, &consumer);
 	if (rc == 0 && consumer)
 		consumer->assignment_epoch = value ? value->assignment_epoch : 0;
 	return rc;
@@ -135,13 +142,16 @@ static int load_details(struct consumer_member *member,
 
 static int replay_details(const struct replay *replay)
 {
+	const struct record_consumer_group_member_metadata_value *value = replay->record->value;
 	struct consumer_member *member;
-	int rc = find_member(replay, &member);
 
+	if (value && value->rebalance_timeout_ms < 0)
+		return -ERR_CORRUPT;
+	int rc = find_member(replay, &member);
 	if (rc < 0 || !member)
 		return rc;
-	if (replay->record->value)
-		return load_details(member, replay->record->value);
+	if (value)
+		return load_details(member, value);
 	consumer_remove(member);
 	return 0;
 }
@@ -165,7 +175,7 @@ static int replay_target(const struct replay *replay)
 static bool plausible(const struct record_consumer_group_current_member_assignment_value *value)
 {
 	return value->state >= MEMBER_STABLE && value->state <= MEMBER_UNRELEASED_PARTITIONS &&
-	       value->member_epoch >= EPOCH_LEAVE_STATIC && value->member_epoch <= EPOCH_STORED_MAX;
+	       (is_epoch(value->member_epoch) || value->member_epoch == EPOCH_LEAVE_STATIC);
 }
 
 static int replay_current(const struct replay *replay)

@@ -1,11 +1,12 @@
 /* Whole groups of consumers that do as clients do, while everything that can happen to them
  * happens: answers and requests are lost, members crash, leave and come back, topics are made and
- * grow, the broker is started anew, its log fails, its memory runs out.  Seeded; the seed is in the
- * message of a failure.
+ * grow, the log is compacted, the broker is started anew, its log fails, its memory runs out.
+ * Seeded; the seed is in the message of a failure.
  *
  * What is checked after every step knows nothing of the coordinator but which members it has:
  *   - no partition is owned by two of them, as they themselves believe it;
- *   - the epoch that a member is told never falls while it lives.
+ *   - the epoch that a member is told never falls while it lives, nor does the group's, but for
+ *     what the log has lost.
  * And when the faults stop, after a bounded time: every partition that somebody subscribes to is
  * owned, by somebody who does, and the group says that it is stable. */
 #include "control/groups/consumer_internal.h"
@@ -52,6 +53,7 @@ struct model {
 	struct world *world;
 	struct client clients[CLIENTS];
 	int32_t partitions[TOPICS]; /* 0: the topic is not there */
+	int32_t epoch;              /* of the group, at least */
 	bool memory_faults;
 };
 
@@ -105,6 +107,14 @@ static void check_ownership(const struct model *m)
 			taken |= client->owned[t];
 		}
 	}
+}
+
+static void check_group_epoch(struct model *m)
+{
+	const struct consumer_group *group = group_now(m);
+
+	require(m, !group || group->epoch >= m->epoch, "the group epoch fell", NULL);
+	m->epoch = group ? group->epoch : 0;
 }
 
 /* ---- a client ---- */
@@ -368,10 +378,37 @@ static void the_log_is_slow(struct model *m)
 	default:
 		world_restart(m->world);
 	}
+	m->epoch = 0;
 	for (int i = 0; i < 3; i++) {
 		if (asked[i])
 			hear(m, clients[i], world_answer(asked[i]));
 	}
+}
+
+static bool same_key(const struct world_record *a, const struct world_record *b)
+{
+	return a->key_size == b->key_size && memcmp(a->key, b->key, a->key_size) == 0;
+}
+
+/* The last record of each key stays, where it is. */
+static void the_log_is_compacted(struct model *m)
+{
+	struct world_records *log = &m->world->log.partitions[0];
+	size_t kept = 0;
+
+	for (size_t i = 0; i < log->count; i++) {
+		size_t later = i + 1;
+		while (later < log->count && !same_key(&log->records[i], &log->records[later]))
+			later++;
+		if (later == log->count) {
+			log->records[kept++] = log->records[i];
+			continue;
+		}
+		free(log->records[i].key);
+		free(log->records[i].value);
+	}
+	log->count = kept;
+	log->durable = kept;
 }
 
 static void one_step(struct model *m)
@@ -390,8 +427,10 @@ static void one_step(struct model *m)
 		somebody_subscribes_anew(m);
 	else if (dice < 81)
 		a_topic_changes(m);
-	else if (dice < 84)
+	else if (dice < 83)
 		world_restart(m->world);
+	else if (dice < 84)
+		the_log_is_compacted(m);
 	else if (dice < 88)
 		the_log_is_slow(m);
 	else if (dice < 99)
@@ -474,6 +513,7 @@ static void run(uint64_t seed, bool memory_faults)
 	for (int step = 0; step < STEPS; step++) {
 		one_step(&m);
 		check_ownership(&m);
+		check_group_epoch(&m);
 		if (!memory_faults && step % 25 == 0)
 			world_check_restart(m.world);
 	}

@@ -66,8 +66,16 @@ static void the_whole_name_has_to_match(void **state)
 
 static void what_is_not_valid_does_not_compile(void **state)
 {
-	static const char *const bad[] = {
-		"[", "(", "a{2,1}", "*", "\\", "(a)\\1", "(?<n>a)\\k<n>", "a\\C", "(?P<>a)"};
+	static const char *const bad[] = {"[",
+					  "(",
+					  "a{2,1}",
+					  "*",
+					  "\\",
+					  "(a)\\1",
+					  "(?<n>a)\\k<n>",
+					  "a\\C",
+					  "((a{1,1000}){1,1000}){1,1000}",
+					  "(?P<>a)"};
 
 	for (size_t i = 0; i < array_count(bad); i++) {
 		int64_t steps = REGEX_STEPS_MAX;
