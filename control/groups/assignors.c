@@ -89,6 +89,36 @@ bool assignor_member_subscribed(const struct assignor_member *member, size_t top
 					      sizeof(*member->topics), compare_index);
 }
 
+struct audience *find_audiences(const struct assignment *assignment, struct arena *arena)
+{
+	struct audience *audiences = arena_calloc(arena, assignment->topic_count,
+						  sizeof(*audiences));
+
+	if (!audiences)
+		return NULL;
+	for (size_t m = 0; m < assignment->member_count; m++) {
+		for (size_t i = 0; i < assignment->members[m].topic_count; i++)
+			audiences[assignment->members[m].topics[i]].count++;
+	}
+	for (size_t t = 0; t < assignment->topic_count; t++) {
+		struct audience *audience = &audiences[t];
+		audience->topic = t;
+		audience->partition_count = assignment->topics[t].partition_count;
+		audience->members = arena_calloc(arena, audience->count,
+						 sizeof(*audience->members));
+		if (!audience->members)
+			return NULL;
+		audience->count = 0;
+	}
+	for (size_t m = 0; m < assignment->member_count; m++) {
+		for (size_t i = 0; i < assignment->members[m].topic_count; i++) {
+			struct audience *audience = &audiences[assignment->members[m].topics[i]];
+			audience->members[audience->count++] = (uint32_t)m;
+		}
+	}
+	return audiences;
+}
+
 int partition_row_finish(const struct partition_row *row, struct assignment *assignment,
 			 struct arena *arena)
 {

@@ -23,5 +23,15 @@ bool assignor_member_subscribed(const struct assignor_member *member, size_t top
 int partition_row_finish(const struct partition_row *row, struct assignment *assignment,
 			 struct arena *arena); /* -ENOMEM */
 
+/* Who subscribes to a topic. */
+struct audience {
+	size_t topic;
+	int32_t partition_count;
+	uint32_t *members; /* ascending */
+	size_t count;
+};
+/* One a topic, in order of the topics.  Null: out of memory. */
+struct audience *find_audiences(const struct assignment *assignment, struct arena *arena);
+
 int assign_uniform(struct assignment *assignment, struct arena *arena);
 int assign_range(struct assignment *assignment, struct arena *arena);

@@ -8,7 +8,7 @@
 #include "control/groups/assignors_internal.h"
 
 #include "base/arena.h"
-#include "base/bytes.h"
+#include "control/groups/consumer_names.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,67 +19,26 @@ struct candidate {
 	int32_t position; /* of the first partition it has; INT32_MAX: none */
 };
 
-struct range_topic {
-	size_t topic;
-	int32_t partition_count;
-	uint32_t *subscribers; /* ascending */
-	size_t subscriber_count;
-};
-
 /* ---- classes ---- */
 
-static int find_subscribers(const struct assignment *assignment, struct arena *arena,
-			    struct range_topic *topics)
-{
-	for (size_t m = 0; m < assignment->member_count; m++) {
-		for (size_t i = 0; i < assignment->members[m].topic_count; i++)
-			topics[assignment->members[m].topics[i]].subscriber_count++;
-	}
-	for (size_t t = 0; t < assignment->topic_count; t++) {
-		topics[t].topic = t;
-		topics[t].partition_count = assignment->topics[t].partition_count;
-		topics[t].subscribers = arena_calloc(arena, topics[t].subscriber_count,
-						     sizeof(*topics[t].subscribers));
-		if (!topics[t].subscribers)
-			return -ENOMEM;
-		topics[t].subscriber_count = 0;
-	}
-	for (size_t m = 0; m < assignment->member_count; m++) {
-		for (size_t i = 0; i < assignment->members[m].topic_count; i++) {
-			struct range_topic *topic = &topics[assignment->members[m].topics[i]];
-			topic->subscribers[topic->subscriber_count++] = (uint32_t)m;
-		}
-	}
-	return 0;
-}
-
-static int compare_class(const struct range_topic *a, const struct range_topic *b)
+static int compare_class(const struct audience *a, const struct audience *b)
 {
 	if (a->partition_count != b->partition_count)
 		return a->partition_count < b->partition_count ? -1 : 1;
-	if (a->subscriber_count != b->subscriber_count)
-		return a->subscriber_count < b->subscriber_count ? -1 : 1;
-	return memcmp(a->subscribers, b->subscribers,
-		      a->subscriber_count * sizeof(*a->subscribers));
+	if (a->count != b->count)
+		return a->count < b->count ? -1 : 1;
+	return memcmp(a->members, b->members, a->count * sizeof(*a->members));
 }
 
 static int compare_topics(const void *a, const void *b)
 {
-	const struct range_topic *one = a, *other = b;
+	const struct audience *one = a, *other = b;
 	int order = compare_class(one, other);
 
 	return order ? order : (one->topic > other->topic) - (one->topic < other->topic);
 }
 
 /* ---- order within a class ---- */
-
-static int compare_text(const struct kafka_string *a, const struct kafka_string *b)
-{
-	size_t shorter = (size_t)(a->length < b->length ? a->length : b->length);
-	int order = bytes_compare(a->data, b->data, shorter);
-
-	return order ? order : (a->length > b->length) - (a->length < b->length);
-}
 
 static int compare_candidates(const void *a, const void *b)
 {
@@ -90,17 +49,17 @@ static int compare_candidates(const void *a, const void *b)
 		return one->position < other->position ? -1 : 1;
 	if (is_static != (other->member->instance_id.length >= 0))
 		return is_static ? -1 : 1;
-	return is_static ? compare_text(&one->member->instance_id, &other->member->instance_id)
-			 : compare_text(&one->member->id, &other->member->id);
+	return is_static ? name_compare(&one->member->instance_id, &other->member->instance_id)
+			 : name_compare(&one->member->id, &other->member->id);
 }
 
 /* `before` has the owners so far, in a row like `row`. */
 static void line_up(const struct partition_row *row, const int32_t *before,
-		    const struct range_topic *topics, size_t count, int32_t *positions,
+		    const struct audience *topics, size_t count, int32_t *positions,
 		    struct candidate *ret)
 {
-	for (size_t i = 0; i < topics->subscriber_count; i++)
-		positions[topics->subscribers[i]] = INT32_MAX;
+	for (size_t i = 0; i < topics->count; i++)
+		positions[topics->members[i]] = INT32_MAX;
 	for (size_t t = 0; t < count; t++) {
 		for (int32_t p = 0; p < topics[t].partition_count; p++) {
 			int32_t owner = before[row->first[topics[t].topic] + (size_t)p];
@@ -108,23 +67,23 @@ static void line_up(const struct partition_row *row, const int32_t *before,
 				positions[owner] = p;
 		}
 	}
-	for (size_t i = 0; i < topics->subscriber_count; i++) {
-		uint32_t index = topics->subscribers[i];
+	for (size_t i = 0; i < topics->count; i++) {
+		uint32_t index = topics->members[i];
 		ret[i] = (struct candidate){.member = &row->assignment->members[index],
 					    .index = index,
 					    .position = positions[index]};
 	}
-	qsort(ret, topics->subscriber_count, sizeof(*ret), compare_candidates);
+	qsort(ret, topics->count, sizeof(*ret), compare_candidates);
 }
 
-static void cut(struct partition_row *row, const struct range_topic *topic,
+static void cut(struct partition_row *row, const struct audience *topic,
 		const struct candidate *candidates)
 {
 	size_t number = row->first[topic->topic];
-	size_t quota = (size_t)topic->partition_count / topic->subscriber_count;
-	size_t extras = (size_t)topic->partition_count % topic->subscriber_count;
+	size_t quota = (size_t)topic->partition_count / topic->count;
+	size_t extras = (size_t)topic->partition_count % topic->count;
 
-	for (size_t i = 0; i < topic->subscriber_count; i++) {
+	for (size_t i = 0; i < topic->count; i++) {
 		for (size_t taken = 0; taken < quota + (i < extras); taken++)
 			partition_row_give(row, number++, (int32_t)candidates[i].index);
 	}
@@ -156,14 +115,12 @@ static int32_t *recall(const struct partition_row *row, struct arena *arena)
 int assign_range(struct assignment *assignment, struct arena *arena)
 {
 	size_t member_count = assignment->member_count;
-	struct range_topic *topics = arena_calloc(arena, assignment->topic_count, sizeof(*topics));
+	struct audience *topics = find_audiences(assignment, arena);
 	struct candidate *candidates = arena_calloc(arena, member_count, sizeof(*candidates));
 	int32_t *positions = arena_calloc(arena, member_count, sizeof(*positions));
 	struct partition_row row;
 
-	if (!topics || !candidates || !positions ||
-	    partition_row_init(&row, assignment, arena) < 0 ||
-	    find_subscribers(assignment, arena, topics) < 0)
+	if (!topics || !candidates || !positions || partition_row_init(&row, assignment, arena) < 0)
 		return -ENOMEM;
 	int32_t *before = recall(&row, arena);
 	if (!before)
@@ -173,7 +130,7 @@ int assign_range(struct assignment *assignment, struct arena *arena)
 		for (end = begin + 1; end < assignment->topic_count &&
 				      compare_class(&topics[begin], &topics[end]) == 0;)
 			end++;
-		if (topics[begin].subscriber_count == 0)
+		if (topics[begin].count == 0)
 			continue;
 		line_up(&row, before, &topics[begin], end - begin, positions, candidates);
 		for (size_t t = begin; t < end; t++)

@@ -97,42 +97,6 @@ static void spread_alike(struct partition_row *row)
 
 /* ---- subscribed differently ---- */
 
-struct audience { /* of one topic */
-	size_t topic;
-	uint32_t *members;
-	size_t count;
-};
-
-static int find_audiences(const struct assignment *assignment, struct arena *arena,
-			  struct audience **ret)
-{
-	struct audience *audiences = arena_calloc(arena, assignment->topic_count,
-						  sizeof(*audiences));
-
-	if (!audiences)
-		return -ENOMEM;
-	for (size_t m = 0; m < assignment->member_count; m++) {
-		for (size_t i = 0; i < assignment->members[m].topic_count; i++)
-			audiences[assignment->members[m].topics[i]].count++;
-	}
-	for (size_t t = 0; t < assignment->topic_count; t++) {
-		audiences[t].topic = t;
-		audiences[t].members = arena_calloc(arena, audiences[t].count,
-						    sizeof(*audiences[t].members));
-		if (!audiences[t].members)
-			return -ENOMEM;
-		audiences[t].count = 0;
-	}
-	for (size_t m = 0; m < assignment->member_count; m++) {
-		for (size_t i = 0; i < assignment->members[m].topic_count; i++) {
-			struct audience *audience = &audiences[assignment->members[m].topics[i]];
-			audience->members[audience->count++] = (uint32_t)m;
-		}
-	}
-	*ret = audiences;
-	return 0;
-}
-
 static int compare_audiences(const void *a, const void *b)
 {
 	const struct audience *one = a, *other = b;
@@ -184,11 +148,10 @@ static bool level(struct partition_row *row, const struct audience *audience)
 static int spread_apart(struct partition_row *row, struct arena *arena)
 {
 	const struct assignment *assignment = row->assignment;
-	struct audience *audiences = NULL;
-	int rc = find_audiences(assignment, arena, &audiences);
+	struct audience *audiences = find_audiences(assignment, arena);
 
-	if (rc < 0)
-		return rc;
+	if (!audiences)
+		return -ENOMEM;
 	/* Those with the least choice first. */
 	qsort(audiences, assignment->topic_count, sizeof(*audiences), compare_audiences);
 	for (size_t m = 0; m < assignment->member_count; m++)

@@ -3,6 +3,7 @@
 #include "control/groups/consumer_internal.h"
 
 #include "base/bytes.h"
+#include "control/groups/consumer_names.h"
 #include "control/groups/groups_internal.h"
 #include "dataplane/topics.h"
 #include "kafka_messages.h"
@@ -13,22 +14,15 @@
 
 static struct stored_matches *copy_matches(const struct kafka_string *names, size_t count)
 {
-	struct stored_matches *made;
-	size_t bytes = 0;
-	char *text;
+	struct stored_matches *made = calloc(1, sizeof(*made));
 
-	for (size_t i = 0; i < count; i++)
-		bytes += (size_t)names[i].length;
-	made = calloc(1, sizeof(*made) + count * sizeof(*names) + bytes);
 	if (!made)
 		return NULL;
-	made->names = (struct kafka_string *)(made + 1);
+	made->names = names_copy(names, count);
 	made->count = count;
-	text = (char *)(made->names + count);
-	for (size_t i = 0; i < count; i++) {
-		bytes_copy(text, names[i].data, (size_t)names[i].length);
-		made->names[i] = (struct kafka_string){text, names[i].length};
-		text += names[i].length;
+	if (!made->names) {
+		free(made);
+		return NULL;
 	}
 	return made;
 }
@@ -98,10 +92,10 @@ static int store(const struct consumer_group *consumer, struct subscribed_regex 
 		return -ENOMEM;
 	int rc = append(consumer, &regex->text, matches);
 	if (rc < 0) {
-		free(matches);
+		stored_matches_free(matches);
 		return rc;
 	}
-	free(regex->stored);
+	stored_matches_free(regex->stored);
 	regex->stored = matches;
 	return 0;
 }
@@ -172,7 +166,7 @@ int consumer_load_regex(struct consumer_group *consumer, const struct kafka_stri
 		stored->version = value->version;
 		stored->timestamp_ms = value->timestamp;
 	}
-	free(regex->stored);
+	stored_matches_free(regex->stored);
 	regex->stored = stored;
 	if (!stored && !regex->references)
 		subscriptions_drop_regex(regex);

@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "control/config.h"
+#include "control/groups/consumer_names.h"
 #include "control/groups/groups_internal.h"
 
 #include <errno.h>
@@ -20,14 +21,6 @@ static struct groups *groups_of(const struct consumer_member *member)
 
 /* ---- the table ---- */
 
-static int compare(const struct kafka_string *a, const struct kafka_string *b)
-{
-	size_t shorter = (size_t)(a->length < b->length ? a->length : b->length);
-	int order = bytes_compare(a->data, b->data, shorter);
-
-	return order ? order : (a->length > b->length) - (a->length < b->length);
-}
-
 /* Where the id is, or has to be. */
 static size_t position(const struct consumer_group *consumer, const struct kafka_string *id)
 {
@@ -35,7 +28,7 @@ static size_t position(const struct consumer_group *consumer, const struct kafka
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		if (compare(&consumer->members[middle]->id, id) < 0)
+		if (name_compare(&consumer->members[middle]->id, id) < 0)
 			low = middle + 1;
 		else
 			high = middle;

@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/bytes.h"
+#include "control/groups/consumer_names.h"
 #include "control/groups/consumer_regex.h"
 #include "dataplane/topics.h"
 
@@ -72,12 +73,19 @@ struct subscribed_regex *subscriptions_regex(struct subscriptions *subscriptions
 	return found;
 }
 
+void stored_matches_free(struct stored_matches *stored)
+{
+	if (stored)
+		free(stored->names);
+	free(stored);
+}
+
 void subscriptions_drop_regex(struct subscribed_regex *regex)
 {
 	list_remove(&regex->link);
 	regex_free(regex->regex);
 	free(regex->matches);
-	free(regex->stored);
+	stored_matches_free(regex->stored);
 	free(regex);
 }
 
@@ -108,15 +116,6 @@ static int acquire_regex(struct subscriptions *subscriptions, const struct kafka
 
 /* ---- subscriptions ---- */
 
-static int compare_strings(const void *a, const void *b)
-{
-	const struct kafka_string *one = a, *other = b;
-	size_t shorter = (size_t)(one->length < other->length ? one->length : other->length);
-	int order = bytes_compare(one->data, other->data, shorter);
-
-	return order ? order : (one->length > other->length) - (one->length < other->length);
-}
-
 /* Sorted and without doubles, in scratch memory. */
 static int sorted_names(const struct kafka_string *names, size_t *count, struct arena *scratch,
 			struct kafka_string **ret)
@@ -128,10 +127,10 @@ static int sorted_names(const struct kafka_string *names, size_t *count, struct 
 		return -ENOMEM;
 	if (*count) {
 		memcpy(sorted, names, *count * sizeof(*sorted));
-		qsort(sorted, *count, sizeof(*sorted), compare_strings);
+		qsort(sorted, *count, sizeof(*sorted), name_compare_items);
 	}
 	for (size_t i = 0; i < *count; i++) {
-		if (kept == 0 || compare_strings(&sorted[kept - 1], &sorted[i]) != 0)
+		if (kept == 0 || name_compare(&sorted[kept - 1], &sorted[i]) != 0)
 			sorted[kept++] = sorted[i];
 	}
 	*count = kept;
@@ -151,26 +150,18 @@ static bool has(const struct subscription *subscription, const struct kafka_stri
 	return true;
 }
 
-/* One block: itself, the names, their text. */
 static struct subscription *make(const struct kafka_string *names, size_t count)
 {
-	struct subscription *made;
-	size_t bytes = 0;
-	char *text;
+	struct subscription *made = calloc(1, sizeof(*made));
+	struct kafka_string *copied = names_copy(names, count);
 
-	for (size_t i = 0; i < count; i++)
-		bytes += (size_t)names[i].length;
-	made = calloc(1, sizeof(*made) + count * sizeof(*names) + bytes);
-	if (!made)
+	if (!made || !copied) {
+		free(made);
+		free(copied);
 		return NULL;
-	made->names = (struct kafka_string *)(made + 1);
-	made->name_count = count;
-	text = (char *)(made->names + count);
-	for (size_t i = 0; i < count; i++) {
-		bytes_copy(text, names[i].data, (size_t)names[i].length);
-		made->names[i] = (struct kafka_string){text, names[i].length};
-		text += names[i].length;
 	}
+	made->names = copied;
+	made->name_count = count;
 	return made;
 }
 
@@ -227,6 +218,7 @@ void subscription_release(struct subscriptions *subscriptions, struct subscripti
 		subscriptions_drop_regex(regex);
 	subscriptions->stale = true;
 	list_remove(&subscription->link);
+	free(subscription->names);
 	free(subscription->topics);
 	free(subscription);
 }
@@ -246,7 +238,7 @@ bool subscription_covers(const struct subscription *subscription, const struct t
 
 	if (subscription->name_count &&
 	    bsearch(&name, subscription->names, subscription->name_count, sizeof(name),
-		    compare_strings))
+		    name_compare_items))
 		return true;
 	return subscription->regex && match(subscription->regex, topic, &steps) == 1;
 }

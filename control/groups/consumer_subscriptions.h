@@ -16,13 +16,14 @@ struct regex;
 struct topic;
 struct topics;
 
-/* What an expression matched when that was last stored; one block of memory. */
+/* What an expression matched when that was last stored. */
 struct stored_matches {
 	int64_t version; /* of the topics */
 	int64_t timestamp_ms;
-	struct kafka_string *names;
+	struct kafka_string *names; /* one block */
 	size_t count;
 };
+void stored_matches_free(struct stored_matches *stored); /* null is fine */
 
 /* A regular expression of one or more subscriptions; its matches are stored. */
 struct subscribed_regex {
