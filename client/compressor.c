@@ -105,13 +105,16 @@ static int64_t gzip(struct compressor *c, const void *data, size_t length, void 
 {
 	z_stream *z = &c->deflate;
 
-	if (deflateReset(z) != Z_OK)
-		return -EIO;
 	z->next_in = (uint8_t *)(uintptr_t)data;
 	z->avail_in = (uInt)length;
 	z->next_out = out;
 	z->avail_out = (uInt)room;
-	return deflate(z, Z_FINISH) == Z_STREAM_END ? (int64_t)(room - z->avail_out) : -EIO;
+	int rc = deflate(z, Z_FINISH);
+	size_t made = room - z->avail_out;
+	/* Of a stream that has ended deflateBound forgets gzip's header. */
+	if (deflateReset(z) != Z_OK || rc != Z_STREAM_END)
+		return -EIO;
+	return (int64_t)made;
 }
 
 int64_t compressor_run(struct compressor *c, const void *data, size_t length, void *out,

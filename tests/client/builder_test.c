@@ -196,6 +196,27 @@ static void time_may_run_backwards(void **state)
 	batch_build_fini(&builder);
 }
 
+/* What does not shrink needs all the room that the bound says, after other batches too. */
+static void the_smallest_inputs_fit_their_bound_time_after_time(void **state)
+{
+	uint8_t out[1024];
+
+	(void)state;
+	for (int codec = CODEC_GZIP; codec < CODEC_COUNT; codec++) {
+		struct compressor *compressor;
+		assert_int_equal(compressor_new(&compressor, codec, -1), 0);
+		for (uint8_t length = 1; length < 64; length++) {
+			uint8_t data[64];
+			for (uint8_t i = 0; i < length; i++)
+				data[i] = (uint8_t)(i * 37 + length);
+			size_t room = compressor_bound(compressor, length);
+			assert_in_range(room, length, sizeof(out));
+			assert_true(compressor_run(compressor, data, length, out, room) > 0);
+		}
+		compressor_free(compressor);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,6 +226,7 @@ int main(void)
 		cmocka_unit_test(what_does_not_shrink_stays_plain),
 		cmocka_unit_test(numbers_can_be_changed_and_the_checksum_follows),
 		cmocka_unit_test(time_may_run_backwards),
+		cmocka_unit_test(the_smallest_inputs_fit_their_bound_time_after_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
