@@ -1,9 +1,10 @@
 /* The coordinator's loop.  One turn:
  *
  *     io_turn          sleeps until a message comes or a timer of the groups or a load is due
- *     mesh_receive     requests -> groups; pictures of the topics; what the shards have stored or
- * read groups_turn      sessions and rebalances that are due log turn         what was appended in
- * this turn leaves for the shards, one batch a partition
+ *     mesh_receive     requests -> groups; pictures of the topics; the shards' answers
+ *     groups_turn      sessions and rebalances that are due
+ *     log turn         what was appended leaves for the shards, one batch a partition
+ *     lag turn         how far the groups are behind is asked and told
  *
  * Whatever calls the groups ends with coordinator_log_call_end: its records are stored together. */
 #include "control/coordinator.h"
@@ -15,8 +16,11 @@
 #include "base/log.h"
 #include "control/config.h"
 #include "control/coordinator_log.h"
+#include "control/group_lag.h"
+#include "control/group_telemetry.h"
 #include "control/groups/groups.h"
 #include "dataplane/shard.h"
+#include "dataplane/shard_log.h"
 #include "storage/io.h"
 
 #include <errno.h>
@@ -40,6 +44,7 @@ struct coordinator {
 	struct io_backend *io;
 	struct groups *groups;
 	struct coordinator_log *log;
+	struct group_lag *lag;
 	struct coordinator_wish wish;
 	struct coordinator_stop *stop; /* being answered */
 	uint64_t stop_ns;              /* ... at the latest */
@@ -61,6 +66,19 @@ static void send_to_shard(void *context, unsigned shard, struct message *message
 	struct coordinator *coordinator = context;
 
 	mesh_send(coordinator->options.mesh, coordinator->self, shard, message);
+}
+
+static void ask_for_lag(void *context, unsigned shard, struct shard_log *asked)
+{
+	struct coordinator *coordinator = context;
+
+	asked->sender = coordinator->self;
+	send_to_shard(coordinator, shard, &asked->message);
+}
+
+static void tell_lag(void *context, struct lag_picture *picture)
+{
+	group_telemetry_publish(picture);
 }
 
 static void wish_granted(struct message *message, void *receiver)
@@ -144,6 +162,7 @@ void coordinator_stop_handle(struct message *message, void *receiver)
 			       coordinator->stop->drain_ms * NS_PER_MS;
 	groups_stop(coordinator->groups);
 	coordinator_log_stop(coordinator->log);
+	group_lag_stop(coordinator->lag);
 }
 
 /* ---- the loop ---- */
@@ -170,8 +189,11 @@ static uint64_t turn(struct coordinator *coordinator)
 {
 	uint64_t groups_ns = groups_turn(coordinator->groups);
 	uint64_t log_ns = coordinator_log_turn(coordinator->log);
+	uint64_t lag_ns = group_lag_turn(coordinator->lag);
 	uint64_t due_ns = groups_ns < log_ns ? groups_ns : log_ns;
 
+	if (lag_ns < due_ns)
+		due_ns = lag_ns;
 	stop_step(coordinator);
 	if (coordinator->stop && coordinator->stop_ns < due_ns)
 		due_ns = coordinator->stop_ns;
@@ -259,6 +281,20 @@ static int open_groups(struct coordinator *coordinator)
 	return rc;
 }
 
+static int open_lag(struct coordinator *coordinator)
+{
+	const struct group_lag_options options = {
+		.groups = coordinator->groups,
+		.clock = coordinator->clock,
+		.shard_count = coordinator->options.shard_count,
+		.send = ask_for_lag,
+		.publish = tell_lag,
+		.context = coordinator,
+	};
+	group_telemetry_start();
+	return group_lag_new(&coordinator->lag, &options);
+}
+
 static void start_log(struct coordinator *coordinator)
 {
 	const struct coordinator_log_state state = {
@@ -285,6 +321,8 @@ int coordinator_start(struct coordinator **ret, const struct coordinator_options
 	rc = open_log(coordinator);
 	if (rc == 0)
 		rc = open_groups(coordinator);
+	if (rc == 0)
+		rc = open_lag(coordinator);
 	if (rc < 0)
 		goto fail;
 	start_log(coordinator);
@@ -308,6 +346,8 @@ void coordinator_end(struct coordinator *coordinator)
 		mesh_wake(coordinator->options.mesh, coordinator->self);
 		pthread_join(coordinator->thread, NULL);
 	}
+	group_telemetry_publish(NULL);
+	group_lag_free(coordinator->lag);
 	groups_free(coordinator->groups);
 	coordinator_log_free(coordinator->log);
 	io_free(coordinator->io);

@@ -24,7 +24,7 @@ struct group_lag_options {
 };
 
 int group_lag_new(struct group_lag **ret, const struct group_lag_options *options); /* -ENOMEM */
-/* Idle; null is fine. */
+/* Idle, or nobody will look at what is out any more; null is fine. */
 void group_lag_free(struct group_lag *lag);
 /* Asks when it is time to.  Returns when to call again, on the monotonic clock. */
 uint64_t group_lag_turn(struct group_lag *lag);
