@@ -1,6 +1,7 @@
 #include "control/group_lag.h"
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/map64.h"
 #include "control/groups/groups_internal.h"
@@ -109,6 +110,7 @@ static bool collect(struct group_lag *lag)
 
 static bool make_rows(struct group_lag *lag)
 {
+	check(lag->options.shard_count > 0);
 	for (unsigned i = 0; i < lag->options.shard_count; i++) {
 		struct shard_watermarks *asked = &lag->asks[i].asked;
 		asked->rows = calloc(asked->count ? asked->count : 1, sizeof(*asked->rows));

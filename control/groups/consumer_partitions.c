@@ -10,12 +10,13 @@
 
 #define LAID_OUT_ALIKE(generated)                                                                  \
 	static_assert(sizeof(struct generated) == sizeof(struct wire_topic) &&                     \
-		      offsetof(struct generated, topic_id) ==                                      \
-			      offsetof(struct wire_topic, topic_id) &&                             \
-		      offsetof(struct generated, partitions) ==                                    \
-			      offsetof(struct wire_topic, partitions) &&                           \
-		      offsetof(struct generated, partitions_count) ==                              \
-			      offsetof(struct wire_topic, partitions_count))
+			      offsetof(struct generated, topic_id) ==                              \
+				      offsetof(struct wire_topic, topic_id) &&                     \
+			      offsetof(struct generated, partitions) ==                            \
+				      offsetof(struct wire_topic, partitions) &&                   \
+			      offsetof(struct generated, partitions_count) ==                      \
+				      offsetof(struct wire_topic, partitions_count),               \
+		      "the arrays of topics and partitions are read as one type")
 
 LAID_OUT_ALIKE(kafka_consumer_group_heartbeat_request_topic_partitions);
 LAID_OUT_ALIKE(kafka_consumer_group_heartbeat_response_topic_partitions);

@@ -249,7 +249,7 @@ static int rows_of_error(struct control_request *request, const REQUEST(group) *
 static int fetch_old(struct groups *groups, struct control_request *request)
 {
 	REQUEST(group) asked;
-	RESPONSE(group) answered;
+	RESPONSE(group) answered = {0};
 	int rc = group_of_old(request, &asked);
 
 	if (rc == 0)
