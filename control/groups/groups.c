@@ -200,9 +200,20 @@ enum kafka_error groups_ready(const struct groups *groups, const struct kafka_st
 		       : KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
 }
 
-void groups_handle(struct groups *groups, struct control_request *request)
+/* Clients do not expect to be told of loading everywhere: some end at it.  So a heartbeat is taken
+ * on trust and a member that asks for its assignment joins again, as Kafka has it. */
+static enum kafka_error while_loading(const struct handler *handler)
 {
-	const struct handler *handler = handler_of(request);
+	if (handler->key == KAFKA_HEARTBEAT)
+		return KAFKA_NONE;
+	return handler->key == KAFKA_SYNC_GROUP ? KAFKA_REBALANCE_IN_PROGRESS
+						: KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
+}
+
+/* Answers what must not be handled: there is no coordinator, not yet or no more. */
+static bool turned_away(struct groups *groups, const struct handler *handler,
+			struct control_request *request)
+{
 	enum kafka_error error = KAFKA_NONE;
 
 	if (groups->stopping) {
@@ -214,8 +225,18 @@ void groups_handle(struct groups *groups, struct control_request *request)
 		if (!error)
 			error = groups_ready(groups, id);
 	}
-	if (error)
-		groups_refuse(groups, request, error);
-	else
+	if (!error)
+		return false;
+	if (error == KAFKA_COORDINATOR_LOAD_IN_PROGRESS)
+		error = while_loading(handler);
+	groups_refuse(groups, request, error);
+	return true;
+}
+
+void groups_handle(struct groups *groups, struct control_request *request)
+{
+	const struct handler *handler = handler_of(request);
+
+	if (!turned_away(groups, handler, request))
 		handler->handle(groups, request);
 }

@@ -204,9 +204,20 @@ static void each_request(struct world *world, bool (*wanted)(const struct kafka_
 	assert_in_range(asked, 5, 1000);
 }
 
-static bool not_consumer_describe(const struct kafka_api *api)
+static bool told_of_loading(const struct kafka_api *api)
 {
-	return api->key != KAFKA_CONSUMER_GROUP_DESCRIBE; /* the fake has its own answer */
+	return api->key != KAFKA_HEARTBEAT && api->key != KAFKA_SYNC_GROUP &&
+	       api->key != KAFKA_CONSUMER_GROUP_DESCRIBE; /* the fake has its own answer */
+}
+
+static bool heartbeat(const struct kafka_api *api)
+{
+	return api->key == KAFKA_HEARTBEAT;
+}
+
+static bool sync_group(const struct kafka_api *api)
+{
+	return api->key == KAFKA_SYNC_GROUP;
 }
 
 static void nothing_is_answered_before_its_partition_is_loaded(void **state)
@@ -215,7 +226,10 @@ static void nothing_is_answered_before_its_partition_is_loaded(void **state)
 
 	for (int32_t i = 0; i < 3; i++)
 		groups_begin_load(world->groups, i);
-	each_request(world, not_consumer_describe, KAFKA_COORDINATOR_LOAD_IN_PROGRESS);
+	each_request(world, told_of_loading, KAFKA_COORDINATOR_LOAD_IN_PROGRESS);
+	/* Where clients end at that. */
+	each_request(world, heartbeat, KAFKA_NONE);
+	each_request(world, sync_group, KAFKA_REBALANCE_IN_PROGRESS);
 	for (int32_t i = 0; i < 3; i++)
 		groups_end_load(world->groups, i);
 	assert_int_equal(commit_one(world, 8, "g", "orders", 0, 1), KAFKA_NONE);
