@@ -111,13 +111,15 @@ static int drop(const struct consumer_group *consumer, struct subscribed_regex *
 
 int consumer_store_regexes(struct consumer_group *consumer)
 {
+	/* Else they are of topics that may be gone; who resolves them stores them. */
+	const bool current = !consumer->subscriptions.topics_changed;
 	int rc = 0;
 
 	list_foreach_safe(node, after, &consumer->subscriptions.regexes) {
 		struct subscribed_regex *regex = container_of(node, struct subscribed_regex, link);
 		if (rc == 0 && !regex->references)
 			rc = drop(consumer, regex);
-		else if (rc == 0 && regex->matches && !up_to_date(regex))
+		else if (rc == 0 && current && regex->matches && !up_to_date(regex))
 			rc = store(consumer, regex);
 	}
 	return rc;

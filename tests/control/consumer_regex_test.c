@@ -254,6 +254,21 @@ static void after_a_restart_the_same_topics_are_the_same(void **state)
 	expect(w, alive(w, "a", 1), 2, "in-1:0,1 in-2:0 in-3:0");
 }
 
+/* What the expression matched is of a picture that is gone. */
+static void a_member_leaves_after_a_topic_that_matched_is_deleted(void **state)
+{
+	struct world *w = *state;
+
+	join_matching(w, "a", "in-.*");
+	join_matching(w, "b", "in-.*");
+	world_delete_topic(w, "in-2");
+	assert_int_equal(leave(w, "b")->error_code, 0);
+	world_check_restart(w);
+	size_t appended = world_appended(w);
+	alive(w, "a", 1);
+	assert_non_null(strstr(appended_types(w, appended), "16"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -272,6 +287,7 @@ int main(void)
 		TEST(who_asks_for_an_invalid_expression_keeps_what_it_had),
 		TEST(internal_topics_do_not_match),
 		TEST(after_a_restart_the_same_topics_are_the_same),
+		TEST(a_member_leaves_after_a_topic_that_matched_is_deleted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
