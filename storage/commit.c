@@ -54,6 +54,11 @@ static void end_waiters(struct list *waiters, int64_t below, int rc)
 	}
 }
 
+void commit_answer_repeats(struct store *store)
+{
+	end_waiters(&store->again, INT64_MAX, 0);
+}
+
 static int reserve_mark(struct log *log)
 {
 	if (log->mark_count < log->mark_capacity)
@@ -363,7 +368,7 @@ void store_submit(struct store *store)
 	struct list now;
 	struct list *node;
 
-	end_waiters(&store->again, INT64_MAX, 0);
+	commit_answer_repeats(store);
 	list_init(&now);
 	list_move_all(&now, &store->dirty);
 	while ((node = list_pop_front(&now)))

@@ -224,6 +224,7 @@ void log_close(struct log *log, bool remove, void (*closed)(void *context), void
 	log->closed_context = context;
 	/* A callback below must not find the log gone. */
 	log->io_count++;
+	commit_answer_repeats(log->store);
 	if (log->state == LOG_ABANDONED)
 		commit_abandon(log, -ERR_CLOSING);
 	else

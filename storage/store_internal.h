@@ -264,6 +264,8 @@ void commit_flushed(struct log *log); /* takes the marks below segment->flushed 
 /* Callers that have not counted an operation in io_count touch the log no more. */
 void commit_fail(struct log *log, int rc, const char *what);
 void commit_abandon(struct log *log, int rc); /* tells all waiters */
+/* Of all logs, which may be about to go: those that wait for the turn's end alone. */
+void commit_answer_repeats(struct store *store);
 bool commit_try_repair(struct log *log);      /* a failed log, when its time has come */
 void log_drop_tail(struct log *log);
 void log_finish_close(struct log *log);

@@ -135,6 +135,30 @@ static void what_repeats_a_batch_in_flight_waits_for_it(void **state)
 	free(second.data);
 }
 
+static void expect_answered(void *context)
+{
+	const struct rig_append *again = context;
+
+	assert_true(again->done);
+}
+
+/* Its owner goes with the log. */
+static void what_repeats_a_batch_is_answered_before_its_log_is_gone(void **state)
+{
+	struct rig *rig = *state;
+	struct made_batch first = batch_of(PRODUCER, 0, 0, 100);
+	struct rig_append again;
+
+	rig_open(rig);
+	append_new(rig, PRODUCER, 0);
+	assert_int_equal(rig_start_append(rig, &first, ACK_DURABLE, &again), 1);
+	log_close(rig->log, true, expect_answered, &again);
+	rig->log = NULL;
+	rig_turn(rig);
+	assert_true(again.done);
+	free(first.data);
+}
+
 static void a_failed_append_fails_what_repeats_it(void **state)
 {
 	struct rig *rig = *state;
@@ -401,6 +425,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_batch_sent_again_is_answered_and_not_stored),
 		TEST(what_repeats_a_batch_in_flight_waits_for_it),
+		TEST(what_repeats_a_batch_is_answered_before_its_log_is_gone),
 		TEST(a_failed_append_fails_what_repeats_it),
 		TEST(a_producer_is_known_after_a_clean_stop),
 		TEST(a_producer_is_known_after_a_kill),
