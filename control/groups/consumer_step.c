@@ -248,13 +248,14 @@ static struct member_details news_of(const struct consumer_step *step)
 	return details;
 }
 
-/* In memory; *ret_rises: for the group that is a change. */
+/* In memory; *ret_rises: for the group that is a change, now or in a heartbeat before that could
+ * not be stored. */
 static int take_news(struct consumer_step *step, bool *ret_rises)
 {
 	struct consumer_member *member = step->member;
 	struct member_details details = news_of(step);
 
-	*ret_rises = step->subscription;
+	*ret_rises = step->subscription || (!member->details_stored && !step->away);
 	if (!step->subscription && same_details(&details, &member->details))
 		return 0;
 	if (!step->subscription) {

@@ -462,6 +462,22 @@ static void memory_that_runs_out_anywhere_is_made_up_for_later(void **state)
 	assert_int_equal(group->members_count, 1);
 }
 
+/* All topics are read by somebody as before: the subscription alone is news. */
+static void a_subscription_that_could_not_be_stored_is_news_again(void **state)
+{
+	struct world *w = *state;
+	const struct beat news = {.member = "a", .epoch = 2, .topics = "t"};
+
+	join(w, "a", "t,u");
+	join(w, "b", "t,u");
+	alive_owning(w, "a", 1, "");
+	w->log.refuse_after = 0;
+	assert_true(beat_send(w, news)->answered);
+	w->log.refuse_after = UINT32_MAX;
+	assert_int_equal(beat(w, news)->member_epoch, 3);
+	world_check_restart(w);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -498,6 +514,7 @@ int main(void)
 		TEST(an_answer_leaves_when_what_it_rests_on_is_durable),
 		TEST(what_was_not_stored_did_not_happen),
 		TEST(memory_that_runs_out_anywhere_is_made_up_for_later),
+		TEST(a_subscription_that_could_not_be_stored_is_news_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
