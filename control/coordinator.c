@@ -46,6 +46,7 @@ struct coordinator {
 	struct coordinator_log *log;
 	struct group_lag *lag;
 	struct coordinator_wish wish;
+	bool wishing;                  /* `wish` is not back */
 	struct coordinator_stop *stop; /* being answered */
 	uint64_t stop_ns;              /* ... at the latest */
 };
@@ -86,6 +87,7 @@ static void wish_granted(struct message *message, void *receiver)
 	struct coordinator *coordinator = receiver;
 
 	(void)message;
+	coordinator->wishing = false;
 	if (coordinator->wish.rc < 0)
 		coordinator_log_refused(coordinator->log, coordinator->wish.rc);
 }
@@ -95,6 +97,10 @@ static void wish_for_topic(void *context)
 	struct coordinator *coordinator = context;
 	struct mesh *mesh = coordinator->options.mesh;
 
+	/* A picture that was on its way has come before: its own is still to come. */
+	if (coordinator->wishing)
+		return;
+	coordinator->wishing = true;
 	coordinator->wish = (struct coordinator_wish){
 		.message.handle = coordinator->options.wish,
 		.granted = wish_granted,
