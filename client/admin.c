@@ -1,8 +1,4 @@
-/* Administration: one request, one answer, the caller waits.
- *
- * A request goes to any broker, or to the controller where only that one does it.  When a broker
- * cannot be reached the next address is tried, each once; an answer that may pass by itself is
- * asked for again until default.api.timeout.ms is over. */
+/* Administration of topics and settings. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,231 +7,16 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/errors.h"
-#include "client/client_internal.h"
+#include "client/question.h"
 #include "dataplane/kafka/kafka_errors.h"
-#include "kafka_messages.h"
 
 enum {
 	METADATA_VERSION_MAX = 12,
 	LIST_OFFSETS_VERSION_MAX = 7,
 	DESCRIBE_CLUSTER_BROKERS = 1,
-	ANSWER_ARENA_BYTES = 64 << 20,
 	CONFIG_SET = 0,
 	CONFIG_DELETE = 1,
-	PAUSE_MS = 100,
 };
-
-/* One exchange.  It outlives an interrupted caller, so it is on the heap. */
-struct exchange {
-	struct request *request;
-	bool done;
-	bool abandoned;
-	int rc;
-};
-
-static void exchange_free(struct exchange *exchange)
-{
-	if (!exchange)
-		return;
-	request_free(exchange->request);
-	free(exchange);
-}
-
-static void exchange_done(struct request *request, int rc)
-{
-	struct exchange *exchange = request->user;
-
-	exchange->done = true;
-	exchange->rc = rc;
-	if (exchange->abandoned)
-		exchange_free(exchange);
-}
-
-static int exchange_finished(struct sluice_client *client, void *user)
-{
-	const struct exchange *exchange = user;
-
-	return exchange->done;
-}
-
-/* What an administrative call asks, and how it reads the answer. */
-struct question {
-	int16_t api;
-	int16_t version_max; /* 0: as new as we speak */
-	bool controller;
-	/* Fills request->message.  -ENOMEM. */
-	int (*fill)(struct request *request, void *user);
-	/* 0, or the error in the user's space; `message` the broker's own words, if any. */
-	int (*read)(struct request *request, void *user, struct kafka_string *message);
-	void *user;
-	const char *what; /* "topic create greetings", for the sentence */
-	const char *about;
-};
-
-static int ask_once(struct sluice_client *client, const struct question *question,
-		    struct broker *broker, int64_t timeout_ms, struct exchange **ret)
-{
-	struct exchange *exchange = calloc(1, sizeof(*exchange));
-
-	if (!exchange)
-		return -ENOMEM;
-	exchange->request = request_new(question->api, exchange_done, exchange);
-	if (!exchange->request || question->fill(exchange->request, question->user) < 0) {
-		exchange_free(exchange);
-		return -ENOMEM;
-	}
-	if (question->version_max)
-		exchange->request->version_max = question->version_max;
-	peer_send(&broker->peers[BROKER_MAIN], exchange->request, timeout_ms);
-	int rc = client_wait(client, -1, exchange_finished, exchange);
-	if (!exchange->done) {
-		exchange->abandoned = true;
-		return rc;
-	}
-	*ret = exchange;
-	return 0;
-}
-
-static struct broker *where(const struct sluice_client *client, const struct question *question,
-			    unsigned attempt)
-{
-	struct broker *controller = cluster_broker(client, client->cluster.controller);
-
-	return question->controller && controller && attempt == 0 ? controller
-								  : cluster_any(client, attempt);
-}
-
-static int never(struct sluice_client *client, void *user)
-{
-	return 0;
-}
-
-/* -EINTR, else 0. */
-static int pause_a_bit(struct sluice_client *client)
-{
-	int rc = client_wait(client, PAUSE_MS, never, NULL);
-
-	return rc == -ETIMEDOUT ? 0 : rc;
-}
-
-static int read_answer(struct sluice_client *client, const struct question *question,
-		       struct exchange *exchange)
-{
-	struct kafka_string message = {0};
-	int rc = exchange->rc < 0 ? client_error_of(exchange->rc)
-				  : question->read(exchange->request, question->user, &message);
-
-	if (rc == 0)
-		return 0;
-	if (exchange->rc < 0) {
-		const struct url *url = &exchange->request->peer->url;
-		return client_fail(client, rc, "%s://%s:%d: %s", url->scheme, url->host, url->port,
-				   sluice_error_text(rc));
-	}
-	if (message.length > 0)
-		return client_fail(client, rc, "%s %s: %s: %.*s", question->what, question->about,
-				   sluice_error_text(rc), (int)message.length, message.data);
-	return client_fail(client, rc, "%s %s: %s", question->what, question->about,
-			   sluice_error_text(rc));
-}
-
-static bool worth_another(int rc, bool answered, unsigned attempt,
-			  const struct sluice_client *client)
-{
-	if (answered)
-		return rc == -SLUICE_KAFKA(41) ||
-		       rc == -SLUICE_KAFKA(KAFKA_NOT_LEADER_OR_FOLLOWER) ||
-		       rc == -SLUICE_KAFKA(KAFKA_LEADER_NOT_AVAILABLE);
-	return client_retriable(rc) && attempt + 1 < cluster_address_count(client);
-}
-
-static int ask(struct sluice_client *client, const struct question *question)
-{
-	uint64_t deadline_ns = client_deadline(client->options.api_timeout_ms);
-	unsigned unreachable = 0;
-	unsigned attempt = 0;
-
-	if (client->depth > 0)
-		return -EDEADLK;
-	for (;;) {
-		struct exchange *exchange = NULL;
-		uint64_t now_ns = loop_now();
-		if (now_ns >= deadline_ns)
-			return -ETIMEDOUT;
-		int64_t left_ms = (int64_t)((deadline_ns - now_ns) / NS_PER_MS) + 1;
-		if (left_ms > client->options.request_timeout_ms)
-			left_ms = client->options.request_timeout_ms;
-		int rc = ask_once(client, question, where(client, question, attempt), left_ms,
-				  &exchange);
-		if (!exchange)
-			return rc;
-		bool answered = exchange->rc == 0;
-		rc = read_answer(client, question, exchange);
-		exchange_free(exchange);
-		if (rc == 0 || !worth_another(rc, answered, unreachable, client))
-			return rc;
-		unreachable += !answered;
-		attempt++;
-		if (answered) {
-			rc = pause_a_bit(client);
-			if (rc < 0)
-				return rc;
-		}
-	}
-}
-
-/* ---- copying answers out ---- */
-
-/* An answer for the user: the struct comes first in memory that is freed with it. */
-struct answer {
-	struct arena arena;
-};
-
-static void *answer_new(size_t size)
-{
-	struct arena arena;
-
-	arena_init(&arena, ANSWER_ARENA_BYTES);
-	struct answer *answer = arena_calloc(&arena, 1, sizeof(*answer) + size);
-	if (!answer)
-		return NULL;
-	answer->arena = arena;
-	return answer + 1;
-}
-
-static struct arena *answer_arena(void *contents)
-{
-	return &((struct answer *)contents - 1)->arena;
-}
-
-static void answer_free(void *contents)
-{
-	if (!contents)
-		return;
-	struct arena arena = *answer_arena(contents);
-	arena_fini(&arena);
-}
-
-/* Null for a null string and where memory is out: *failed tells. */
-static const char *copy_text(struct arena *arena, const struct kafka_string *text, bool *failed)
-{
-	if (text->length < 0)
-		return NULL;
-	const char *copy = arena_strndup(arena, text->data, (size_t)text->length);
-	*failed = *failed || !copy;
-	return copy;
-}
-
-static int32_t *copy_ids(struct arena *arena, const int32_t *ids, int32_t count, bool *failed)
-{
-	size_t length = count > 0 ? (size_t)count : 0;
-	int32_t *copy = arena_calloc(arena, length, sizeof(*copy));
-
-	*failed = *failed || !copy;
-	if (copy && length > 0)
-		memcpy(copy, ids, length * sizeof(*copy));
-	return copy;
-}
 
 /* ---- metadata ---- */
 
@@ -287,9 +68,10 @@ static void copy_partition(struct arena *arena, struct sluice_partition *to,
 		.error = client_kafka_error(from->error_code),
 		.index = from->partition_index,
 		.leader = from->leader_id,
-		.replicas = copy_ids(arena, from->replica_nodes, from->replica_nodes_count, failed),
+		.replicas = answer_ids(arena, from->replica_nodes, from->replica_nodes_count,
+				       failed),
 		.replica_count = (size_t)from->replica_nodes_count,
-		.in_sync = copy_ids(arena, from->isr_nodes, from->isr_nodes_count, failed),
+		.in_sync = answer_ids(arena, from->isr_nodes, from->isr_nodes_count, failed),
 		.in_sync_count = (size_t)from->isr_nodes_count,
 	};
 }
@@ -305,7 +87,7 @@ static void copy_topic(struct arena *arena, struct sluice_topic *to,
 	if (!uuid_zero(&from->topic_id))
 		uuid_text(&from->topic_id, id);
 	to->error = client_kafka_error(from->error_code);
-	to->name = copy_text(arena, &from->name, failed);
+	to->name = answer_text(arena, &from->name, failed);
 	to->id = arena_strndup(arena, id, strlen(id));
 	to->internal = from->is_internal;
 	to->partitions = partitions;
@@ -326,16 +108,16 @@ static int metadata_copy(struct sluice_metadata *to, const struct kafka_metadata
 						   sizeof(*topics));
 	bool failed = !brokers || !topics;
 
-	to->cluster_id = copy_text(arena, &from->cluster_id, &failed);
+	to->cluster_id = answer_text(arena, &from->cluster_id, &failed);
 	to->controller = from->controller_id;
 	to->brokers = brokers;
 	to->topics = topics;
 	for (int32_t i = 0; !failed && i < from->brokers_count; i++) {
 		brokers[to->broker_count++] = (struct sluice_broker){
 			.id = from->brokers[i].node_id,
-			.host = copy_text(arena, &from->brokers[i].host, &failed),
+			.host = answer_text(arena, &from->brokers[i].host, &failed),
 			.port = from->brokers[i].port,
-			.rack = copy_text(arena, &from->brokers[i].rack, &failed),
+			.rack = answer_text(arena, &from->brokers[i].rack, &failed),
 		};
 	}
 	for (int32_t i = 0; !failed && i < from->topics_count; i++)
@@ -374,7 +156,7 @@ int sluice_metadata(struct sluice_client *client, const char *const *topics, siz
 		.what = "metadata",
 		.about = "",
 	};
-	int rc = ask(client, &question);
+	int rc = question_ask(client, &question);
 
 	if (rc == 0)
 		*ret = user.ret;
@@ -455,7 +237,7 @@ int sluice_topic_create(struct sluice_client *client, const char *topic, int32_t
 		.about = topic,
 	};
 
-	return ask(client, &question);
+	return question_ask(client, &question);
 }
 
 static int delete_fill(struct request *request, void *user)
@@ -502,7 +284,7 @@ int sluice_topic_delete(struct sluice_client *client, const char *topic)
 		.about = topic,
 	};
 
-	return ask(client, &question);
+	return question_ask(client, &question);
 }
 
 static int grow_fill(struct request *request, void *user)
@@ -550,7 +332,7 @@ int sluice_topic_grow(struct sluice_client *client, const char *topic, int32_t p
 		.about = topic,
 	};
 
-	return ask(client, &question);
+	return question_ask(client, &question);
 }
 
 /* ---- configurations ---- */
@@ -605,10 +387,10 @@ static int configs_copy(struct sluice_configs *to,
 	for (; !failed && to->count < count; to->count++) {
 		const struct kafka_describe_configs_response_describe_configs_resource_result *one =
 			&from->configs[to->count];
-		const char *help = copy_text(arena, &one->documentation, &failed);
+		const char *help = answer_text(arena, &one->documentation, &failed);
 		configs[to->count] = (struct sluice_config){
-			.name = copy_text(arena, &one->name, &failed),
-			.value = copy_text(arena, &one->value, &failed),
+			.name = answer_text(arena, &one->name, &failed),
+			.value = answer_text(arena, &one->value, &failed),
 			.source = source_name(one->config_source),
 			.help = help ? help : "",
 			.read_only = one->read_only,
@@ -652,7 +434,7 @@ int sluice_configs_get(struct sluice_client *client, enum sluice_resource type, 
 		.what = "configuration of",
 		.about = name,
 	};
-	int rc = ask(client, &question);
+	int rc = question_ask(client, &question);
 
 	if (rc == 0)
 		*ret = user.ret;
@@ -712,7 +494,7 @@ int sluice_configs_set(struct sluice_client *client, enum sluice_resource type, 
 		.about = name,
 	};
 
-	return ask(client, &question);
+	return question_ask(client, &question);
 }
 
 /* ---- offsets ---- */
@@ -775,7 +557,7 @@ int sluice_list_offset(struct sluice_client *client, const char *topic, int32_t 
 		.what = "offsets of",
 		.about = topic,
 	};
-	int rc = ask(client, &question);
+	int rc = question_ask(client, &question);
 
 	if (rc < 0)
 		return rc;

@@ -299,6 +299,42 @@ int sluice_configs_set(struct sluice_client *client, enum sluice_resource type, 
 int sluice_list_offset(struct sluice_client *client, const char *topic, int32_t partition,
 		       int64_t timestamp_ms, int64_t *ret_offset, int64_t *ret_timestamp_ms);
 
+struct sluice_group {
+	const char *id;
+	const char *protocol_type; /* "consumer", or "" where it only has offsets */
+	const char *state;         /* "Stable", "Empty", ...; "" where the broker does not say */
+	const char *type;          /* "classic", "consumer", "share"; likewise */
+};
+
+struct sluice_groups {
+	const struct sluice_group *groups; /* by id */
+	size_t count;
+};
+
+/* The groups of all brokers. */
+int sluice_group_list(struct sluice_client *client, struct sluice_groups **ret);
+void sluice_groups_free(struct sluice_groups *groups); /* null is fine */
+
+struct sluice_group_offset {
+	const char *topic;
+	int32_t partition;
+	int64_t offset;       /* committed: where a member goes on */
+	int64_t end;          /* of the log; -1: the partition is gone */
+	int64_t lag;          /* records between; -1: likewise */
+	const char *metadata; /* the member's own words; "" */
+};
+
+struct sluice_group_offsets {
+	const struct sluice_group_offset *offsets; /* by topic and partition */
+	size_t count;
+};
+
+/* What a group has committed, and what it still has to read.  A group that nobody knows has none.
+ */
+int sluice_group_offsets(struct sluice_client *client, const char *group,
+			 struct sluice_group_offsets **ret);
+void sluice_group_offsets_free(struct sluice_group_offsets *offsets); /* null is fine */
+
 #ifdef __cplusplus
 }
 #endif

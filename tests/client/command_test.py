@@ -41,6 +41,32 @@ def test_tables_are_for_people(sluice, topic):
     assert "LEADER" in sluice.run("topic", "describe", topic).decode()
 
 
+def commit(broker, group, topic, offsets):
+    """As a client without members does."""
+    with broker.connect() as connection:
+        body = connection.request("OffsetCommit", 8, group_id=group, topics=[
+            {"name": topic, "partitions": [
+                {"partition_index": p, "committed_offset": at, "committed_metadata": None}
+                for p, at in offsets.items()]}])
+        codes = [p["error_code"] for t in body["topics"] for p in t["partitions"]]
+        assert codes == [0] * len(offsets)
+
+
+def test_groups_and_their_lag(broker, sluice, topic):
+    sluice.run("topic", "create", topic, "-P", 3)
+    sluice.run("produce", topic, "-p", 1, data=b"a\nb\nc\n")
+    commit(broker, f"of-{topic}", topic, {2: 0, 1: 1})
+    listed = {g["id"]: g for g in json.loads(sluice.run("group", "list", "-o", "json"))}
+    assert listed[f"of-{topic}"]["state"] == "Empty"
+    (told,) = json.loads(sluice.run("group", "lag", f"of-{topic}", "-o", "json"))
+    assert told["group"] == f"of-{topic}"
+    assert [(p["partition"], p["committed"], p["end"], p["lag"]) for p in told["partitions"]] == [
+        (1, 1, 3, 2), (2, 0, 0, 0)]
+    lines = sluice.lines("group", "lag", f"of-{topic}", "nobody-knows-it")
+    assert [line.split() for line in lines[1:]] == [
+        [f"of-{topic}", topic, "1", "1", "3", "2"], [f"of-{topic}", topic, "2", "0", "0", "0"]]
+
+
 def test_a_reader_that_has_had_enough_ends_a_consume_that_waits(broker, sluice, topic):
     sluice.run("topic", "create", topic)
     sluice.run("produce", topic, data=b"a\nb\n")
