@@ -25,8 +25,6 @@ enum {
 	/* Assignors that one member may offer; clients offer one to four.  The vote compares them
 	 * all. */
 	CLASSIC_PROTOCOLS_MAX = 64,
-	/* Bytes kept of a client id, and of what a member id is made of. */
-	CLASSIC_CLIENT_ID_MAX = 255,
 };
 
 enum classic_state {

@@ -12,7 +12,7 @@
 #include "base/uuid.h"
 #include "control/config.h"
 #include "control/groups/groups_internal.h"
-#include "dataplane/kafka/utf8.h"
+#include "control/groups/legible.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -56,32 +56,6 @@ static int update(struct classic_member *member, const struct control_request *r
 	return 0;
 }
 
-static bool is_control(char c)
-{
-	return (unsigned char)c < ' ' || c == 0x7f;
-}
-
-/* The head of `text`, in whole characters.  A client id may be no text at all, which nobody could
- * send back.  Arena memory; data null: there is none. */
-static struct kafka_string legible(const struct control_request *request,
-				   const struct kafka_string *text)
-{
-	size_t length = text->length > 0 ? (size_t)text->length : 0;
-
-	if (length > CLASSIC_CLIENT_ID_MAX) {
-		length = CLASSIC_CLIENT_ID_MAX;
-		while (length > 0 && ((uint8_t)text->data[length] & 0xc0) == 0x80)
-			length--;
-	}
-	char *copy = arena_strndup(request->arena, length ? text->data : "", length);
-	const bool valid = copy && utf8_valid(copy, length);
-	for (size_t i = 0; copy && i < length; i++) {
-		if (is_control(copy[i]) || (!valid && (uint8_t)copy[i] >= 0x80))
-			copy[i] = '?';
-	}
-	return (struct kafka_string){copy, (int32_t)length};
-}
-
 /* `<prefix>-<what nobody else has>`. */
 static struct kafka_string make_id(const struct control_request *request,
 				   const struct kafka_string *prefix)
@@ -102,10 +76,11 @@ static struct kafka_string make_id(const struct control_request *request,
 static struct classic_member *make(const struct control_request *request)
 {
 	const struct kafka_join_group_request *message = request->request;
-	const struct kafka_string client = legible(request, &request->client_id);
+	const struct kafka_string client = legible(request->arena, &request->client_id);
 	const struct kafka_string prefix = message->group_instance_id.length < 0
 						   ? client
-						   : legible(request, &message->group_instance_id);
+						   : legible(request->arena,
+							     &message->group_instance_id);
 	struct classic_identity identity = {
 		.instance_id = message->group_instance_id,
 		.client_id = client,

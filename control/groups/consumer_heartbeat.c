@@ -7,6 +7,7 @@
 #include "control/groups/assignors.h"
 #include "control/groups/consumer.h"
 #include "control/groups/groups_internal.h"
+#include "control/groups/legible.h"
 #include "kafka_messages.h"
 
 #include <errno.h>
@@ -218,16 +219,13 @@ static int live(struct heartbeat *heartbeat)
 {
 	struct consumer_step step = {
 		.message = heartbeat->message,
-		.client_id = heartbeat->request->client_id,
+		.client_id = legible(heartbeat->request->arena, &heartbeat->request->client_id),
 		.client_host = heartbeat->request->client_host,
 		.arena = heartbeat->request->arena,
 	};
 	struct group *group = NULL;
-	int rc = member_id_of(heartbeat, &step.member_id);
+	int rc = step.client_id.data ? member_id_of(heartbeat, &step.member_id) : -ENOMEM;
 
-	/* Stored without a null. */
-	if (step.client_id.length < 0)
-		step.client_id = kafka_string_of("");
 	if (rc == 0)
 		rc = find_group(heartbeat, &group);
 	if (rc != 0 || !group)

@@ -462,6 +462,23 @@ static void memory_that_runs_out_anywhere_is_made_up_for_later(void **state)
 	assert_int_equal(group->members_count, 1);
 }
 
+/* Records hold text alone, or they are not read again. */
+static void a_client_id_that_is_no_text_is_stored_as_text(void **state)
+{
+	struct world *w = *state;
+
+	beat(w, (struct beat){.member = "a",
+			      .topics = "t",
+			      .owned = "",
+			      .rebalance_ms = 1000,
+			      .client = "x\xff\n"});
+	world_restart(w);
+	const described_group *group = describe(w, "g");
+	assert_int_equal(group->members_count, 1);
+	assert_memory_equal(group->members[0].client_id.data, "x??", 3);
+	expect(w, alive(w, "a", 1), 1, "unchanged");
+}
+
 /* All topics are read by somebody as before: the subscription alone is news. */
 static void a_subscription_that_could_not_be_stored_is_news_again(void **state)
 {
@@ -514,6 +531,7 @@ int main(void)
 		TEST(an_answer_leaves_when_what_it_rests_on_is_durable),
 		TEST(what_was_not_stored_did_not_happen),
 		TEST(memory_that_runs_out_anywhere_is_made_up_for_later),
+		TEST(a_client_id_that_is_no_text_is_stored_as_text),
 		TEST(a_subscription_that_could_not_be_stored_is_news_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,6 +82,8 @@ struct world_request *beat_send(struct world *world, struct beat beat)
 	message->rack_id = kafka_string_of(beat.rack);
 	message->subscribed_topic_regex = kafka_string_of(beat.regex);
 	message->server_assignor = kafka_string_of(beat.assignor);
+	if (beat.client)
+		ask->request.client_id = kafka_string_of(beat.client);
 	if (beat.rebalance_ms)
 		message->rebalance_timeout_ms = beat.rebalance_ms;
 	if (beat.topics)

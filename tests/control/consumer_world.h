@@ -18,7 +18,8 @@ struct beat {
 	const char *topics;   /* "t,u"; null: not said */
 	const char *regex;
 	const char *assignor;
-	const char *owned; /* partitions; null: not said */
+	const char *owned;  /* partitions; null: not said */
+	const char *client; /* client id; null: "client" */
 	bool v0;
 };
 
