@@ -1,4 +1,5 @@
-/* bench/load.h: what request_load.c and its links share: a request under way, and who carries it.
+/* bench/load.h: what the load generators share, and what request_load.c and its links do: a request
+ * under way, and who carries it.
  *
  * A link has `capacity` places for requests; each is a shot's from load_fire until load_answered
  * has run.  One thread. */
@@ -32,9 +33,19 @@ struct load_link {
 
 /* For links: the answer to a shot, without its size. */
 void load_answered(struct shot *shot, const uint8_t *response, uint32_t length);
+
+/* ---- load_common.c ---- */
 _Noreturn void load_die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 uint64_t load_now_ns(void);
 
+/* ---- load_address.c ---- */
+uint64_t load_number(const char *text);
+/* "127.0.0.1:9092"; returns the port. */
+uint16_t load_address(const char *text, char host[static 64]);
+/* A connection that does not block from now on. */
+int load_connect(const char *host, uint16_t port);
+
+/* ---- load_tcp.c, load_datagram.c ---- */
 /* The shots' link parts are made here, for shots[0..capacity). */
 struct load_link *load_link_tcp(const char *host, uint16_t port, unsigned under_way,
 				struct shot **ret_shots);

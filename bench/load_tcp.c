@@ -3,11 +3,7 @@
 
 #include "base/bytes.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -98,21 +94,6 @@ static void finish(struct load_link *link)
 	free(tcp);
 }
 
-static int connect_to(const char *host, uint16_t port)
-{
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int on = 1;
-
-	if (inet_pton(AF_INET, host, &to.sin_addr) != 1)
-		load_die("%s is not an IPv4 address", host);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0 ||
-	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 ||
-	    fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-		load_die("%s:%u: %s", host, port, strerror(errno));
-	return fd;
-}
-
 struct load_link *load_link_tcp(const char *host, uint16_t port, unsigned under_way,
 				struct shot **ret_shots)
 {
@@ -128,7 +109,7 @@ struct load_link *load_link_tcp(const char *host, uint16_t port, unsigned under_
 	tcp->in = malloc(BUFFER_BYTES);
 	if (!tcp->under_way || !tcp->out || !tcp->in)
 		load_die("no memory");
-	tcp->fd = connect_to(host, port);
+	tcp->fd = load_connect(host, port);
 	*ret_shots = shots;
 	return &tcp->link;
 }

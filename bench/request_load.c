@@ -27,7 +27,6 @@
 
 #include <getopt.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,23 +76,6 @@ static struct load {
 	struct histogram lateness; /* of firing */
 	double best_rate;          /* of a stretch */
 } load;
-
-void load_die(const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	fprintf(stderr, "request_load: ");
-	vfprintf(stderr, format, arguments);
-	fprintf(stderr, "\n");
-	va_end(arguments);
-	exit(1);
-}
-
-uint64_t load_now_ns(void)
-{
-	return clock_monotonic_ns(clock_system());
-}
 
 /* ---- the request ---- */
 
@@ -423,27 +405,6 @@ static void measure(const struct options *options)
 
 /* ---- options ---- */
 
-static uint64_t number(const char *text)
-{
-	char *end;
-	unsigned long long value = strtoull(text, &end, 10);
-
-	if (end == text || *end)
-		load_die("%s is not a number", text);
-	return value;
-}
-
-/* "127.0.0.1:9092" */
-static uint16_t split(const char *text, char host[static 64])
-{
-	const char *colon = strrchr(text, ':');
-
-	if (!colon || colon - text >= 64)
-		load_die("%s is not IP:PORT", text);
-	snprintf(host, 64, "%.*s", (int)(colon - text), text);
-	return (uint16_t)number(colon + 1);
-}
-
 static struct options parse(int argc, char **argv)
 {
 	static const struct option names[] = {
@@ -484,31 +445,31 @@ static struct options parse(int argc, char **argv)
 			options.topic = optarg;
 			break;
 		case 'n':
-			options.sessions = (unsigned)number(optarg);
+			options.sessions = (unsigned)load_number(optarg);
 			break;
 		case 's':
-			options.slots = (unsigned)number(optarg);
+			options.slots = (unsigned)load_number(optarg);
 			break;
 		case 'u':
-			options.under_way = (unsigned)number(optarg);
+			options.under_way = (unsigned)load_number(optarg);
 			break;
 		case 'r':
-			options.rate = number(optarg);
+			options.rate = load_number(optarg);
 			break;
 		case 'd':
-			options.seconds = number(optarg);
+			options.seconds = load_number(optarg);
 			break;
 		case 'w':
-			options.warm_up_ms = number(optarg);
+			options.warm_up_ms = load_number(optarg);
 			break;
 		case 'v':
-			options.value_bytes = (unsigned)number(optarg);
+			options.value_bytes = (unsigned)load_number(optarg);
 			break;
 		case 'k':
 			options.acks = (int16_t)strtol(optarg, NULL, 10);
 			break;
 		case 'b':
-			options.broker = (long)number(optarg);
+			options.broker = (long)load_number(optarg);
 			break;
 		default:
 			exit(2);
@@ -529,17 +490,17 @@ static void open_link(const struct options *options)
 	uint16_t port;
 
 	if (strncmp(options->link, "tcp://", 6) == 0) {
-		port = split(options->link + 6, host);
+		port = load_address(options->link + 6, host);
 		load.link = load_link_tcp(host, port, options->sessions * options->slots,
 					  &load.shots);
 	} else if (strncmp(options->link, "udp://", 6) == 0) {
-		port = split(options->link + 6, host);
+		port = load_address(options->link + 6, host);
 		load.link = load_link_udp(host, port, options->sessions, options->slots,
 					  &load.shots);
 	} else {
 		if (!options->address || !options->to)
 			load_die("a port needs --address and --to");
-		port = split(options->to, host);
+		port = load_address(options->to, host);
 		load.link = load_link_port(options->link, options->address, host, port,
 					   options->sessions, options->slots, &load.shots);
 	}
