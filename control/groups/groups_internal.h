@@ -100,8 +100,11 @@ int offsets_rewrite(struct group *group); /* appends all of them */
 
 /* offset_expiry.c */
 void offset_expiry_start(struct groups *groups);
-/* Forgets the offsets of topics that are not there any more. */
+/* Forgets the offsets of topics that are not there any more; where memory runs out, later. */
 void offsets_follow_topics(struct group *group);
+/* They are to be forgotten.  False as long as no topics are known. */
+struct offset_topic;
+bool offsets_gone(const struct groups *groups, const struct offset_topic *committed);
 
 /* DescribeGroups asks the kind for what only it knows (classic.c). */
 struct kafka_describe_groups_response_described_group;

@@ -45,14 +45,20 @@ static size_t forget_where(struct group *group, doomed_function *doomed, size_t 
 	return forgotten;
 }
 
+bool offsets_gone(const struct groups *groups, const struct offset_topic *committed)
+{
+	struct kafka_string name = {committed->name, committed->name_length};
+	const struct topic *topic = groups_topic(groups, &name);
+
+	if (!topic)
+		return groups->topics;
+	return !uuid_zero(&committed->id) && !uuid_equal(&committed->id, &topic->id);
+}
+
 static bool topic_gone(const struct group *group, const struct offset_topic *committed_topic,
 		       const struct committed_offset *committed)
 {
-	struct kafka_string name = {committed_topic->name, committed_topic->name_length};
-	const struct topic *topic = groups_topic(group->groups, &name);
-
-	return !topic ||
-	       (!uuid_zero(&committed_topic->id) && !uuid_equal(&committed_topic->id, &topic->id));
+	return offsets_gone(group->groups, committed_topic);
 }
 
 static int64_t expires_ms(const struct group *group, const struct committed_offset *committed)

@@ -42,6 +42,15 @@ static RESPONSE(partitions) * make_rows(struct arena *arena, RESPONSE(topics) * 
 	return topic->partitions;
 }
 
+/* What is still to be forgotten is told to nobody. */
+static bool has_committed(const struct groups *groups, const struct group *group,
+			  const struct kafka_string *name)
+{
+	const struct offset_topic *committed = group ? offsets_topic(&group->offsets, name) : NULL;
+
+	return committed && !offsets_gone(groups, committed);
+}
+
 /* `group` null: nothing is committed. */
 static int fetch_topic(const struct groups *groups, const struct group *group,
 		       struct control_request *request, const REQUEST(topics) * asked,
@@ -53,6 +62,8 @@ static int fetch_topic(const struct groups *groups, const struct group *group,
 					    : NULL;
 	struct kafka_string name = topic ? kafka_string_of(topic->name) : asked->name;
 	size_t count = (size_t)asked->partition_indexes_count;
+	bool unknown = by_id && !topic;
+	bool any = !unknown && has_committed(groups, group, &name);
 
 	ret->name = asked->name;
 	ret->topic_id = asked->topic_id;
@@ -60,10 +71,8 @@ static int fetch_topic(const struct groups *groups, const struct group *group,
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++) {
 		int32_t index = asked->partition_indexes[i];
-		bool unknown = by_id && !topic;
 		int rc = fill_row(request->arena,
-				  group && !unknown ? offsets_get(&group->offsets, &name, index)
-						    : NULL,
+				  any ? offsets_get(&group->offsets, &name, index) : NULL,
 				  &ret->partitions[i]);
 		if (rc < 0)
 			return rc;
@@ -106,7 +115,8 @@ static int fetch_all(const struct groups *groups, const struct group *group,
 		struct kafka_string name = {committed->name, committed->name_length};
 		const struct topic *topic = groups_topic(groups, &name);
 		struct uuid id = topic ? topic->id : committed->id;
-		if (request->version >= FIRST_WITH_TOPIC_IDS && uuid_zero(&id))
+		if (offsets_gone(groups, committed) ||
+		    (request->version >= FIRST_WITH_TOPIC_IDS && uuid_zero(&id)))
 			continue;
 		int rc = fetch_whole_topic(request, committed, &id,
 					   &ret->topics[ret->topics_count]);

@@ -205,6 +205,26 @@ static void tombstones_that_found_no_memory_are_written_later(void **state)
 
 /* ---- expiry ---- */
 
+static void what_could_not_be_forgotten_is_not_taken_for_a_new_topics(void **state)
+{
+	struct world *world = *state;
+	struct world_request *all = fetch_ask(world, 8, "g");
+
+	commit_one(world, 8, "g", "orders", 0, 41);
+	commit_one(world, 8, "g", "bills", 0, 1);
+	world->log.refuse_after = 0;
+	world_delete_topic(world, "orders");
+	assert_int_equal(offset_of(world, "g", "orders", 0), -1);
+	world_topic(world, "orders", 3);
+	assert_int_equal(offset_of(world, "g", "orders", 0), -1);
+	assert_int_equal(offset_of(world, "g", "bills", 0), 1);
+	world_send(all);
+	assert_int_equal(fetch_row_count(all), 1);
+	world->log.refuse_after = UINT_MAX;
+	world_advance(world, 1000);
+	world_check_restart(world);
+}
+
 static void a_simple_groups_offset_expires_after_its_commit(void **state)
 {
 	struct world *world = *state;
@@ -355,6 +375,7 @@ int main(void)
 		TEST(offsets_of_a_topic_made_anew_while_nobody_looked_are_dropped),
 		TEST(a_group_that_only_had_offsets_of_the_topic_is_gone_with_it),
 		TEST(tombstones_that_found_no_memory_are_written_later),
+		TEST(what_could_not_be_forgotten_is_not_taken_for_a_new_topics),
 		TEST(a_simple_groups_offset_expires_after_its_commit),
 		TEST(a_groups_offsets_expire_after_its_last_member_has_left),
 		TEST(a_topic_that_members_do_not_read_any_more_expires_by_its_commit),
