@@ -658,8 +658,9 @@ static void note_producer(struct log *log, const struct batch *stored)
 	producers_apply(&log->producers, stored, wall_ms(store));
 	log->producers_changed = true;
 	store->stats.producers += producers_count(&log->producers) - before;
-	/* The log that grew gives up its own. */
+	/* The log that grew gives up its own, but not who has just appended. */
 	if (store->options.producers_total_max && before &&
+	    producers_count(&log->producers) > before &&
 	    store->stats.producers > store->options.producers_total_max) {
 		producers_forget_oldest(&log->producers);
 		store->stats.producers--;

@@ -286,6 +286,24 @@ static void after_a_failure_the_state_is_what_the_log_holds(void **state)
 	free(lost.data);
 }
 
+/* The first producer of each log is beyond the limit of all: it is silent in none of them. */
+static void beyond_the_limit_of_all_logs_nobody_forgets_who_appends(void **state)
+{
+	struct rig *rig = *state;
+	int64_t offset = -1;
+
+	rig_open(rig);
+	append_new(rig, PRODUCER, 0);
+	rig->store->options.producers_total_max = 1;
+	rig->store->stats.producers = 2; /* the other is another log's */
+	append_new(rig, PRODUCER, 2);
+	append_again(rig, PRODUCER, 2, 2);
+	assert_int_equal(append(rig, PRODUCER, 6, &offset), -ERR_SEQUENCE);
+	append_new(rig, PRODUCER + 1, 0);
+	assert_int_equal(producers_count(&rig->log->producers), 1);
+	rig->store->stats.producers = 1;
+}
+
 static void a_silent_producer_is_forgotten_in_time(void **state)
 {
 	struct rig *rig = *state;
@@ -434,6 +452,7 @@ int main(void)
 		TEST(without_a_sound_snapshot_the_log_is_read),
 		TEST(a_snapshot_beyond_the_end_is_removed),
 		TEST(after_a_failure_the_state_is_what_the_log_holds),
+		TEST(beyond_the_limit_of_all_logs_nobody_forgets_who_appends),
 		TEST(a_silent_producer_is_forgotten_in_time),
 		cmocka_unit_test(after_any_power_cut_the_state_is_what_the_log_holds),
 	};
