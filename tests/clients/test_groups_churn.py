@@ -1,4 +1,4 @@
-"""tests/history/churn.py for a minute; longer with SLUICED_CHURN_MINUTES."""
+"""tests/history/churn.py for a minute in all; longer with SLUICED_CHURN_MINUTES."""
 import os
 import random
 import sys
@@ -8,7 +8,7 @@ import harness
 sys.path.insert(0, str(harness.ROOT / "tests/history"))
 import churn  # noqa: E402
 
-MINUTES = float(os.environ.get("SLUICED_CHURN_MINUTES", "0.5"))
+MINUTES = float(os.environ.get("SLUICED_CHURN_MINUTES", "0.7"))
 SEED = int(os.environ.get("SLUICED_CHURN_SEED", random.randrange(1 << 31)))
 
 

@@ -25,7 +25,7 @@ PARTITIONS = 8
 SLOTS = 4  # members of a group at most; never more than partitions
 STEP_SECONDS = (0.2, 3.0)
 BROKER_DOWN_SECONDS = (0.0, 2.0)
-CALM_SECONDS = 15
+CALM_SECONDS = 10
 # Which libraries agree in one group.
 GROUPS = {"range": libraries.RANGE,
           "cooperative": [libraries.JAVA_COOPERATIVE],
@@ -122,9 +122,13 @@ class Churn:
     def kill(self, name):
         self.world.kill(self.members.pop(name))
 
-    def again(self, former, *joining):
-        self.kill(former)
-        self.join(*joining)
+    def again(self, former, group, library, *joining):
+        if library.options.get("protocol") == "consumer":
+            # An instance id that was not given back is held until its session ends.
+            self.leave(former)
+        else:
+            self.kill(former)
+        self.join(group, library, *joining)
 
     def producer(self):
         """A new one takes the place of the former, which is told to end."""

@@ -2,7 +2,7 @@
 import collections
 
 import confluent_kafka
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from event_log import MemberLog, Stop, member_options
 from librdkafka_debug import StandardError
 
@@ -98,19 +98,16 @@ class Member:
             if message is not None and not message.error():
                 self.log.take(message.topic(), message.partition(), message.offset(),
                               message.key(), message.value())
-            elif message is not None:
-                self.on_error(message.error())
+            elif message is not None and message.error().code() == KafkaError._FATAL:
+                # It is at its end, as one whose instance id another has.
+                self.log.fenced(message.error().str(), self.generation)
+                raise SystemExit(message.error().str())
             if message is None or self.log.count() >= BATCH:
                 self.commit(self.options.commit == "async")
                 self.membership.update()
         self.commit(asynchronous=False)
         self.consumer.close()
         self.log.stop()
-
-    def on_error(self, error):
-        if error.fatal():
-            self.log.fenced(error.name(), self.generation)
-            raise SystemExit(str(error))
 
 
 if __name__ == "__main__":

@@ -26,8 +26,9 @@ class Member:
         self.membership = Membership()
         instance = ["-X", f"group.instance.id={options.instance}"] if options.instance else []
         self.process = subprocess.Popen(
-            ["kcat", "-b", options.brokers, "-G", options.group, "-u", "-E", "-d", "cgrp",
-             "-f", RECORD, "-X", f"session.timeout.ms={options.session_ms}", "-X", "auto.offset.reset=earliest",
+            ["stdbuf", "-oL", "kcat", "-b", options.brokers, "-G", options.group, "-E",
+             "-d", "cgrp", "-f", RECORD, "-X", f"session.timeout.ms={options.session_ms}",
+             "-X", "auto.offset.reset=earliest",
              "-X", f"heartbeat.interval.ms={options.session_ms // 10}",
              "-X", "auto.commit.interval.ms=200", "-X", f"client.id={options.name}",
              "-X", "partition.assignment.strategy=range", "-X", "reconnect.backoff.max.ms=500",
@@ -38,7 +39,7 @@ class Member:
             self.process.terminate()
 
     def take(self, line):
-        """Records and debugging come in one stream, each line in its time."""
+        """Records and debugging come in one stream, each line whole and in its time."""
         if line.startswith(b"record\t"):
             _, topic, partition, offset, key, value = line.rstrip(b"\n").split(b"\t")
             self.log.take(topic.decode(), int(partition), int(offset), key, value)
