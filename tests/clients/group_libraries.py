@@ -73,7 +73,7 @@ def build_java():
         return "no javac on this machine"
     classes = scratch("classes")
     sources = [HERE / "java" / name for name in
-               ("GroupMember.java", "EventLog.java", "Support.java")]
+               ("GroupMember.java", "RecordProducer.java", "EventLog.java", "Support.java")]
     done = subprocess.run(["javac", "-Xlint:all,-try", "-Werror", "-proc:none", "-cp",
                            f"{jars()}/*", "-d", str(classes), *map(str, sources)],
                           capture_output=True, text=True, timeout=120, check=False)
@@ -81,25 +81,29 @@ def build_java():
     return classes
 
 
-def java():
+def java(main):
     return ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m", "-Xshare:auto",
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp",
-            f"{built('java', build_java)}:{jars()}/*", "GroupMember"]
+            f"{built('java', build_java)}:{jars()}/*", main]
 
 
-def build_go():
+def build_go(name):
     """franz-go is not part of what `./dev` installs."""
     if not shutil.which("go"):
         return "no go on this machine"
-    program = scratch("go") / "member"
+    program = scratch("go") / name
     fetched = subprocess.run(["go", "mod", "download"], cwd=HERE / "go", capture_output=True,
                              text=True, timeout=120, check=False)
     if fetched.returncode:
         return f"franz-go cannot be fetched: {fetched.stderr[-200:]}"
-    done = subprocess.run(["go", "build", "-o", str(program), "./member"], cwd=HERE / "go",
+    done = subprocess.run(["go", "build", "-o", str(program), f"./{name}"], cwd=HERE / "go",
                           capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
     return program
+
+
+def go(name):
+    return [str(built(f"go {name}", lambda: build_go(name)))]
 
 
 def node():
@@ -127,11 +131,11 @@ CONFLUENT_CONSUMER = CONFLUENT.with_options("confluent-kafka-consumer", protocol
 KAFKA_PYTHON = Library("kafka-python", python("kafka_python_member.py", "kafka"))
 AIOKAFKA = Library("aiokafka", python("aiokafka_member.py", "aiokafka"), static=True)
 KCAT = Library("kcat", kcat, static=True, commits=False, commit="none")
-JAVA = Library("java", java, static=True)
+JAVA = Library("java", lambda: java("GroupMember"), static=True)
 JAVA_COOPERATIVE = JAVA.with_options("java-cooperative", assignor="cooperative")
 JAVA_CONSUMER = JAVA.with_options("java-consumer", protocol="consumer")
 KAFKAJS = Library("kafkajs", node, environment=node_environment)
-FRANZ_GO = Library("franz-go", lambda: [str(built("go", build_go))], static=True)
+FRANZ_GO = Library("franz-go", lambda: go("member"), static=True)
 FRANZ_GO_COOPERATIVE = FRANZ_GO.with_options("franz-go-cooperative", assignor="cooperative")
 
 ALL = [CONFLUENT, CONFLUENT_COOPERATIVE, CONFLUENT_CONSUMER, KAFKA_PYTHON, AIOKAFKA, KCAT, JAVA,
@@ -139,3 +143,9 @@ ALL = [CONFLUENT, CONFLUENT_COOPERATIVE, CONFLUENT_CONSUMER, KAFKA_PYTHON, AIOKA
 STATIC = [each for each in ALL if each.static and "cooperative" not in each.name]
 # Those whose range assignors share a group, and that tell of their commits.
 RANGE = [CONFLUENT, KAFKA_PYTHON, AIOKAFKA, JAVA, FRANZ_GO]
+
+# Idempotent producers, with the options of members/producer.py.
+CONFLUENT_PRODUCER = Library("confluent-kafka", python("producer.py", "confluent_kafka"))
+JAVA_PRODUCER = Library("java", lambda: java("RecordProducer"))
+FRANZ_GO_PRODUCER = Library("franz-go", lambda: go("producer"))
+PRODUCERS = [CONFLUENT_PRODUCER, JAVA_PRODUCER, FRANZ_GO_PRODUCER]

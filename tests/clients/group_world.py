@@ -24,6 +24,7 @@ sys.path.insert(0, str(harness.ROOT / "tests/history"))
 MEMBERS = pathlib.Path(__file__).parent / "members"
 sys.path.insert(0, str(MEMBERS))
 import checker  # noqa: E402
+import group_libraries as libraries  # noqa: E402
 from event_log import EventLog, RecordLog, seen_event  # noqa: E402
 
 # Members that are killed are missed soon, which takes most of the time of these tests.
@@ -158,12 +159,13 @@ class World:
         self.groups.setdefault(group, []).append(client)
         return client
 
-    def producer(self, name, rate=500):
+    def producer(self, name, rate=500, library=libraries.CONFLUENT_PRODUCER, address=None):
+        """`address`: of a proxy before the broker."""
         log = self.folder / f"{name}.jsonl"
         client = Client(name, [
-            sys.executable, str(MEMBERS / "producer.py"), "--brokers", self.broker.address,
-            "--topics", ",".join(self.topics), "--partitions", str(self.partitions), "--name",
-            name, "--log", str(log), "--rate", str(rate)], log)
+            *library.command(), "--brokers", address or self.broker.address, "--topics",
+            ",".join(self.topics), "--partitions", str(self.partitions), "--name", name, "--log",
+            str(log), "--rate", str(rate)], log, library.environment())
         self.producers.append(client)
         return client
 

@@ -7,7 +7,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.TreeMap;
 import org.apache.kafka.clients.consumer.ConsumerGroupMetadata;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -25,7 +24,6 @@ final class GroupMember implements ConsumerRebalanceListener {
 		"IllegalGenerationException", "UnknownMemberIdException",
 		"RebalanceInProgressException", "FencedInstanceIdException",
 		"FencedMemberEpochException", "StaleMemberEpochException");
-	private static volatile boolean stopping;
 
 	private final Map<String, String> options;
 	private final EventLog log;
@@ -150,7 +148,7 @@ final class GroupMember implements ConsumerRebalanceListener {
 				: List.of());
 		try (consumer) {
 			consumer.subscribe(List.of(options.get("topics").split(",")), this);
-			while (!stopping) {
+			while (!Support.stopping) {
 				var positions = log.fetched(consumer.poll(Duration.ofMillis(100)));
 				if (!positions.isEmpty() && !commit.equals("none"))
 					commit(positions);
@@ -163,19 +161,9 @@ final class GroupMember implements ConsumerRebalanceListener {
 	}
 
 	public static void main(String[] arguments) throws Exception {
-		Map<String, String> options = new TreeMap<>(Map.of("protocol", "classic",
-			"assignor", "range", "commit", "sync", "session-ms", "6000"));
-		for (int i = 0; i < arguments.length; i += 2)
-			options.put(arguments[i].substring(2), arguments[i + 1]);
-		Thread main = Thread.currentThread();
-		Runtime.getRuntime().addShutdownHook(new Thread(() -> {
-			stopping = true;
-			try {
-				main.join();
-			} catch (InterruptedException error) {
-				Thread.currentThread().interrupt();
-			}
-		}));
+		Map<String, String> options = Support.options(arguments, "protocol", "classic",
+			"assignor", "range", "commit", "sync", "session-ms", "6000");
+		Support.heedSigterm();
 		int code = 0;
 		try {
 			new GroupMember(options).run();

@@ -1,6 +1,7 @@
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -24,6 +25,7 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 class Support {
 	static final long ANSWER_SECONDS = 30;
 	static String address;
+	static volatile boolean stopping;
 
 	protected Support() {
 	}
@@ -62,6 +64,31 @@ class Support {
 		return future.get(ANSWER_SECONDS, TimeUnit.SECONDS);
 	}
 
+	// ---- programs that run until SIGTERM ----
+
+	/** "--NAME VALUE" in turn, over defaults "NAME", "VALUE" in turn. */
+	static Map<String, String> options(String[] arguments, String... defaults) {
+		Map<String, String> options = new HashMap<>();
+		for (int i = 0; i < defaults.length; i += 2)
+			options.put(defaults[i], defaults[i + 1]);
+		for (int i = 0; i < arguments.length; i += 2)
+			options.put(arguments[i].substring(2), arguments[i + 1]);
+		return options;
+	}
+
+	/** From now on SIGTERM sets `stopping`, and the thread that calls this has to halt. */
+	static void heedSigterm() {
+		Thread main = Thread.currentThread();
+		Runtime.getRuntime().addShutdownHook(new Thread(() -> {
+			stopping = true;
+			try {
+				main.join();
+			} catch (InterruptedException error) {
+				Thread.currentThread().interrupt();
+			}
+		}));
+	}
+
 	// ---- clients ----
 
 	static Properties properties(String... more) {
@@ -88,7 +115,7 @@ class Support {
 
 	static void createTopic(String topic, int partitions, String... configs) throws Exception {
 		NewTopic wanted = new NewTopic(topic, partitions, (short) 1);
-		Map<String, String> map = new java.util.HashMap<>();
+		Map<String, String> map = new HashMap<>();
 		for (int i = 0; i < configs.length; i += 2)
 			map.put(configs[i], configs[i + 1]);
 		try (Admin admin = admin()) {

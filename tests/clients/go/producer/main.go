@@ -1,0 +1,121 @@
+// Produces with franz-go until SIGTERM; the options are those of members/producer.py.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"hash/crc32"
+	"log"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+const (
+	step       = 20 * time.Millisecond
+	valueBytes = 100
+)
+
+var (
+	brokers    = flag.String("brokers", "", "")
+	topics     = flag.String("topics", "", "")
+	partitions = flag.Int("partitions", 1, "")
+	name       = flag.String("name", "", "")
+	path       = flag.String("log", "", "")
+	rate       = flag.Int("rate", 500, "records a second")
+)
+
+type producer struct {
+	client *kgo.Client
+	file   *os.File
+	topics []string
+	number int
+}
+
+// One write a line, and none is held back: kill -9 leaves what was logged.
+func (p *producer) write(event map[string]any) {
+	line, err := json.Marshal(event)
+	if err == nil {
+		_, err = p.file.Write(append(line, '\n'))
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// It never gives up, and where the broker refuses a sequence it fails and does not begin anew.
+// An idempotent one of this library has one request in flight.
+func (p *producer) connect() {
+	client, err := kgo.NewClient(kgo.SeedBrokers(*brokers), kgo.ClientID(*name),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.StopProducerOnDataLossDetected(), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerLinger(5*time.Millisecond), kgo.ProduceRequestTimeout(2*time.Second),
+		kgo.RequestTimeoutOverhead(time.Second), kgo.MaxBufferedRecords(10**rate),
+		kgo.ProducerBatchCompression(kgo.NoCompression()),
+		kgo.UnknownTopicRetries(-1),
+		kgo.RetryBackoffFn(func(int) time.Duration { return 100 * time.Millisecond }),
+		kgo.WithLogger(kgo.BasicLogger(os.Stderr, kgo.LogLevelError, nil)))
+	if err != nil {
+		log.Fatal(err)
+	}
+	p.client = client
+}
+
+func (p *producer) send() {
+	id := fmt.Sprintf("%s:%d", *name, p.number)
+	text := id + " "
+	record := &kgo.Record{
+		Topic:     p.topics[p.number%len(p.topics)],
+		Partition: int32(p.number / len(p.topics) % *partitions),
+		Key:       []byte(fmt.Sprintf("k%d", p.number%50)),
+		Value:     []byte(text + strings.Repeat("x", valueBytes-len(text)))}
+	p.number++
+	sum := crc32.Update(crc32.ChecksumIEEE(record.Key), crc32.IEEETable, record.Value)
+	p.write(map[string]any{"event": "sent", "id": id, "topic": record.Topic,
+		"partition": record.Partition, "hash": sum})
+	// Waits where as many as MaxBufferedRecords are under way.
+	p.client.Produce(context.Background(), record, func(stored *kgo.Record, err error) {
+		if err != nil {
+			p.write(map[string]any{"event": "failed", "id": id, "error": err.Error(),
+				"definite": false})
+			return
+		}
+		p.write(map[string]any{"event": "acked", "id": id, "offset": stored.Offset,
+			"partition": stored.Partition})
+	})
+}
+
+func (p *producer) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		for i := 0; i < max(1, *rate*int(step/time.Millisecond)/1000); i++ {
+			p.send()
+		}
+		time.Sleep(step)
+	}
+	if err := p.client.Flush(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	p.client.Close()
+	p.write(map[string]any{"event": "stop"})
+}
+
+func main() {
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	file, err := os.OpenFile(*path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		log.Fatal(err)
+	}
+	p := &producer{file: file, topics: strings.Split(*topics, ",")}
+	p.write(map[string]any{"event": "start", "client": *name, "acks": "all",
+		"idempotent": true, "in_flight": 1})
+	p.connect()
+	p.run(ctx)
+}
