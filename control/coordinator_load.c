@@ -186,10 +186,12 @@ static void read_back(struct message *message, void *receiver)
 		rc = 0;
 	} else if (rc == 0) {
 		rc = replay(p);
-		if (rc == 0 && (p->read.size == 0 || p->next_offset >= p->read.high_watermark)) {
+		if (rc == 0 && p->next_offset >= p->read.high_watermark) {
 			loaded(p);
 			return;
 		}
+		if (rc == 0 && p->read.size == 0)
+			rc = -ERR_STORAGE; /* less than all is not the state */
 	}
 	if (rc < 0) {
 		load_failed(p, rc);

@@ -44,6 +44,7 @@ struct world {
 	int64_t start_offset;
 	int64_t end_offset;
 	int fail; /* what everything is answered */
+	bool reads_nothing;
 	unsigned trims;
 
 	/* The control plane. */
@@ -209,7 +210,7 @@ static int do_read(struct shard_read *request)
 	request->size = 0;
 	if (request->offset < world->start_offset)
 		return -ERR_OFFSET_RANGE;
-	for (size_t i = 0; i < world->batch_count; i++) {
+	for (size_t i = 0; i < world->batch_count && !world->reads_nothing; i++) {
 		const struct stored *stored = &world->batches[i];
 		if (stored->base_offset + stored->count <= request->offset)
 			continue;
@@ -466,6 +467,19 @@ static void a_partition_that_did_not_open_is_asked_for(void **unused)
 	assert_true(world->loaded);
 }
 
+static void a_load_that_finds_nothing_below_the_watermark_is_none(void **unused)
+{
+	set('a', 1);
+	settle();
+	world->reads_nothing = true;
+	reopen();
+	assert_false(world->loaded);
+	world->reads_nothing = false;
+	pass_ms(1000);
+	assert_true(world->loaded);
+	assert_int_equal(world->values[0], 1);
+}
+
 static void a_record_that_does_not_parse_is_skipped(void **unused)
 {
 	set('a', 1);
@@ -668,6 +682,7 @@ int main(void)
 		TEST(a_failed_append_tells_all_who_wait_and_loads_again),
 		TEST(a_load_is_tried_until_it_works_with_growing_pauses),
 		TEST(a_partition_that_did_not_open_is_asked_for),
+		TEST(a_load_that_finds_nothing_below_the_watermark_is_none),
 		TEST(a_record_that_does_not_parse_is_skipped),
 		TEST(a_batch_larger_than_the_buffer_is_read),
 		TEST(the_topic_is_asked_for_once_when_the_first_record_comes),
