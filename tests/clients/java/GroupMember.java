@@ -9,11 +9,14 @@ import java.util.Map;
 import java.util.Set;
 import org.apache.kafka.clients.consumer.ConsumerGroupMetadata;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
+import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.FencedInstanceIdException;
+import org.apache.kafka.common.errors.StaleMemberEpochException;
+import org.apache.kafka.common.errors.UnknownMemberIdException;
 import org.apache.kafka.common.utils.AppInfoParser;
 
 /**
@@ -132,6 +135,16 @@ final class GroupMember implements ConsumerRebalanceListener {
 		log.write("event", "committed", "group", options.get("group"), "result", result,
 			"offsets", EventLog.offsets(positions), "generation", generation, "error",
 			name);
+	}
+
+	/** Who was thrown out may be told so here, and joins again by himself. */
+	private ConsumerRecords<byte[], byte[]> poll() {
+		try {
+			return consumer.poll(Duration.ofMillis(100));
+		} catch (UnknownMemberIdException | StaleMemberEpochException error) {
+			log.write("event", "note", "text", error.toString());
+			return ConsumerRecords.empty();
+		}
 	}
 
 	private void run() {
