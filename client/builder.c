@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/compressor.h"
+#include "storage/compressor.h"
 #include "client/sluice.h"
 #include "storage/batch.h"
 #include "storage/records.h"

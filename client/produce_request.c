@@ -13,7 +13,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/clock.h"
-#include "client/compressor.h"
+#include "storage/compressor.h"
 #include "client/producer_internal.h"
 #include "dataplane/kafka/kafka_errors.h"
 #include "kafka_messages.h"

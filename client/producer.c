@@ -11,7 +11,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/uuid.h"
-#include "client/compressor.h"
+#include "storage/compressor.h"
 #include "client/partitioner.h"
 #include "client/producer_internal.h"
 

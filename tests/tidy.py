@@ -31,7 +31,7 @@ EDGES = {
     # client/README.md.
     "client": ["base", "dataplane/kafka", "dataplane/transport", "dataplane/dpdk", "client",
                "storage/batch.h", "storage/batch_build.h", "storage/records.h",
-               "storage/compress.h"],
+               "storage/compress.h", "storage/compressor.h"],
     "bench": ["base", "storage", "hw", "dataplane", "control", "client", "bench"],
     "tests": ["base", "storage", "hw", "dataplane", "control", "client", "bench", "tests"],
 }

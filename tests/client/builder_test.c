@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "client/compressor.h"
+#include "storage/compressor.h"
 #include "client/sluice.h"
 #include "storage/batch.h"
 #include "storage/compress.h"

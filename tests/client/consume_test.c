@@ -14,7 +14,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "client/builder.h"
-#include "client/compressor.h"
+#include "storage/compressor.h"
 #include "client/sluice.h"
 #include "tests/client/fake_broker.h"
 #include "storage/batch.h"

@@ -1,4 +1,4 @@
-#include "client/compressor.h"
+#include "storage/compressor.h"
 
 #include <errno.h>
 #include <lz4frame.h>

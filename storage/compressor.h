@@ -1,12 +1,11 @@
-/* client/compressor.h: Kafka's four codecs, the producing side (storage/compress.h is the other).
- */
+/* storage/compressor.h: doing what compress.h undoes: Kafka's four codecs. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 
 #include "storage/batch.h"
 
-struct compressor; /* contexts, reused; one a client */
+struct compressor; /* contexts, reused; one a thread */
 
 /* `level` -1: the codec's default; others are cut to the codec's bounds. */
 int compressor_new(struct compressor **ret, enum batch_codec codec, int level);
