@@ -43,11 +43,10 @@ class Tail:
 
     def __init__(self, path):
         self.path, self.at, self.rest = path, 0, b""
-        self.generation, self.owned, self.member = None, frozenset(), None
+        self.generation, self.owned = None, frozenset()
         self.rebalances = 0
         self.given = set()  # (topic, partition, offset)
         self.acked = set()
-        self.commits = 0
 
     def update(self):
         if not self.path.exists():
@@ -65,15 +64,13 @@ class Tail:
         kind = event["event"]
         if kind == "owns":
             self.rebalances += 1
-            self.generation, self.member = event["generation"], event["member"]
+            self.generation = event["generation"]
             self.owned = frozenset(map(tuple, event["partitions"]))
         elif kind == "fetched":
             self.given.update((event["topic"], event["partition"], record[0])
                               for record in event["records"])
         elif kind == "acked":
             self.acked.add(event["id"])
-        elif kind == "committed" and event["result"] == "ok":
-            self.commits += 1
 
 
 class Client:
