@@ -181,6 +181,20 @@ class Changed(Judged):
                   reader=[{"event": "start", "client": "reader"}, fetched(1, (0, 0))])
         self.assert_breaks(2)
 
+    def of_its_own_choice(self, topic):
+        """The client chooses the partition, and is told which it was."""
+        sent = {"event": "sent", "id": "p:0", "topic": topic, "partition": None, "hash": 100}
+        self.only(p=producer() + [sent, acked(0, 1, 0)],
+                  reader=[{"event": "start", "client": "reader"}, fetched(1, (0, 0))])
+
+    def test_record_whose_partition_the_client_chooses(self):
+        self.of_its_own_choice("t")
+        self.assert_right()
+
+    def test_record_in_another_topic(self):
+        self.of_its_own_choice("other")
+        self.assert_breaks(2)
+
     def test_record_that_failed_may_be_stored(self):
         self.change("p", acked(4, 0, 2), {"event": "failed", "id": "p:4", "definite": False})
         self.assert_right()
