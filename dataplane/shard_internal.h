@@ -85,6 +85,7 @@ struct shard {
 	struct datagrams datagrams;
 	struct frame_pool frames;
 	size_t inflight_bytes; /* frames and request arenas held */
+	size_t parked_bytes;   /* ... by members that wait for others of their group */
 	struct list free_requests;
 	unsigned free_request_count;
 	unsigned requests_live;

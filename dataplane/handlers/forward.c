@@ -12,6 +12,7 @@ struct forwarded {
 	struct control_request control;
 	struct request *request;
 	void (*answered)(struct request *request);
+	size_t parked_bytes; /* of shard.parked_bytes */
 };
 
 static void control_answered(struct message *message, void *receiver)
@@ -20,6 +21,7 @@ static void control_answered(struct message *message, void *receiver)
 	struct forwarded *forwarded = container_of(control, struct forwarded, control);
 
 	(void)receiver;
+	forwarded->request->shard->parked_bytes -= forwarded->parked_bytes;
 	if (control->rc < 0)
 		request_fail(forwarded->request, "request needs too much memory");
 	else
@@ -87,6 +89,21 @@ void handle_on_control(struct request *request)
 		request_fail(request, "request needs too much memory");
 }
 
+/* Members of a group wait for one another as long as the slowest asks for, and longer than they
+ * live.  What they hold leaves half of the memory to others.  False: there is no room. */
+static bool park(struct shard *shard, struct forwarded *forwarded)
+{
+	const struct request *request = forwarded->request;
+
+	if (request->api->key != KAFKA_JOIN_GROUP && request->api->key != KAFKA_SYNC_GROUP)
+		return true;
+	if (shard->parked_bytes + request->charged_bytes > shard->options.inflight_bytes_max / 2)
+		return false;
+	forwarded->parked_bytes = request->charged_bytes;
+	shard->parked_bytes += forwarded->parked_bytes;
+	return true;
+}
+
 void handle_on_coordinator(struct request *request)
 {
 	struct shard *shard = request->shard;
@@ -96,6 +113,10 @@ void handle_on_coordinator(struct request *request)
 
 	if (!forwarded) {
 		request_fail(request, "request needs too much memory");
+		return;
+	}
+	if (!park(shard, forwarded)) {
+		request_fail(request, "members of groups hold too much memory");
 		return;
 	}
 	forwarded->control.message.handle = shard->options.coordinator_request;

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+import groups
 from harness import Broker, eventually, sanitized
 from messages import request_frame, response_body
 from records import batch
@@ -221,6 +222,22 @@ def test_large_requests_beyond_the_memory_wait_for_their_turn():
             assert admin.list_offset("big", 0, -1)["offset"] == 40
         if not sanitized():
             assert broker.rss_bytes() - before < 160 << 20
+
+
+def test_members_that_wait_for_others_leave_room_for_who_does_not():
+    """They wait for as long as the slowest has asked for, even when they are gone."""
+    patient = {"session_timeout_ms": 1_800_000, "rebalance_timeout_ms": 2**31 - 1}
+    with Broker(shards=1, settings={"queued.max.request.bytes": "16MiB"}) as broker:
+        with broker.connect() as slowest:
+            groups.wait_ready(slowest, "g")
+            groups.lead(slowest, "g", version=3, **patient)
+            for _ in range(12):
+                with broker.connect() as waits:
+                    groups.send_join(
+                        waits, "g", version=3, protocols=[("range", b"m" * 2_500_000)], **patient
+                    )
+            broker.wait_log("members of groups hold too much memory")
+            broker.check_serves()
 
 
 @pytest.mark.slow
