@@ -57,7 +57,7 @@ static void make_topic(struct group_line *line)
 	kafka_create_topics_request_init(&request);
 	kafka_create_topics_request_creatable_topic_init(&topic);
 	topic.name = kafka_string_of(options->topic);
-	topic.num_partitions = (int32_t)options->members;
+	topic.num_partitions = (int32_t)options->partitions;
 	topic.replication_factor = 1;
 	request.topics = &topic;
 	request.topics_count = 1;
@@ -342,6 +342,8 @@ static struct group_options parse(int argc, char **argv)
 	if (!options.groups || !options.members || !options.heartbeat_ms ||
 	    strlen(options.topic) > TOPIC_BYTES_MAX)
 		load_die("groups, members, heartbeat or topic out of range");
+	options.partitions = options.members < TOPIC_PARTITIONS_MAX ? options.members
+								    : TOPIC_PARTITIONS_MAX;
 	return options;
 }
 

@@ -17,8 +17,8 @@ struct group;
 enum {
 	MEMBER_ID_BYTES = 320, /* a client id and a UUID, with room */
 	GROUP_ID_BYTES = 32,
-	TOPIC_BYTES_MAX = 249, /* as Kafka has it */
-	PARTITIONS_MAX = 64,   /* of one member of a consumer group */
+	TOPIC_BYTES_MAX = 249,      /* as Kafka has it */
+	TOPIC_PARTITIONS_MAX = 100, /* a large group is not to be a benchmark of folders */
 	ERROR_CODES = 160,
 };
 
@@ -33,7 +33,7 @@ enum member_step {
 struct member {
 	struct wheel_timer timer; /* for what it says next */
 	struct group *group;
-	unsigned index; /* in its group; the partition it commits */
+	unsigned index; /* in its group; modulo the topic's partitions, the one it commits */
 	struct group_line line;
 	enum member_step step;
 	char id[MEMBER_ID_BYTES]; /* empty: none yet */
@@ -47,7 +47,7 @@ struct member {
 	uint64_t commit_ns;
 	int64_t offset;
 	struct uuid topic; /* consumer: of the partitions */
-	int32_t partitions[PARTITIONS_MAX];
+	int32_t partitions[TOPIC_PARTITIONS_MAX];
 	int32_t partition_count;
 };
 
@@ -96,7 +96,8 @@ struct group_options {
 	const char *to;
 	const char *topic;
 	unsigned groups;
-	unsigned members; /* a group; also the topic's partitions */
+	unsigned members;    /* a group */
+	unsigned partitions; /* of the topic */
 	uint64_t heartbeat_ms;
 	uint64_t commit_ms; /* 0: never */
 	uint64_t churn_ms;  /* of a group; 0: never */

@@ -1,4 +1,4 @@
-/* Members of classic groups.  The leader gives member i the topic's partition i. */
+/* Members of classic groups.  The leader gives each a partition, in turn. */
 #include "bench/group_load.h"
 
 #include "bench/load.h"
@@ -111,7 +111,7 @@ static void ask_to_sync(struct member *member)
 				&request.assignments[request.assignments_count++];
 			kafka_sync_group_request_sync_group_request_assignment_init(row);
 			row->member_id = kafka_string_of(other->id);
-			row->assignment = assignment_of(i);
+			row->assignment = assignment_of(i % group_load.options.partitions);
 		}
 	}
 	member_ask(member, KAFKA_SYNC_GROUP, SYNC_VERSION, &request);

@@ -82,7 +82,7 @@ static void take(struct member *member,
 
 	if (assignment->topic_partitions_count > 0) {
 		count = assignment->topic_partitions[0].partitions_count;
-		if (assignment->topic_partitions_count > 1 || count > PARTITIONS_MAX)
+		if (assignment->topic_partitions_count > 1 || count > TOPIC_PARTITIONS_MAX)
 			load_die("a member of %s is given too much", member->group->id);
 		member->topic = assignment->topic_partitions[0].topic_id;
 		memcpy(member->partitions, assignment->topic_partitions[0].partitions,

@@ -92,7 +92,7 @@ static void ask_to_commit(struct member *member)
 	kafka_offset_commit_request_init(&request);
 	kafka_offset_commit_request_offset_commit_request_topic_init(&topic);
 	kafka_offset_commit_request_offset_commit_request_partition_init(&partition);
-	partition.partition_index = (int32_t)member->index;
+	partition.partition_index = (int32_t)(member->index % group_load.options.partitions);
 	partition.committed_offset = ++member->offset;
 	topic.name = kafka_string_of(group_load.options.topic);
 	topic.partitions = &partition;

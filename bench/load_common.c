@@ -19,7 +19,7 @@ void load_die(const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): clang-tidy 14 does not see va_start. */
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start is just above. */
 	vsnprintf(why, sizeof(why), format, arguments);
 	va_end(arguments);
 	fprintf(stderr, "%s: %s\n", program_invocation_short_name, why);
