@@ -1,26 +1,23 @@
 /* DescribeConfigs, AlterConfigs, IncrementalAlterConfigs: settings of topics, which can be changed,
  * and of the broker, which are read here and changed in its configuration file. */
-#include "control/control_internal.h"
+#include "control/admin_configs_internal.h"
 
 #include "base/arena.h"
 #include "base/errors.h"
 #include "base/log.h"
 #include "dataplane/kafka/kafka_errors.h"
-#include "kafka_messages.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum resource_type { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4 }; /* Kafka's ConfigResource */
 enum config_type { TYPE_BOOLEAN = 1, TYPE_STRING = 2, TYPE_INT = 3, TYPE_LONG = 5, TYPE_LIST = 7 };
-enum config_operation { OPERATION_SET, OPERATION_DELETE, OPERATION_APPEND, OPERATION_SUBTRACT };
 
 /* ---- values ---- */
 
-static int canonical_in(struct arena *arena, const struct param *param, const char *text,
-			const char **ret)
+int admin_config_canonical(struct arena *arena, const struct param *param, const char *text,
+			   const char **ret)
 {
 	char canonical[PARAM_CANONICAL_BYTES];
 	char why[WHY_BYTES];
@@ -49,7 +46,7 @@ int admin_topic_setting(const struct control *control, struct arena *arena,
 	ret->source = text ? SOURCE_TOPIC : default_source(control, index);
 	if (!text)
 		text = topic_config_default(control->config, index);
-	return canonical_in(arena, &topic_params[index], text, &ret->text);
+	return admin_config_canonical(arena, &topic_params[index], text, &ret->text);
 }
 
 static enum config_type type_of(const struct param *param)
@@ -72,15 +69,7 @@ static enum config_type type_of(const struct param *param)
 
 /* ---- DescribeConfigs ---- */
 
-struct describe {
-	const struct control *control;
-	struct arena *arena;
-	const struct kafka_describe_configs_request *message;
-	const struct kafka_describe_configs_request_describe_configs_resource *resource;
-	struct kafka_describe_configs_response_describe_configs_result *result;
-};
-
-static bool wanted(const struct describe *d, const char *key)
+bool admin_config_wanted(const struct describe *d, const char *key)
 {
 	struct kafka_string name = kafka_string_of(key);
 
@@ -93,11 +82,10 @@ static bool wanted(const struct describe *d, const char *key)
 	return false;
 }
 
-static struct kafka_describe_configs_response_describe_configs_resource_result *add_row(
-	const struct describe *d, const struct param *param, const struct config_value *value)
+describe_row *admin_config_add_row(const struct describe *d, const struct param *param,
+				   const struct config_value *value)
 {
-	struct kafka_describe_configs_response_describe_configs_resource_result *row =
-		&d->result->configs[d->result->configs_count++];
+	describe_row *row = &d->result->configs[d->result->configs_count++];
 
 	kafka_describe_configs_response_describe_configs_resource_result_init(row);
 	row->name = kafka_string_of(param->key);
@@ -109,9 +97,8 @@ static struct kafka_describe_configs_response_describe_configs_resource_result *
 	return row;
 }
 
-static void add_synonym(
-	struct kafka_describe_configs_response_describe_configs_resource_result *row,
-	const char *name, const char *value, enum config_source source)
+void admin_config_add_synonym(describe_row *row, const char *name, const char *value,
+			      enum config_source source)
 {
 	struct kafka_describe_configs_response_describe_configs_synonym *synonym =
 		&row->synonyms[row->synonyms_count++];
@@ -135,15 +122,15 @@ static int add_synonyms(
 		return 0;
 	row->synonyms = arena_calloc(d->arena, 2, sizeof(*row->synonyms));
 	if (!row->synonyms ||
-	    canonical_in(d->arena, &topic_params[index],
-			 topic_config_default(d->control->config, index), &fallback) < 0)
+	    admin_config_canonical(d->arena, &topic_params[index],
+				   topic_config_default(d->control->config, index), &fallback) < 0)
 		return -ENOMEM;
 	if (value->source == SOURCE_TOPIC)
-		add_synonym(row, topic_params[index].key, value->text, SOURCE_TOPIC);
-	add_synonym(row,
-		    broker == NO_BROKER_SETTING ? topic_params[index].key
-						: config_params[broker].key,
-		    fallback, default_source(d->control, index));
+		admin_config_add_synonym(row, topic_params[index].key, value->text, SOURCE_TOPIC);
+	admin_config_add_synonym(row,
+				 broker == NO_BROKER_SETTING ? topic_params[index].key
+							     : config_params[broker].key,
+				 fallback, default_source(d->control, index));
 	return 0;
 }
 
@@ -162,13 +149,14 @@ static int describe_topic(const struct describe *d)
 	for (int i = 0; i < TOPIC_CONFIG_COUNT; i++) {
 		enum topic_config_index index = (enum topic_config_index)i;
 		struct config_value value;
-		if (!wanted(d, topic_params[i].key))
+		if (!admin_config_wanted(d, topic_params[i].key))
 			continue;
 		int rc = admin_topic_setting(d->control, d->arena, &topic->overrides, index,
 					     &value);
 		if (rc < 0)
 			return rc;
-		rc = add_synonyms(d, add_row(d, &topic_params[i], &value), index, &value);
+		rc = add_synonyms(d, admin_config_add_row(d, &topic_params[i], &value), index,
+				  &value);
 		if (rc < 0)
 			return rc;
 	}
@@ -195,12 +183,13 @@ static int describe_broker(const struct describe *d)
 		struct config_value value = {
 			.source = config->given[i] ? SOURCE_BROKER_FILE : SOURCE_DEFAULT,
 		};
-		if (!wanted(d, config_params[i].key))
+		if (!admin_config_wanted(d, config_params[i].key))
 			continue;
-		int rc = canonical_in(d->arena, &config_params[i], config->texts[i], &value.text);
+		int rc = admin_config_canonical(d->arena, &config_params[i], config->texts[i],
+						&value.text);
 		if (rc < 0)
 			return rc;
-		add_row(d, &config_params[i], &value)->read_only = true;
+		admin_config_add_row(d, &config_params[i], &value)->read_only = true;
 	}
 	return 0;
 }
@@ -212,6 +201,8 @@ static int describe_resource(const struct describe *d)
 		return describe_topic(d);
 	case RESOURCE_BROKER:
 		return describe_broker(d);
+	case RESOURCE_GROUP:
+		return admin_describe_group(d);
 	default:
 		return -ERR_BAD_REQUEST;
 	}
@@ -251,13 +242,6 @@ enum outcome admin_describe_configs(struct control *control, struct control_requ
 }
 
 /* ---- changing ---- */
-
-/* One setting of a request of either kind. */
-struct alteration {
-	const struct kafka_string *key;
-	const struct kafka_string *value;
-	int8_t operation;
-};
 
 static bool list_has(const char *list, const char *item, size_t length)
 {
@@ -382,6 +366,23 @@ static struct kafka_string reason(struct arena *arena, int rc, const char *why)
 		       : requests_text(arena, why[0] ? why : error_text(rc));
 }
 
+static int incremental_group(
+	struct control *control, struct arena *arena,
+	const struct kafka_incremental_alter_configs_request_alter_configs_resource *resource,
+	bool validate_only, bool *changed, char why[static WHY_BYTES])
+{
+	struct group_change change;
+	int rc = admin_group_begin(control, arena, &resource->resource_name, false, &change, why);
+
+	for (int32_t i = 0; rc == 0 && i < resource->configs_count; i++) {
+		struct alteration alteration = {.key = &resource->configs[i].name,
+						.value = &resource->configs[i].value,
+						.operation = resource->configs[i].config_operation};
+		rc = admin_group_alter(&change, arena, &alteration, why);
+	}
+	return admin_group_end(control, &change, rc, validate_only, changed);
+}
+
 static int incremental_one(
 	struct control *control, struct control_request *request,
 	const struct kafka_incremental_alter_configs_request_alter_configs_resource *resource,
@@ -389,6 +390,10 @@ static int incremental_one(
 {
 	struct topic_overrides overrides = {0};
 	const struct catalog_topic *topic = NULL;
+
+	if (resource->resource_type == RESOURCE_GROUP)
+		return incremental_group(control, request->arena, resource, validate_only, changed,
+					 why);
 	int rc = check_resource(control, resource->resource_type, &resource->resource_name, &topic,
 				why);
 
@@ -436,12 +441,32 @@ enum outcome admin_incremental_alter_configs(struct control *control,
 }
 
 /* The old request: what it does not name goes back to its default. */
+static int replace_group(struct control *control, struct arena *arena,
+			 const struct kafka_alter_configs_request_alter_configs_resource *resource,
+			 bool validate_only, bool *changed, char why[static WHY_BYTES])
+{
+	struct group_change change;
+	int rc = admin_group_begin(control, arena, &resource->resource_name, true, &change, why);
+
+	for (int32_t i = 0; rc == 0 && i < resource->configs_count; i++) {
+		struct alteration alteration = {.key = &resource->configs[i].name,
+						.value = &resource->configs[i].value,
+						.operation = OPERATION_SET};
+		rc = admin_group_alter(&change, arena, &alteration, why);
+	}
+	return admin_group_end(control, &change, rc, validate_only, changed);
+}
+
 static int replace_one(struct control *control, struct control_request *request,
 		       const struct kafka_alter_configs_request_alter_configs_resource *resource,
 		       bool validate_only, bool *changed, char why[static WHY_BYTES])
 {
 	struct topic_overrides overrides = {0};
 	const struct catalog_topic *topic = NULL;
+
+	if (resource->resource_type == RESOURCE_GROUP)
+		return replace_group(control, request->arena, resource, validate_only, changed,
+				     why);
 	int rc = check_resource(control, resource->resource_type, &resource->resource_name, &topic,
 				why);
 

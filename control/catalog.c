@@ -17,7 +17,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { REWRITE_BYTES_MIN = 4 << 20 };
+enum {
+	REWRITE_BYTES_MIN = 4 << 20,
+	GROUPS_MAX = 100000, /* with settings of their own */
+};
 static const char journal_name[] = "journal";
 
 struct catalog {
@@ -32,6 +35,9 @@ struct catalog {
 	struct catalog_topic **topics; /* by name */
 	size_t topic_count;
 	size_t topic_capacity;
+	struct catalog_group *groups; /* by id */
+	size_t group_count;
+	size_t group_capacity;
 };
 
 /* ---- the table of topics ---- */
@@ -158,6 +164,78 @@ static void remove_topic(struct catalog *catalog, struct catalog_topic *topic)
 		(catalog->topic_count - place) * sizeof(struct catalog_topic *));
 	catalog->partition_count -= topic->partition_count;
 	topic_free(topic);
+}
+
+/* ---- the table of groups ---- */
+
+/* Where `id` is or would be. */
+static size_t group_place(const struct catalog *catalog, const char *id, bool *ret_found)
+{
+	size_t low = 0, high = catalog->group_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (strcmp(catalog->groups[middle].id, id) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	*ret_found = low < catalog->group_count && strcmp(catalog->groups[low].id, id) == 0;
+	return low;
+}
+
+size_t catalog_group_count(const struct catalog *catalog)
+{
+	return catalog->group_count;
+}
+
+const struct catalog_group *catalog_group_at(const struct catalog *catalog, size_t index)
+{
+	check(index < catalog->group_count);
+	return &catalog->groups[index];
+}
+
+const struct catalog_group *catalog_find_group(const struct catalog *catalog, const char *id)
+{
+	bool found;
+	size_t place = group_place(catalog, id, &found);
+
+	return found ? &catalog->groups[place] : NULL;
+}
+
+static void group_fini(struct catalog_group *group)
+{
+	group_overrides_fini(&group->overrides);
+	free(group->id);
+}
+
+static void remove_group(struct catalog *catalog, size_t place)
+{
+	group_fini(&catalog->groups[place]);
+	catalog->group_count--;
+	memmove(catalog->groups + place, catalog->groups + place + 1,
+		(catalog->group_count - place) * sizeof(struct catalog_group));
+}
+
+static int add_group(struct catalog *catalog, size_t place, const char *id)
+{
+	if (catalog->group_count == catalog->group_capacity) {
+		size_t capacity = catalog->group_capacity ? catalog->group_capacity * 2 : 16;
+		struct catalog_group *groups = realloc(catalog->groups,
+						       capacity * sizeof(struct catalog_group));
+		if (!groups)
+			return -ENOMEM;
+		catalog->groups = groups;
+		catalog->group_capacity = capacity;
+	}
+	char *copy = strdup(id);
+	if (!copy)
+		return -ENOMEM;
+	memmove(catalog->groups + place + 1, catalog->groups + place,
+		(catalog->group_count - place) * sizeof(struct catalog_group));
+	catalog->groups[place] = (struct catalog_group){.id = copy};
+	catalog->group_count++;
+	return 0;
 }
 
 /* ---- records: what each op does ---- */
@@ -299,6 +377,53 @@ static int apply_configure(struct catalog *catalog, const json_t *record)
 	return rc;
 }
 
+static int group_overrides_of(const json_t *record, struct group_overrides *ret)
+{
+	struct group_overrides overrides = {0};
+	const char *key;
+	json_t *value;
+	char why[256];
+
+	json_object_foreach(json_object_get(record, "config"), key, value)
+	{
+		int rc = -ERR_FORMAT;
+		if (json_is_string(value))
+			rc = group_overrides_set(&overrides, key, json_string_value(value), why,
+						 sizeof(why));
+		if (rc < 0) {
+			group_overrides_fini(&overrides);
+			return rc == -ENOMEM ? rc : -ERR_FORMAT;
+		}
+	}
+	*ret = overrides;
+	return 0;
+}
+
+static int apply_configure_group(struct catalog *catalog, const json_t *record)
+{
+	const char *id = text_of(record, "group");
+	struct group_overrides overrides;
+	bool found;
+	size_t place = group_place(catalog, id, &found);
+	int rc = group_overrides_of(record, &overrides);
+
+	if (rc < 0)
+		return rc;
+	if (group_overrides_none(&overrides)) {
+		if (found)
+			remove_group(catalog, place);
+		return 0;
+	}
+	rc = found ? 0 : add_group(catalog, place, id);
+	if (rc < 0) {
+		group_overrides_fini(&overrides);
+		return rc;
+	}
+	group_overrides_fini(&catalog->groups[place].overrides);
+	catalog->groups[place].overrides = overrides;
+	return 0;
+}
+
 static int apply(struct catalog *catalog, const json_t *record)
 {
 	static const struct {
@@ -308,7 +433,7 @@ static int apply(struct catalog *catalog, const json_t *record)
 		{"cluster", apply_cluster},           {"run", apply_run},
 		{"producer-ids", apply_producer_ids}, {"create-topic", apply_create},
 		{"delete-topic", apply_delete},       {"grow-topic", apply_grow},
-		{"configure-topic", apply_configure},
+		{"configure-topic", apply_configure}, {"configure-group", apply_configure_group},
 	};
 
 	for (size_t i = 0; i < array_count(ops); i++) {
@@ -370,6 +495,18 @@ static json_t *producer_ids_record(int64_t next)
 	return json_pack("{s:s, s:I}", "op", "producer-ids", "next", (json_int_t)next);
 }
 
+static json_t *group_record(const char *id, const struct group_overrides *overrides)
+{
+	json_t *config = json_object();
+
+	for (size_t i = 0; i < GROUP_CONFIG_COUNT; i++) {
+		if (overrides->texts[i])
+			json_object_set_new(config, group_params[i].key,
+					    json_string(overrides->texts[i]));
+	}
+	return json_pack("{s:s, s:s, s:o}", "op", "configure-group", "group", id, "config", config);
+}
+
 /* Takes over `record`. */
 static int append(struct journal *journal, json_t *record)
 {
@@ -395,6 +532,9 @@ static int fill(void *context, struct journal *fresh)
 		rc = append(fresh, create_record(topic->name, &topic->id, topic->partition_count,
 						 &topic->overrides));
 	}
+	for (size_t i = 0; rc == 0 && i < catalog->group_count; i++)
+		rc = append(fresh,
+			    group_record(catalog->groups[i].id, &catalog->groups[i].overrides));
 	return rc;
 }
 
@@ -469,6 +609,9 @@ void catalog_close(struct catalog *catalog)
 	for (size_t i = 0; i < catalog->topic_count; i++)
 		topic_free(catalog->topics[i]);
 	free(catalog->topics);
+	for (size_t i = 0; i < catalog->group_count; i++)
+		group_fini(&catalog->groups[i]);
+	free(catalog->groups);
 	journal_close(catalog->journal);
 	if (catalog->dir_fd >= 0)
 		close(catalog->dir_fd);
@@ -529,6 +672,14 @@ int catalog_configure_topic(struct catalog *catalog, const struct catalog_topic 
 
 	json_object_set_new(record, "config", config_object(overrides));
 	return change(catalog, record);
+}
+
+int catalog_configure_group(struct catalog *catalog, const char *id,
+			    const struct group_overrides *overrides)
+{
+	if (catalog->group_count >= GROUPS_MAX && !catalog_find_group(catalog, id))
+		return -ERR_LIMIT;
+	return change(catalog, group_record(id, overrides));
 }
 
 int catalog_take_producer_ids(struct catalog *catalog, int64_t count, int64_t *ret_first)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/uuid.h"
+#include "control/group_config.h"
 #include "control/topic_config.h"
 #include "dataplane/topics.h"
 
@@ -42,6 +43,18 @@ const struct catalog_topic *catalog_find_id(const struct catalog *catalog, const
 int64_t catalog_partition_count(const struct catalog *catalog); /* of all topics */
 uint32_t catalog_next_number(const struct catalog *catalog);    /* of the topic created next */
 
+/* Groups that have settings of their own, in strcmp order of their ids; pointers hold until the
+ * next change of a group's settings. */
+struct catalog_group {
+	char *id;
+	struct group_overrides overrides;
+};
+enum { CATALOG_GROUP_ID_MAX = 32767 };
+size_t catalog_group_count(const struct catalog *catalog);
+const struct catalog_group *catalog_group_at(const struct catalog *catalog, size_t index);
+const struct catalog_group *catalog_find_group(const struct catalog *catalog,
+					       const char *id); /* null: none */
+
 /* Changes.  0, -ENOMEM, -errno of the write, -ERR_STORAGE after an earlier failure. */
 /* A new run of the broker; *ret_epoch is 1 for the first and rises by one. */
 int catalog_begin_run(struct catalog *catalog, int32_t *ret_epoch);
@@ -53,5 +66,8 @@ int catalog_grow_topic(struct catalog *catalog, const struct catalog_topic *topi
 		       int32_t partition_count);
 int catalog_configure_topic(struct catalog *catalog, const struct catalog_topic *topic,
 			    const struct topic_overrides *overrides); /* copied */
+/* Copied; without any override the group is forgotten.  -ERR_LIMIT: too many have settings. */
+int catalog_configure_group(struct catalog *catalog, const char *id,
+			    const struct group_overrides *overrides);
 /* Takes `count` producer ids that no run has given out; *ret_first is the first. */
 int catalog_take_producer_ids(struct catalog *catalog, int64_t count, int64_t *ret_first);

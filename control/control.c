@@ -138,6 +138,7 @@ static struct shard_options options_of(const struct control *control,
 		.clock = clock_system(),
 		.control_request = requests_handle,
 		.coordinator_request = coordinator_request_handle,
+		.coordinator_share = coordinator_share_handle,
 	};
 }
 

@@ -96,6 +96,7 @@ enum config_source { /* Kafka's ConfigSource */
 		     SOURCE_TOPIC = 1,
 		     SOURCE_BROKER_FILE = 4,
 		     SOURCE_DEFAULT = 5,
+		     SOURCE_GROUP = 8,
 };
 struct config_value {
 	const char *text; /* canonical, in the arena */

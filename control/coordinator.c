@@ -21,6 +21,7 @@
 #include "control/groups/groups.h"
 #include "dataplane/shard.h"
 #include "dataplane/shard_log.h"
+#include "dataplane/share/share_ask.h"
 #include "storage/io.h"
 
 #include <errno.h>
@@ -60,6 +61,14 @@ static void answer(void *context, struct control_request *request)
 	request->message.handle = request->answered;
 	mesh_send(coordinator->options.mesh, coordinator->self, request->shard_index,
 		  &request->message);
+}
+
+static void share_answer(void *context, struct share_ask *ask)
+{
+	struct coordinator *coordinator = context;
+
+	ask->message.handle = ask->done;
+	mesh_send(coordinator->options.mesh, coordinator->self, ask->shard_index, &ask->message);
 }
 
 static void send_to_shard(void *context, unsigned shard, struct message *message)
@@ -142,6 +151,14 @@ void coordinator_request_handle(struct message *message, void *receiver)
 	struct coordinator *coordinator = receiver;
 
 	groups_handle(coordinator->groups, request);
+	coordinator_log_call_end(coordinator->log);
+}
+
+void coordinator_share_handle(struct message *message, void *receiver)
+{
+	struct coordinator *coordinator = receiver;
+
+	groups_share(coordinator->groups, container_of(message, struct share_ask, message));
 	coordinator_log_call_end(coordinator->log);
 }
 
@@ -277,6 +294,7 @@ static int open_groups(struct coordinator *coordinator)
 		.clock = coordinator->clock,
 		.log = coordinator_log_groups(coordinator->log),
 		.answer = answer,
+		.share_answer = share_answer,
 		.context = coordinator,
 	};
 	int rc = groups_new(&coordinator->groups, &options);

@@ -42,6 +42,9 @@ struct coordinator_wish {
 /* message.handle of a struct control_request. */
 void coordinator_request_handle(struct message *message, void *coordinator);
 
+/* ... of a struct share_ask. */
+void coordinator_share_handle(struct message *message, void *coordinator);
+
 /* ... of a struct shard_publish: to the coordinator when all shards have the picture, as it uses
  * what is in it at once. */
 void coordinator_publish_handle(struct message *message, void *coordinator);

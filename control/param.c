@@ -309,3 +309,54 @@ const char *params_nearest(const struct param *params, size_t count, const char 
 	}
 	return nearest;
 }
+
+/* ---- overrides ---- */
+
+void params_free_texts(char **texts, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		free(texts[i]);
+		texts[i] = NULL;
+	}
+}
+
+int params_copy_texts(char *const *from, size_t count, char **ret)
+{
+	for (size_t i = 0; i < count; i++)
+		ret[i] = NULL;
+	for (size_t i = 0; i < count; i++) {
+		if (!from[i])
+			continue;
+		ret[i] = strdup(from[i]);
+		if (!ret[i]) {
+			params_free_texts(ret, count);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+int params_set_text(const struct param *params, size_t count, const char *what, char **texts,
+		    const char *key, const char *text, char *why, size_t why_bytes)
+{
+	int index = params_find(params, count, key);
+	char *copy = NULL;
+
+	if (index < 0) {
+		snprintf(why, why_bytes, "no %s setting is called \"%.80s\"; did you mean \"%s\"?",
+			 what, key, params_nearest(params, count, key));
+		return -ERR_CONFIG;
+	}
+	if (text) {
+		char canonical[PARAM_CANONICAL_BYTES];
+		int rc = param_canonical(&params[index], text, canonical, why, why_bytes);
+		if (rc < 0)
+			return rc;
+		copy = strdup(canonical);
+		if (!copy)
+			return -ENOMEM;
+	}
+	free(texts[index]);
+	texts[index] = copy;
+	return 0;
+}

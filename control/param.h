@@ -37,6 +37,14 @@ int param_canonical(const struct param *param, const char *text,
 /* What a valid value looks like: "bytes, 1024 to 2147483647", "uring|sync|auto", ... */
 void param_describe(const struct param *param, char *text, size_t text_bytes);
 
+/* Overrides of a table: one text a parameter, canonical, on the heap, null where there is none. */
+void params_free_texts(char **texts, size_t count);                 /* all are null then */
+int params_copy_texts(char *const *from, size_t count, char **ret); /* -ENOMEM: *ret has none */
+/* Sets or (text null) removes one.  -ERR_CONFIG with the reason in `why`, -ENOMEM.  `what` is what
+ * the table is of: "topic". */
+int params_set_text(const struct param *params, size_t count, const char *what, char **texts,
+		    const char *key, const char *text, char *why, size_t why_bytes);
+
 /* Index of `key`, -1 when absent. */
 int params_find(const struct param *params, size_t count, const char *key);
 /* The key most like `key`. */

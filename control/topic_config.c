@@ -33,52 +33,19 @@ static const int broker_settings[TOPIC_CONFIG_COUNT] = {
 
 void topic_overrides_fini(struct topic_overrides *overrides)
 {
-	for (size_t i = 0; i < TOPIC_CONFIG_COUNT; i++)
-		free(overrides->texts[i]);
-	*overrides = (struct topic_overrides){0};
+	params_free_texts(overrides->texts, TOPIC_CONFIG_COUNT);
 }
 
 int topic_overrides_copy(struct topic_overrides *ret, const struct topic_overrides *from)
 {
-	struct topic_overrides copy = {0};
-
-	for (size_t i = 0; i < TOPIC_CONFIG_COUNT; i++) {
-		if (!from->texts[i])
-			continue;
-		copy.texts[i] = strdup(from->texts[i]);
-		if (!copy.texts[i]) {
-			topic_overrides_fini(&copy);
-			return -ENOMEM;
-		}
-	}
-	*ret = copy;
-	return 0;
+	return params_copy_texts(from->texts, TOPIC_CONFIG_COUNT, ret->texts);
 }
 
 int topic_overrides_set(struct topic_overrides *overrides, const char *key, const char *text,
 			char *why, size_t why_bytes)
 {
-	int index = params_find(topic_params, TOPIC_CONFIG_COUNT, key);
-	char *copy = NULL;
-
-	if (index < 0) {
-		snprintf(why, why_bytes,
-			 "no topic setting is called \"%.80s\"; did you mean \"%s\"?", key,
-			 params_nearest(topic_params, TOPIC_CONFIG_COUNT, key));
-		return -ERR_CONFIG;
-	}
-	if (text) {
-		char canonical[PARAM_CANONICAL_BYTES];
-		int rc = param_canonical(&topic_params[index], text, canonical, why, why_bytes);
-		if (rc < 0)
-			return rc;
-		copy = strdup(canonical);
-		if (!copy)
-			return -ENOMEM;
-	}
-	free(overrides->texts[index]);
-	overrides->texts[index] = copy;
-	return 0;
+	return params_set_text(topic_params, TOPIC_CONFIG_COUNT, "topic", overrides->texts, key,
+			       text, why, why_bytes);
 }
 
 int topic_config_broker_index(enum topic_config_index index)

@@ -16,6 +16,7 @@
 struct channel;
 struct request;
 struct shard;
+struct share_sessions;
 
 /* Where requests come from and their answers go: a TCP connection, or a slot of a datagram session.
  * Embedded in either; lives until its last request is released. */
@@ -29,7 +30,8 @@ struct channel_ops {
 };
 struct channel {
 	const struct channel_ops *ops;
-	const char *peer; /* "127.0.0.1:4711" */
+	const char *peer;              /* "127.0.0.1:4711" */
+	struct share_sessions *shares; /* null: it can have none */
 };
 
 struct request {

@@ -86,6 +86,7 @@ struct shard_options {
 	/* Set as message.handle of a control_request; runs on the control plane. */
 	void (*control_request)(struct message *message, void *control);
 	void (*coordinator_request)(struct message *message, void *coordinator); /* likewise */
+	void (*coordinator_share)(struct message *message, void *coordinator); /* of a share_ask */
 };
 
 struct shard_counters {

@@ -28,6 +28,7 @@ struct partition {
 	struct topic_config config;
 	struct list blocked;      /* struct partition_append waiting for buffers, in order */
 	struct list blocked_link; /* in shard.blocked while `blocked` is not empty */
+	struct list shares;       /* struct share, one a share group that reads here */
 	bool seen;                /* by the publish under way */
 };
 
@@ -94,6 +95,10 @@ struct shard {
 	struct list free_reads;    /* struct fetch_read */
 	unsigned reads_live;       /* ... taken */
 	struct timer housekeeping;
+
+	uint32_t share_holders;  /* numbers given to share sessions */
+	unsigned share_sessions; /* of this shard's connections, or still being ended */
+	unsigned shares_out;     /* messages to the coordinator about shares */
 
 	/* Stopping. */
 	struct shard_stop *stop;

@@ -2,6 +2,7 @@
 #include "base/errors.h"
 #include "base/log.h"
 #include "dataplane/partition_append.h"
+#include "dataplane/share/share.h"
 #include "dataplane/shard_internal.h"
 #include "dataplane/tcp/conn.h"
 
@@ -31,6 +32,7 @@ static int open_partition(struct shard *shard, const struct topics *topics,
 	partition->seen = true;
 	list_init(&partition->blocked);
 	list_init(&partition->blocked_link);
+	list_init(&partition->shares);
 	rc = log_open(&partition->log, shard->store, &identity, &topic->config.log, why, why_bytes);
 	if (rc == 0)
 		rc = map64_put(&shard->partitions, partition_key(topic->number, index), partition);
@@ -84,6 +86,7 @@ static void close_partition(struct partition *partition, bool remove)
 
 	map64_remove(&shard->partitions, partition_key(partition->topic_number, partition->index));
 	partition_append_fail(partition);
+	share_drop_all(partition);
 	shard->partitions_closing++;
 	log_close(partition->log, remove, partition_closed, partition);
 }

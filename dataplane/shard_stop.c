@@ -59,7 +59,7 @@ void shard_stop_handle(struct message *message, void *receiver)
 void shard_stop_step(struct shard *shard)
 {
 	if (shard->phase == SHARD_DRAINING && !shard->connection_count && !shard->requests_live &&
-	    !shard->accepting && shard_datagrams_stop(shard)) {
+	    !shard->accepting && !shard->share_sessions && shard_datagrams_stop(shard)) {
 		shard->phase = SHARD_QUIET;
 		tell_peers(shard);
 	}
@@ -68,7 +68,7 @@ void shard_stop_step(struct shard *shard)
 		timers_disarm(&shard->timers, &shard->drain_over);
 		shard_close_partitions(shard);
 	}
-	if (shard->phase == SHARD_CLOSING && !shard->partitions_closing) {
+	if (shard->phase == SHARD_CLOSING && !shard->partitions_closing && !shard->shares_out) {
 		shard->phase = SHARD_STOPPED;
 		shard->stop->message.handle = shard->stop->stopped;
 		shard_send(shard, mesh_control(shard->mesh), &shard->stop->message);

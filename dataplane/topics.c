@@ -71,3 +71,30 @@ bool topic_name_internal(const char *name, size_t length)
 {
 	return length == strlen(OFFSETS_TOPIC) && memcmp(name, OFFSETS_TOPIC, length) == 0;
 }
+
+static int compare_group(const char *group, size_t length, const struct share_group_settings *row)
+{
+	size_t shorter = length < row->group_length ? length : row->group_length;
+	int order = shorter ? memcmp(group, row->group, shorter) : 0;
+
+	return order ? order : (length > row->group_length) - (length < row->group_length);
+}
+
+const struct share_settings *topics_share_settings(const struct topics *topics, const char *group,
+						   size_t length)
+{
+	size_t low = 0;
+	size_t high = topics->share_group_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = compare_group(group, length, &topics->share_groups[middle]);
+		if (order == 0)
+			return &topics->share_groups[middle].settings;
+		if (order < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return &topics->share.settings;
+}

@@ -32,6 +32,27 @@ struct topic {
 	struct topic_config config;
 };
 
+/* What a share group may have set for itself (Kafka's group configs of the same names). */
+struct share_settings {
+	bool from_earliest; /* share.auto.offset.reset */
+	int32_t session_timeout_ms;
+	int32_t heartbeat_interval_ms;
+	int32_t record_lock_duration_ms;
+};
+
+struct share_group_settings {
+	const char *group; /* the id, not NUL-terminated */
+	size_t group_length;
+	struct share_settings settings;
+};
+
+/* Of the broker, for all share groups. */
+struct share_rules {
+	struct share_settings settings; /* of a group that has set none */
+	uint16_t deliveries_max;
+	uint32_t records_max;
+};
+
 struct topics {
 	uint64_t version;
 	int32_t node_id;
@@ -43,6 +64,9 @@ struct topics {
 	uint16_t shard_count;
 	bool auto_create;
 	int32_t default_partitions;
+	struct share_rules share;
+	size_t share_group_count;
+	const struct share_group_settings *share_groups; /* ascending by id (memcmp, then length) */
 	size_t count;
 	const struct topic **by_name; /* sorted, strcmp order */
 	const struct topic **by_id;   /* sorted, memcmp order */
@@ -51,6 +75,9 @@ struct topics {
 /* Null when absent.  `name` need not end in NUL. */
 const struct topic *topics_find(const struct topics *topics, const char *name, size_t length);
 const struct topic *topics_find_id(const struct topics *topics, const struct uuid *id);
+/* The group's own, or what holds for all. */
+const struct share_settings *topics_share_settings(const struct topics *topics, const char *group,
+						   size_t length);
 /* 1..249 of [a-zA-Z0-9._-], not "." or "..". */
 bool topic_name_legal(const char *name, size_t length);
 /* Of a topic that the broker makes and keeps itself: clients may read it and no more. */

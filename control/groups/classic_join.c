@@ -365,7 +365,7 @@ static struct group *obtain(struct groups *groups, const struct kafka_join_group
 
 	if (classic)
 		return group;
-	if (group && !group_empty(group)) {
+	if (group && !group_vacant(group)) {
 		*ret_error = KAFKA_INCONSISTENT_GROUP_PROTOCOL;
 		return NULL;
 	}

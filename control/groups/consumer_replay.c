@@ -240,6 +240,12 @@ int consumer_replay(struct groups *groups, const struct group_record *record)
 		return replay_current(&replay);
 	case RECORD_OFFSET_COMMIT:
 	case RECORD_GROUP_METADATA:
+	case RECORD_SHARE_GROUP_MEMBER_METADATA:
+	case RECORD_SHARE_GROUP_METADATA:
+	case RECORD_SHARE_GROUP_TARGET_ASSIGNMENT_METADATA:
+	case RECORD_SHARE_GROUP_TARGET_ASSIGNMENT_MEMBER:
+	case RECORD_SHARE_GROUP_CURRENT_MEMBER_ASSIGNMENT:
+	case RECORD_SHARE_PARTITION:
 		break;
 	}
 	return -ERR_FORMAT;

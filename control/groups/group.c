@@ -153,6 +153,12 @@ bool group_empty(const struct group *group)
 	return !group->kind || group->kind->member_count(group) == 0;
 }
 
+bool group_vacant(const struct group *group)
+{
+	return group_empty(group) &&
+	       !(group->kind && group->kind->keeps && group->kind->keeps(group));
+}
+
 void group_drop(struct group *group, enum kafka_error error)
 {
 	struct groups *groups = group->groups;
@@ -183,6 +189,6 @@ int group_delete(struct group *group)
 
 void group_delete_if_idle(struct group *group)
 {
-	if (group_empty(group) && group->offsets.count == 0)
+	if (group_vacant(group) && group->offsets.count == 0)
 		group_delete(group); /* out of memory: idle still, and tried again */
 }

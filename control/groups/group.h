@@ -41,6 +41,9 @@ struct group_kind {
 	/* Whether members read the topic now: its offsets neither expire nor can be deleted.  True
 	 * where members may and nobody can tell. */
 	bool (*subscribed)(const struct group *group, const struct topic *topic);
+	/* Without members it is more than its offsets: it neither goes nor changes its kind.
+	 * Optional. */
+	bool (*keeps)(const struct group *group);
 	/* Of a member: put off its session's end.  Optional. */
 	void (*seen)(struct group *group, const struct group_claim *claim);
 	/* The topics have changed (groups->topics).  Optional. */
@@ -86,6 +89,8 @@ struct group *group_obtain(struct groups *groups, const struct kafka_string *id,
 			   enum kafka_error *ret_error);
 /* Members: none, whatever the kind. */
 bool group_empty(const struct group *group);
+/* It has no members, and its kind nothing to keep: it may change its kind. */
+bool group_vacant(const struct group *group);
 /* Tombstones for all that is stored of it; gone when the call returns.  -ENOMEM: it is still there,
  * maybe without some of its offsets. */
 int group_delete(struct group *group);

@@ -178,6 +178,9 @@ static const struct handler handlers[] = {
 	{KAFKA_CONSUMER_GROUP_HEARTBEAT, consumer_heartbeat, ONE_GROUP(consumer_group_heartbeat),
 	 KAFKA_INVALID_REQUEST},
 	{KAFKA_CONSUMER_GROUP_DESCRIBE, consumer_describe, NO_GROUP, KAFKA_NONE},
+	{KAFKA_SHARE_GROUP_HEARTBEAT, share_heartbeat, ONE_GROUP(share_group_heartbeat),
+	 KAFKA_INVALID_REQUEST},
+	{KAFKA_SHARE_GROUP_DESCRIBE, share_describe, NO_GROUP, KAFKA_NONE},
 };
 
 static const struct handler *handler_of(const struct control_request *request)

@@ -16,6 +16,7 @@ struct control_request;
 struct group_log;
 struct groups;
 struct record;
+struct share_ask;
 struct topics;
 
 struct groups_options {
@@ -24,6 +25,8 @@ struct groups_options {
 	struct group_log *log;
 	/* `request`'s response is whole: it may go home.  Once a request, now or later. */
 	void (*answer)(void *context, struct control_request *request);
+	/* `ask` may go home, likewise. */
+	void (*share_answer)(void *context, struct share_ask *ask);
 	void *context;
 };
 
@@ -32,6 +35,9 @@ void groups_free(struct groups *groups); /* after groups_stop and its answers; n
 
 /* A request of an API described as on=coordinator; it belongs to the groups until answered. */
 void groups_handle(struct groups *groups, struct control_request *request);
+/* The owner of a partition asks for what a share group has done there, or tells it
+ * (dataplane/share/share_ask.h); it belongs to the groups until answered. */
+void groups_share(struct groups *groups, struct share_ask *ask);
 /* The topics as they are from now on; used until the next call.  Offsets of topics that are gone
  * are forgotten; groups whose subscriptions they change are told. */
 void groups_set_topics(struct groups *groups, const struct topics *topics);

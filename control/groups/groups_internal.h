@@ -77,12 +77,15 @@ void groups_describe(struct groups *groups, struct control_request *request);
 void groups_delete(struct groups *groups, struct control_request *request);
 void consumer_heartbeat(struct groups *groups, struct control_request *request);
 void consumer_describe(struct groups *groups, struct control_request *request);
+void share_heartbeat(struct groups *groups, struct control_request *request);
+void share_describe(struct groups *groups, struct control_request *request);
 
 /* Replay of the kinds' own records: the key's type and the decoded key and value (null: tombstone);
  * see group_records.h.  -ENOMEM, -ERR_CORRUPT. */
 struct group_record;
 int classic_replay(struct groups *groups, const struct group_record *record);
 int consumer_replay(struct groups *groups, const struct group_record *record);
+int share_replay(struct groups *groups, const struct group_record *record);
 int offsets_replay(struct groups *groups, const struct group_record *record);
 
 /* The rows that a request asked for, each with this error.  -ENOMEM. */

@@ -126,6 +126,32 @@ static int refuse_consumer_describe(struct control_request *request, enum kafka_
 	return 0;
 }
 
+static int refuse_share_heartbeat(struct control_request *request, enum kafka_error error)
+{
+	struct kafka_share_group_heartbeat_response *response = request->response;
+
+	response->error_code = (int16_t)error;
+	return 0;
+}
+
+static int refuse_share_describe(struct control_request *request, enum kafka_error error)
+{
+	const struct kafka_share_group_describe_request *asked = request->request;
+	struct kafka_share_group_describe_response *response = request->response;
+
+	response->groups = arena_calloc(request->arena, (size_t)asked->group_ids_count,
+					sizeof(*response->groups));
+	if (!response->groups)
+		return -ENOMEM;
+	response->groups_count = asked->group_ids_count;
+	for (int32_t i = 0; i < asked->group_ids_count; i++) {
+		kafka_share_group_describe_response_described_group_init(&response->groups[i]);
+		response->groups[i].group_id = asked->group_ids[i];
+		response->groups[i].error_code = (int16_t)error;
+	}
+	return 0;
+}
+
 void refusal_fill(struct control_request *request, enum kafka_error error)
 {
 	static const struct {
@@ -144,6 +170,8 @@ void refusal_fill(struct control_request *request, enum kafka_error error)
 		{KAFKA_DELETE_GROUPS, refuse_delete},
 		{KAFKA_CONSUMER_GROUP_HEARTBEAT, refuse_consumer_heartbeat},
 		{KAFKA_CONSUMER_GROUP_DESCRIBE, refuse_consumer_describe},
+		{KAFKA_SHARE_GROUP_HEARTBEAT, refuse_share_heartbeat},
+		{KAFKA_SHARE_GROUP_DESCRIBE, refuse_share_describe},
 	};
 
 	request->api->init_response(request->response);

@@ -25,6 +25,7 @@ static const struct kafka_string *group_of(const struct group_record *record)
 	static_assert(offsetof(struct record_offset_commit_key, group) == 0, "first");
 	static_assert(offsetof(struct record_group_metadata_key, group) == 0, "first");
 	static_assert(offsetof(struct record_consumer_group_metadata_key, group_id) == 0, "first");
+	static_assert(offsetof(struct record_share_partition_key, group_id) == 0, "first");
 	return record->key;
 }
 
@@ -42,6 +43,13 @@ static int replay(struct groups *groups, const struct group_record *record)
 	case RECORD_CONSUMER_GROUP_CURRENT_MEMBER_ASSIGNMENT:
 	case RECORD_CONSUMER_GROUP_REGULAR_EXPRESSION:
 		return consumer_replay(groups, record);
+	case RECORD_SHARE_GROUP_MEMBER_METADATA:
+	case RECORD_SHARE_GROUP_METADATA:
+	case RECORD_SHARE_GROUP_TARGET_ASSIGNMENT_METADATA:
+	case RECORD_SHARE_GROUP_TARGET_ASSIGNMENT_MEMBER:
+	case RECORD_SHARE_GROUP_CURRENT_MEMBER_ASSIGNMENT:
+	case RECORD_SHARE_PARTITION:
+		return share_replay(groups, record);
 	}
 	return -ERR_FORMAT;
 }

@@ -39,6 +39,8 @@ void handle_request(struct request *request)
 		{KAFKA_OFFSET_FOR_LEADER_EPOCH, handle_offset_for_leader_epoch},
 		{KAFKA_DESCRIBE_CLUSTER, handle_describe_cluster},
 		{KAFKA_FIND_COORDINATOR, handle_find_coordinator},
+		{KAFKA_SHARE_FETCH, handle_share_fetch},
+		{KAFKA_SHARE_ACKNOWLEDGE, handle_share_acknowledge},
 	};
 
 	if (request->api->where == KAFKA_ON_CONTROL) {

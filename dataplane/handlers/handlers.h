@@ -27,6 +27,8 @@ void handle_delete_records(struct request *request);
 void handle_offset_for_leader_epoch(struct request *request);
 void handle_describe_cluster(struct request *request);
 void handle_find_coordinator(struct request *request);
+void handle_share_fetch(struct request *request);
+void handle_share_acknowledge(struct request *request);
 
 /* Sends `message` (a request struct of `api`, in the request's arena) to the control plane;
  * `answered` runs back on this shard with its response.  -ENOMEM. */

@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "dataplane/request.h"
 #include "dataplane/shard_internal.h"
+#include "dataplane/share/share_session.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -71,6 +72,7 @@ struct conn {
 	size_t frame_have;
 	size_t frame_capacity;
 
+	struct share_sessions shares;
 	struct list requests;
 	unsigned request_count;
 	size_t answer_bytes; /* memory of those that are answered */
@@ -168,6 +170,7 @@ static void conn_close(struct conn *conn, const char *why)
 		io_cancel(conn->shard->io, &conn->send);
 	shutdown(conn->fd, SHUT_RDWR);
 	conn->busy++;
+	share_sessions_close(&conn->channel);
 	drop_requests(conn);
 	conn->busy--;
 	free_when_idle(conn);
@@ -672,7 +675,11 @@ static void open_connection(struct shard *shard, int fd)
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	conn->channel = (struct channel){.ops = &conn_channel, .peer = conn->peer};
+	conn->channel = (struct channel){
+		.ops = &conn_channel,
+		.peer = conn->peer,
+		.shares = &conn->shares,
+	};
 	conn->magic = CONN_MAGIC;
 	conn->fd = fd;
 	conn->shard = shard;

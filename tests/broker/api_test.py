@@ -38,6 +38,10 @@ SERVED = {
     "DescribeCluster": (0, 2),
     "ConsumerGroupHeartbeat": (0, 1),
     "ConsumerGroupDescribe": (0, 1),
+    "ShareGroupHeartbeat": (1, 1),
+    "ShareGroupDescribe": (1, 1),
+    "ShareFetch": (1, 1),
+    "ShareAcknowledge": (1, 1),
 }
 
 

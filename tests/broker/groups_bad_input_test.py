@@ -16,6 +16,19 @@ PROTOCOLS = [{"name": "range", "metadata": groups.subscription("t", "u")}]
 PLACES = [{"name": "t", "partition_indexes": [0, 1]}]
 COMMITS = [{"name": "t", "partitions": [{"partition_index": 0, "committed_offset": 1}]}]
 MEMBER = {"group_id": "g", "member_id": "m", "generation_id": 1}
+SHARED = [
+    {
+        "topic_id": b"x" * 16,
+        "partitions": [
+            {
+                "partition_index": 0,
+                "acknowledgement_batches": [
+                    {"first_offset": 0, "last_offset": 1, "acknowledge_types": [1, 2]}
+                ],
+            }
+        ],
+    }
+]
 REQUESTS = {
     "JoinGroup": (
         (0, 9),
@@ -54,6 +67,21 @@ REQUESTS = {
         },
     ),
     "ConsumerGroupDescribe": ((0, 1), {"group_ids": ["g", "h"]}),
+    "ShareGroupHeartbeat": (
+        (1, 1),
+        {"group_id": "g", "member_id": "m", "rack_id": "r", "subscribed_topic_names": ["t"]},
+    ),
+    "ShareGroupDescribe": ((1, 1), {"group_ids": ["g", "h"]}),
+    "ShareFetch": (
+        (1, 1),
+        {
+            "group_id": "g",
+            "member_id": "m",
+            "topics": SHARED,
+            "forgotten_topics_data": [{"topic_id": b"x" * 16, "partitions": [0, 1]}],
+        },
+    ),
+    "ShareAcknowledge": ((1, 1), {"group_id": "g", "member_id": "m", "topics": SHARED}),
 }
 CASES = [(name, version) for name, (versions, _) in REQUESTS.items() for version in set(versions)]
 EACH = pytest.mark.parametrize("name, version", CASES)

@@ -133,6 +133,15 @@ static struct world_request *ask_of(struct world *world, const struct kafka_api 
 		((struct kafka_consumer_group_describe_request *)ask->message)->group_ids = ids;
 		((struct kafka_consumer_group_describe_request *)ask->message)->group_ids_count = 1;
 		break;
+	case KAFKA_SHARE_GROUP_HEARTBEAT:
+		((struct kafka_share_group_heartbeat_request *)ask->message)->group_id = ids[0];
+		((struct kafka_share_group_heartbeat_request *)ask->message)->member_id =
+			kafka_string_of("member");
+		break;
+	case KAFKA_SHARE_GROUP_DESCRIBE:
+		((struct kafka_share_group_describe_request *)ask->message)->group_ids = ids;
+		((struct kafka_share_group_describe_request *)ask->message)->group_ids_count = 1;
+		break;
 	default:
 		assert_int_equal(api->key, KAFKA_LIST_GROUPS);
 	}
@@ -176,6 +185,10 @@ static int16_t error_of(struct world_request *ask)
 		return ((struct kafka_consumer_group_describe_response *)answer)
 			->groups[0]
 			.error_code;
+	case KAFKA_SHARE_GROUP_HEARTBEAT:
+		return ((struct kafka_share_group_heartbeat_response *)answer)->error_code;
+	case KAFKA_SHARE_GROUP_DESCRIBE:
+		return ((struct kafka_share_group_describe_response *)answer)->groups[0].error_code;
 	default:
 		fail_msg("%s has no error here", ask->request.api->name);
 		return 0;

@@ -163,6 +163,14 @@ static void answer(void *context, struct control_request *request)
 	ask->answered = true;
 }
 
+static void share_answer(void *context, struct share_ask *ask)
+{
+	struct world_share *share = container_of(ask, struct world_share, ask);
+
+	assert_false(share->answered);
+	share->answered = true;
+}
+
 /* Groups over `to`, loaded from `from`. */
 static struct groups *groups_over(struct world *world, struct world_log *to,
 				  const struct world_log *from, int32_t partitions)
@@ -172,6 +180,7 @@ static struct groups *groups_over(struct world *world, struct world_log *to,
 		.clock = &world->clock,
 		.log = &to->log,
 		.answer = answer,
+		.share_answer = share_answer,
 	};
 	struct groups *groups;
 

@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "control/config.h"
 #include "control/groups/groups_internal.h"
+#include "dataplane/share/share_ask.h"
 #include "dataplane/topics.h"
 
 enum { WORLD_PARTITIONS_MAX = 8, WORLD_TOPICS_MAX = 32 };
@@ -68,6 +69,12 @@ struct world_request {
 	struct control_request request;
 	struct arena arena;
 	void *message; /* struct kafka_<api>_request, of the client's making */
+	bool answered;
+};
+
+/* What the owner of a partition asks of a share group. */
+struct world_share {
+	struct share_ask ask;
 	bool answered;
 };
 

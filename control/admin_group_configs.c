@@ -1,0 +1,111 @@
+/* Settings of groups (resource type GROUP): those of share groups.  A group need not exist to have
+ * any, as who sets them does so before its first member comes. */
+#include "control/admin_configs_internal.h"
+
+#include "base/arena.h"
+#include "base/errors.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* The catalog has ids as texts that end with NUL. */
+static int id_of(struct arena *arena, const struct kafka_string *name, char **ret,
+		 char why[static WHY_BYTES])
+{
+	if (name->length <= 0 || name->length > CATALOG_GROUP_ID_MAX ||
+	    memchr(name->data, 0, (size_t)name->length))
+		return requests_refuse(why, -ERR_BAD_REQUEST,
+				       "a group with settings needs an id without NUL");
+	*ret = arena_strndup(arena, name->data, (size_t)name->length);
+	return *ret ? 0 : -ENOMEM;
+}
+
+/* ---- DescribeConfigs ---- */
+
+static int describe_setting(const struct describe *d, const struct group_overrides *overrides,
+			    enum group_config_index index)
+{
+	const struct param *param = &group_params[index];
+	const char *text = overrides->texts[index];
+	struct config_value value = {
+		.source = text                                            ? SOURCE_GROUP
+			  : group_config_given(d->control->config, index) ? SOURCE_BROKER_FILE
+									  : SOURCE_DEFAULT,
+	};
+
+	if (!text)
+		text = group_config_default(d->control->config, index);
+	int rc = admin_config_canonical(d->arena, param, text, &value.text);
+	if (rc == 0)
+		admin_config_add_row(d, param, &value);
+	return rc;
+}
+
+int admin_describe_group(const struct describe *d)
+{
+	const struct group_overrides none = {0};
+	char why[WHY_BYTES];
+	char *id;
+	int rc = id_of(d->arena, &d->resource->resource_name, &id, why);
+
+	if (rc < 0)
+		return rc;
+	const struct catalog_group *group = catalog_find_group(d->control->catalog, id);
+	d->result->configs = arena_calloc(d->arena, GROUP_CONFIG_COUNT,
+					  sizeof(*d->result->configs));
+	if (!d->result->configs)
+		return -ENOMEM;
+	for (int i = 0; i < GROUP_CONFIG_COUNT && rc == 0; i++) {
+		if (admin_config_wanted(d, group_params[i].key))
+			rc = describe_setting(d, group ? &group->overrides : &none,
+					      (enum group_config_index)i);
+	}
+	return rc;
+}
+
+/* ---- changing ---- */
+
+int admin_group_begin(const struct control *control, struct arena *arena,
+		      const struct kafka_string *name, bool anew, struct group_change *ret,
+		      char why[static WHY_BYTES])
+{
+	int rc = id_of(arena, name, &ret->id, why);
+
+	ret->overrides = (struct group_overrides){0};
+	if (rc < 0 || anew)
+		return rc;
+	const struct catalog_group *group = catalog_find_group(control->catalog, ret->id);
+	return group ? group_overrides_copy(&ret->overrides, &group->overrides) : 0;
+}
+
+int admin_group_alter(struct group_change *change, struct arena *arena,
+		      const struct alteration *alteration, char why[static WHY_BYTES])
+{
+	char *key = arena_strndup(arena, alteration->key->data, (size_t)alteration->key->length);
+	char *text = NULL;
+
+	if (!key)
+		return -ENOMEM;
+	if (alteration->operation == OPERATION_DELETE)
+		return group_overrides_set(&change->overrides, key, NULL, why, WHY_BYTES);
+	if (alteration->operation != OPERATION_SET)
+		return requests_refuse(why, -ERR_CONFIG, "%s is not a list", key);
+	if (alteration->value->length < 0)
+		return requests_refuse(why, -ERR_CONFIG, "\"%.80s\" has no value", key);
+	text = arena_strndup(arena, alteration->value->data, (size_t)alteration->value->length);
+	return text ? group_overrides_set(&change->overrides, key, text, why, WHY_BYTES) : -ENOMEM;
+}
+
+int admin_group_end(struct control *control, struct group_change *change, int rc,
+		    bool validate_only, bool *changed)
+{
+	if (rc == 0 && !validate_only) {
+		rc = catalog_configure_group(control->catalog, change->id, &change->overrides);
+		*changed |= rc == 0;
+		if (rc == 0)
+			log_info("catalog", "group configured id=%s", change->id);
+	}
+	group_overrides_fini(&change->overrides);
+	return rc;
+}
