@@ -130,6 +130,25 @@ static void a_member_without_details_is_none(void **state)
 	assert_int_equal(describe(w, "g")->members_count, 0);
 }
 
+/* Its target is nobody's until the group epoch rises. */
+static void what_a_member_without_details_had_is_given_to_others(void **state)
+{
+	struct record_consumer_group_target_assignment_metadata_key key = {group_g};
+	struct record_consumer_group_target_assignment_metadata_value value = {
+		.assignment_epoch = 1,
+	};
+	struct kafka_string member_b = kafka_string_of("b");
+	struct world *w = *state;
+
+	assert_int_equal(replay_group(w, 1), 0);
+	assert_int_equal(replay_details(w, &member_b, 60000), 0);
+	assert_int_equal(replay_current(w, 1, 0, 1), 0);
+	assert_int_equal(replay(w, RECORD_CONSUMER_GROUP_TARGET_ASSIGNMENT_METADATA, &key, &value),
+			 0);
+	groups_end_load(w->groups, 0);
+	expect_state(w, "Assigning");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -138,6 +157,7 @@ int main(void)
 		TEST(tombstones_of_what_is_not_there_make_nothing),
 		TEST(the_records_of_a_member_come_in_any_order),
 		TEST(a_member_without_details_is_none),
+		TEST(what_a_member_without_details_had_is_given_to_others),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
