@@ -164,8 +164,8 @@ def check_type(field):
     can_be_null = field.array or field.is_struct() or field.type in NULLABLE
     if (field.null or field.default == 'null') and not can_be_null:
         raise ValueError(f'{field.type} has no null')
-    if field.nullable_struct() and field.tag is not None:
-        raise ValueError('a tagged struct is left out, never null')
+    if field.nullable_struct() and field.tag is not None and field.default != 'null':
+        raise ValueError('a tagged struct that may be null is null where it is left out')
 
 
 def check_default(field):

@@ -295,6 +295,8 @@ def emit_put(c, field, depth):
 def differs_from_default(field, name):
     if field.array:
         return f'{name}_count != ' + ('-1' if field.default == 'null' else '0')
+    if field.nullable_struct():
+        return name.removesuffix(field.name) + f'has_{field.name}'
     if field.is_struct():
         return ' || '.join(differs_from_default(f, f'{name}.{f.name}') for f in field.fields)
     if field.type == 'uuid':

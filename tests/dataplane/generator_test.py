@@ -25,7 +25,7 @@ REFUSED = {  # description: what the message must say
     HEAD + 'request\n  a i32\n  a i16\n' + RESPONSE: 'x.msg:4: a: name or tag is taken',
     HEAD + 'request\n  a i32 2+ tag=0\n  b i16 2+ tag=0\n' + RESPONSE: 'name or tag is taken',
     HEAD + 'request\n  a i32 tag=0\n' + RESPONSE: 'a tag needs a flexible version',
-    HEAD + 'request\n  a row 2+ tag=0 null=2+\n    b i32\n' + RESPONSE: 'never null',
+    HEAD + 'request\n  a row 2+ tag=0 null=2+\n    b i32\n' + RESPONSE: 'null where it is left out',
     HEAD + 'request\n  a row\n    b i32\n  c row\n    b i32\n' + RESPONSE: 'two structs row',
     HEAD + 'request\n  a bool default=1\n' + RESPONSE: 'default 1 does not suit',
     HEAD + 'request\n  a string default=x\n' + RESPONSE: 'default x does not suit',
