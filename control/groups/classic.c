@@ -58,7 +58,7 @@ struct group *classic_find_group(const struct groups *groups, const struct kafka
 	return group && group->kind == &classic_kind ? group : NULL;
 }
 
-static struct classic *classic_new(struct group *group)
+struct classic *classic_new(struct group *group)
 {
 	struct classic *classic = calloc(1, sizeof(*classic));
 
@@ -99,16 +99,21 @@ void classic_forget_if_unused(struct classic *classic)
 		group_delete_if_idle(classic->group);
 }
 
-static void forget(struct group *group, enum kafka_error error)
+void classic_free(struct classic *classic, enum kafka_error error)
 {
-	struct classic *classic = group->state;
+	struct timer_wheel *wheel = &classic->group->groups->wheel;
 
 	classic_members_clear(classic, error);
-	timer_wheel_disarm(&group->groups->wheel, &classic->join_timer);
-	timer_wheel_disarm(&group->groups->wheel, &classic->sync_timer);
+	timer_wheel_disarm(wheel, &classic->join_timer);
+	timer_wheel_disarm(wheel, &classic->sync_timer);
 	classic_clear_text(&classic->protocol_type);
 	classic_clear_text(&classic->protocol);
 	free(classic);
+}
+
+static void forget(struct group *group, enum kafka_error error)
+{
+	classic_free(group->state, error);
 	group->state = NULL;
 }
 

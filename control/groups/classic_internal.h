@@ -37,6 +37,10 @@ enum classic_state {
 /* ---- the group (classic.c) ---- */
 /* Null: no such group, or it speaks another protocol. */
 struct group *classic_find_group(const struct groups *groups, const struct kafka_string *id);
+/* Empty, and not yet a group's state.  Null: out of memory. */
+struct classic *classic_new(struct group *group);
+/* What is parked is refused with `error` at once. */
+void classic_free(struct classic *classic, enum kafka_error error);
 /* The group may be gone: nobody ever joined it and nobody is expected to. */
 void classic_forget_if_unused(struct classic *classic);
 
@@ -57,6 +61,8 @@ struct classic_protocols {
 	struct classic_protocol items[];
 };
 
+/* Copies 1 to CLASSIC_PROTOCOLS_MAX of them.  Null: out of memory, here and below. */
+struct classic_protocols *classic_protocols_of(const struct classic_protocol *items, int32_t count);
 struct classic_protocols *classic_protocols_copy(const struct kafka_join_group_request *request);
 struct classic_protocols *classic_protocols_one(const struct kafka_string *name,
 						const struct kafka_bytes *metadata);
@@ -90,6 +96,9 @@ struct classic {
 	int64_t initial_delay_ms;      /* initial: the timer's */
 	int64_t initial_left_ms;       /* initial: how much it can still be put off */
 
+	/* What is stored says that the members are to be gathered anew: it names no leader.  Until
+	 * there is another assignment, or nobody to have one. */
+	bool rebalance_due;
 	bool stored;               /* the log has a record of this group */
 	int32_t stored_generation; /* what that says */
 };
@@ -113,6 +122,10 @@ struct classic_member {
 	bool unsynced;                /* of this generation */
 	bool stored;                  /* in the last record, with `assignment` */
 };
+
+/* ---- JoinGroup (classic_join.c) ---- */
+/* As the request has it; its session timeout where it has none. */
+int32_t classic_join_timeout_ms(const struct control_request *request);
 
 /* ---- members (classic_members.c) ---- */
 struct classic_identity {
@@ -183,6 +196,8 @@ void classic_rebalance(struct classic *classic, const char *reason);
 /* After members left: as classic_rebalance, where there was a generation to end. */
 void classic_members_changed(struct classic *classic, const char *reason);
 void classic_enter(struct classic *classic, enum classic_state state);
+/* At the level of debugging, with the generation and the number of members. */
+void classic_log_change(const struct classic *classic, const char *event, const char *reason);
 /* KIP-800: why a client says that it joins or leaves; nothing where it does not. */
 void classic_log_reason(const struct classic *classic, const char *event,
 			const struct kafka_string *reason);

@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/uuid.h"
 #include "control/config.h"
+#include "control/groups/consumer_classic.h"
 #include "control/groups/groups_internal.h"
 #include "control/groups/legible.h"
 
@@ -32,7 +33,7 @@ static void refuse(struct group *group, struct control_request *request, enum ka
 }
 
 /* Before 1 there was one timeout for both. */
-static int32_t rebalance_timeout_ms(const struct control_request *request)
+int32_t classic_join_timeout_ms(const struct control_request *request)
 {
 	const struct kafka_join_group_request *message = request->request;
 
@@ -52,7 +53,7 @@ static int update(struct classic_member *member, const struct control_request *r
 	free(member->protocols);
 	member->protocols = protocols;
 	member->session_timeout_ms = message->session_timeout_ms;
-	member->rebalance_timeout_ms = rebalance_timeout_ms(request);
+	member->rebalance_timeout_ms = classic_join_timeout_ms(request);
 	return 0;
 }
 
@@ -386,8 +387,10 @@ void classic_join(struct groups *groups, struct control_request *request)
 {
 	const struct kafka_join_group_request *message = request->request;
 	enum kafka_error error = check_request(groups, message);
-	struct group *group = error == KAFKA_NONE ? obtain(groups, message, &error) : NULL;
 
+	if (error == KAFKA_NONE && consumer_classic_join(groups, request))
+		return;
+	struct group *group = error == KAFKA_NONE ? obtain(groups, message, &error) : NULL;
 	if (!group) {
 		groups_refuse(groups, request, error);
 		return;

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "kafka_messages.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 /* Copies one behind the other, `*at` moves on. */
@@ -38,33 +39,38 @@ static struct classic_protocols *new_protocols(int32_t count, size_t size)
 	return protocols;
 }
 
-struct classic_protocols *classic_protocols_copy(const struct kafka_join_group_request *request)
+struct classic_protocols *classic_protocols_of(const struct classic_protocol *items, int32_t count)
 {
 	size_t size = 0;
 
-	check(request->protocols_count > 0 && request->protocols_count <= CLASSIC_PROTOCOLS_MAX);
-	for (int32_t i = 0; i < request->protocols_count; i++)
-		size += size_of(&request->protocols[i].name, &request->protocols[i].metadata);
-	struct classic_protocols *protocols = new_protocols(request->protocols_count, size);
+	check(count > 0 && count <= CLASSIC_PROTOCOLS_MAX);
+	for (int32_t i = 0; i < count; i++)
+		size += size_of(&items[i].name, &items[i].metadata);
+	struct classic_protocols *protocols = new_protocols(count, size);
 	if (!protocols)
 		return NULL;
-	uint8_t *at = (uint8_t *)&protocols->items[protocols->count];
-	for (int32_t i = 0; i < protocols->count; i++)
-		put(&protocols->items[i], &at, &request->protocols[i].name,
-		    &request->protocols[i].metadata);
+	uint8_t *at = (uint8_t *)&protocols->items[count];
+	for (int32_t i = 0; i < count; i++)
+		put(&protocols->items[i], &at, &items[i].name, &items[i].metadata);
 	return protocols;
+}
+
+struct classic_protocols *classic_protocols_copy(const struct kafka_join_group_request *request)
+{
+	static_assert(sizeof(*request->protocols) == sizeof(struct classic_protocol) &&
+			      offsetof(struct classic_protocol, metadata) ==
+				      offsetof(typeof(*request->protocols), metadata),
+		      "one is read as the other");
+
+	return classic_protocols_of((const void *)request->protocols, request->protocols_count);
 }
 
 struct classic_protocols *classic_protocols_one(const struct kafka_string *name,
 						const struct kafka_bytes *metadata)
 {
-	struct classic_protocols *protocols = new_protocols(1, size_of(name, metadata));
+	const struct classic_protocol one = {*name, *metadata};
 
-	if (!protocols)
-		return NULL;
-	uint8_t *at = (uint8_t *)&protocols->items[1];
-	put(&protocols->items[0], &at, name, metadata);
-	return protocols;
+	return classic_protocols_of(&one, 1);
 }
 
 static bool bytes_equal(const struct kafka_bytes *a, const struct kafka_bytes *b)

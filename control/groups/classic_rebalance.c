@@ -31,6 +31,8 @@ void classic_enter(struct classic *classic, enum classic_state state)
 {
 	classic->state = state;
 	classic->state_since_ms = groups_wall_ms(groups_of(classic));
+	if (state == CLASSIC_EMPTY || state == CLASSIC_STABLE)
+		classic->rebalance_due = false;
 	if (state == CLASSIC_EMPTY)
 		classic->group->empty_since_ms = classic->state_since_ms;
 }
@@ -55,7 +57,7 @@ static struct printable printable(const char *text, size_t length)
 	return ret;
 }
 
-static void log_change(const struct classic *classic, const char *event, const char *reason)
+void classic_log_change(const struct classic *classic, const char *event, const char *reason)
 {
 	log_debug("groups", "%s group=\"%s\" generation=%d members=%zu reason=\"%s\"", event,
 		  printable(classic->group->id, classic->group->id_length).text,
@@ -134,7 +136,7 @@ static void begin_generation(struct classic *classic)
 {
 	classic->generation = classic->generation < INT32_MAX ? classic->generation + 1 : 1;
 	classic_enter(classic, CLASSIC_COMPLETING);
-	log_change(classic, "generation", "members gathered");
+	classic_log_change(classic, "generation", "members gathered");
 	expect_syncs(classic);
 	list_foreach(link, &classic->members) {
 		struct classic_member *member = classic_member_at(link);
@@ -150,7 +152,7 @@ static void become_empty(struct classic *classic)
 	classic->generation = classic->generation < INT32_MAX ? classic->generation + 1 : 1;
 	classic_clear_text(&classic->protocol);
 	classic_enter(classic, CLASSIC_EMPTY);
-	log_change(classic, "generation", "no members left");
+	classic_log_change(classic, "generation", "no members left");
 	/* Where it fails the members of the generation before come back after a restart, and their
 	 * sessions end. */
 	classic_store(classic);
@@ -231,7 +233,7 @@ static void prepare(struct classic *classic, const char *reason)
 {
 	const bool initial = classic->state == CLASSIC_EMPTY;
 
-	log_change(classic, "rebalance", reason);
+	classic_log_change(classic, "rebalance", reason);
 	forget_syncs(classic);
 	classic_enter(classic, CLASSIC_PREPARING);
 	if (initial)

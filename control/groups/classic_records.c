@@ -62,6 +62,8 @@ static int append(const struct classic *classic, int32_t generation)
 	}
 	if (value.members_count)
 		value.protocol = classic->protocol;
+	if (classic->rebalance_due)
+		value.leader = (struct kafka_string){.length = -1};
 	int rc = groups_append(classic->group, RECORD_GROUP_METADATA, &key, &value);
 	free(members);
 	return rc;
@@ -165,6 +167,7 @@ static int restore(struct classic *classic, const struct record_group_metadata_v
 		rc = restore_member(classic, value, &value->members[i]);
 	if (rc < 0)
 		return rc;
+	classic->rebalance_due = value->leader.length < 0 && value->members_count;
 	classic->generation = value->generation;
 	classic->state = value->members_count ? CLASSIC_STABLE : CLASSIC_EMPTY;
 	classic->state_since_ms = value->current_state_timestamp < 0
@@ -213,6 +216,15 @@ int classic_replay(struct groups *groups, const struct group_record *record)
 	return rc;
 }
 
+/* Goes on since when it did before the restart. */
+static void go_on_gathering(struct classic *classic)
+{
+	const int64_t since_ms = classic->state_since_ms;
+
+	classic_rebalance(classic, "the members speak the classic protocol now");
+	classic->state_since_ms = since_ms;
+}
+
 /* The members have as long to be heard of as if they had been heard of just now.  A group that is
  * larger than it may be by now is gathered anew, and the last to come are turned away. */
 void classic_loaded(struct group *group)
@@ -222,6 +234,8 @@ void classic_loaded(struct group *group)
 
 	list_foreach(link, &classic->members)
 		classic_session_renew(classic_member_at(link));
-	if (classic->member_count > limit)
+	if (classic->rebalance_due)
+		go_on_gathering(classic);
+	else if (classic->member_count > limit)
 		classic_rebalance(classic, "the group is larger than it may be");
 }

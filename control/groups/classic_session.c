@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "control/groups/consumer_classic.h"
 #include "control/groups/groups_internal.h"
 #include "kafka_messages.h"
 
@@ -59,8 +60,10 @@ void classic_heartbeat(struct groups *groups, struct control_request *request)
 {
 	const struct kafka_heartbeat_request *message = request->request;
 	struct kafka_heartbeat_response *response = request->response;
-	const struct group *group = classic_find_group(groups, &message->group_id);
 
+	if (consumer_classic_heartbeat(groups, request))
+		return;
+	const struct group *group = classic_find_group(groups, &message->group_id);
 	if (!group) {
 		groups_refuse(groups, request, KAFKA_UNKNOWN_MEMBER_ID);
 		return;
@@ -139,9 +142,11 @@ static void leave_each(struct group *group, struct control_request *request, boo
 void classic_leave(struct groups *groups, struct control_request *request)
 {
 	const struct kafka_leave_group_request *message = request->request;
-	struct group *group = classic_find_group(groups, &message->group_id);
 	bool left = false;
 
+	if (consumer_classic_leave(groups, request))
+		return;
+	struct group *group = classic_find_group(groups, &message->group_id);
 	leave_each(group, request, &left);
 	if (!group) {
 		groups_answer(groups,

@@ -1,6 +1,7 @@
 /* SyncGroup: the leader gives everyone's assignment, each member takes its own. */
 #include "control/groups/classic_internal.h"
 
+#include "control/groups/consumer_classic.h"
 #include "control/groups/groups_internal.h"
 
 #include <errno.h>
@@ -92,8 +93,11 @@ void classic_sync(struct groups *groups, struct control_request *request)
 {
 	const struct kafka_sync_group_request *message = request->request;
 	struct kafka_sync_group_response *response = request->response;
-	const struct group *group = classic_find_group(groups, &message->group_id);
 	struct classic_member *member;
+
+	if (consumer_classic_sync(groups, request))
+		return;
+	const struct group *group = classic_find_group(groups, &message->group_id);
 
 	if (!group) {
 		groups_refuse(groups, request, KAFKA_UNKNOWN_MEMBER_ID);

@@ -18,16 +18,37 @@
 
 enum { FIRST_COMMIT_WITH_MEMBER_EPOCHS = 9 };
 
-int consumer_begin(struct group *group)
+struct consumer_group *consumer_new(struct group *group)
 {
 	struct consumer_group *consumer = calloc(1, sizeof(*consumer));
+
+	if (!consumer)
+		return NULL;
+	consumer->group = group;
+	subscriptions_init(&consumer->subscriptions);
+	return consumer;
+}
+
+void consumer_free(struct consumer_group *consumer)
+{
+	if (!consumer)
+		return;
+	while (consumer->member_count)
+		consumer_remove(consumer->members[consumer->member_count - 1]);
+	subscriptions_fini(&consumer->subscriptions);
+	owners_fini(&consumer->owners);
+	free(consumer->members);
+	free(consumer);
+}
+
+int consumer_begin(struct group *group)
+{
+	struct consumer_group *consumer = consumer_new(group);
 
 	if (!consumer)
 		return -ENOMEM;
 	if (group->kind)
 		group->kind->forget(group, KAFKA_UNKNOWN_MEMBER_ID);
-	consumer->group = group;
-	subscriptions_init(&consumer->subscriptions);
 	group->state = consumer;
 	group->kind = &consumer_kind;
 	group->empty_since_ms = 0;
@@ -44,25 +65,16 @@ int consumer_adopt(struct group *group)
 
 static void forget(struct group *group, enum kafka_error error)
 {
-	struct consumer_group *consumer = consumer_of(group);
-
-	while (consumer->member_count)
-		consumer_remove(consumer->members[consumer->member_count - 1]);
-	subscriptions_fini(&consumer->subscriptions);
-	owners_fini(&consumer->owners);
-	free(consumer->members);
-	free(consumer);
+	consumer_free(consumer_of(group));
 	group->state = NULL;
 }
 
-/* Of who is without details a record was damaged: it is fenced, or nobody else would be given what
- * it had.  Without memory for that it is dropped all the same. */
+/* Who is without details was named by a record that outlived its member. */
 static void drop_nameless(struct consumer_group *consumer)
 {
 	for (size_t i = consumer->member_count; i-- > 0;) {
-		struct consumer_member *member = consumer->members[i];
-		if (!member->details_stored && consumer_fence(member) < 0)
-			consumer_remove(member);
+		if (!consumer->members[i]->details_stored)
+			consumer_remove(consumer->members[i]);
 	}
 }
 
@@ -123,7 +135,9 @@ static enum kafka_error check_epoch(const struct consumer_group *consumer,
 
 	if (!member)
 		return KAFKA_UNKNOWN_MEMBER_ID;
-	return claim->epoch == member->current.epoch ? KAFKA_NONE : KAFKA_STALE_MEMBER_EPOCH;
+	if (claim->epoch == member->current.epoch)
+		return KAFKA_NONE;
+	return member->classic ? KAFKA_ILLEGAL_GENERATION : KAFKA_STALE_MEMBER_EPOCH;
 }
 
 /* Who has no epoch is no member: an administrator, while there are no members. */
@@ -133,10 +147,19 @@ static enum kafka_error may_commit(const struct group *group, const struct group
 
 	if (claim->epoch < 0 && consumer->member_count == 0)
 		return KAFKA_NONE;
-	enum kafka_error error = check_epoch(consumer, claim);
-	if (error != KAFKA_UNKNOWN_MEMBER_ID && claim->version < FIRST_COMMIT_WITH_MEMBER_EPOCHS)
+	const struct consumer_member *member = consumer_find(consumer, &claim->member_id);
+	if (member && !member->classic && claim->version < FIRST_COMMIT_WITH_MEMBER_EPOCHS)
 		return KAFKA_UNSUPPORTED_VERSION;
-	return error;
+	return check_epoch(consumer, claim);
+}
+
+/* Members that speak the classic protocol may commit instead of saying that they are alive. */
+static void seen(struct group *group, const struct group_claim *claim)
+{
+	struct consumer_member *member = consumer_find(consumer_of(group), &claim->member_id);
+
+	if (member && member->classic)
+		consumer_seen(member);
 }
 
 static enum kafka_error may_fetch(const struct group *group, const struct group_claim *claim)
@@ -164,6 +187,7 @@ const struct group_kind consumer_kind = {
 	.may_commit = may_commit,
 	.may_fetch = may_fetch,
 	.subscribed = subscribed,
+	.seen = seen,
 	.topics_changed = topics_changed,
 	.loaded = loaded,
 	.rewrite = consumer_rewrite,

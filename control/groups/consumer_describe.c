@@ -17,7 +17,7 @@
 #define MEMBER struct kafka_consumer_group_describe_response_member
 #define NAMED_TOPIC struct kafka_consumer_group_describe_response_assigned_topic
 
-enum { MEMBER_TYPE_CONSUMER = 1 };
+enum { MEMBER_TYPE_CLASSIC = 0, MEMBER_TYPE_CONSUMER = 1 };
 
 static_assert(sizeof(NAMED_TOPIC) ==
 		      sizeof(struct kafka_consumer_group_describe_response_target_topic),
@@ -104,7 +104,7 @@ static int describe_member(const struct consumer_member *member, struct arena *a
 
 	kafka_consumer_group_describe_response_member_init(ret);
 	ret->member_epoch = member->current.epoch;
-	ret->member_type = MEMBER_TYPE_CONSUMER;
+	ret->member_type = member->classic ? MEMBER_TYPE_CLASSIC : MEMBER_TYPE_CONSUMER;
 	rc = describe_identity(member, arena, ret);
 	if (rc == 0)
 		rc = describe_subscription(member->subscription, arena, ret);

@@ -5,8 +5,10 @@
 #include "base/arena.h"
 #include "control/config.h"
 #include "control/groups/assignors.h"
+#include "control/groups/classic.h"
 #include "control/groups/consumer.h"
 #include "control/groups/groups_internal.h"
+#include "control/groups/migration.h"
 #include "control/groups/legible.h"
 #include "kafka_messages.h"
 
@@ -114,7 +116,7 @@ static int go_away(struct consumer_member *member, struct arena *arena)
 static int leave(struct heartbeat *heartbeat)
 {
 	const struct kafka_consumer_group_heartbeat_request *message = heartbeat->message;
-	const struct group *group = group_find(heartbeat->groups, &message->group_id);
+	struct group *group = group_find(heartbeat->groups, &message->group_id);
 	struct consumer_member *member;
 
 	if (!group || group->kind != &consumer_kind)
@@ -129,12 +131,26 @@ static int leave(struct heartbeat *heartbeat)
 			 : consumer_fence(member);
 	if (rc == 0)
 		rc = consumer_store_regexes(consumer_of(group));
+	migration_settle(group);
 	heartbeat->response->member_id = message->member_id;
 	heartbeat->response->member_epoch = message->member_epoch;
 	return rc;
 }
 
 /* ---- joining and being alive ---- */
+
+static int become_consumer(struct heartbeat *heartbeat, struct group *group)
+{
+	if (group->kind == &classic_kind && !group_empty(group))
+		return migration_upgrade(group, &heartbeat->why);
+	if (!group_empty(group))
+		return refuse(heartbeat, KAFKA_GROUP_ID_NOT_FOUND,
+			      "The group of this id is not a consumer group.");
+	int rc = consumer_adopt(group);
+	if (rc < 0)
+		group_delete_if_idle(group);
+	return rc;
+}
 
 static int find_group(struct heartbeat *heartbeat, struct group **ret)
 {
@@ -149,14 +165,12 @@ static int find_group(struct heartbeat *heartbeat, struct group **ret)
 			      join ? "The broker can not have one more group."
 				   : "There is no consumer group of this id.");
 	if (group->kind != &consumer_kind) {
-		if (!join || !group_empty(group))
+		if (!join)
 			return refuse(heartbeat, KAFKA_GROUP_ID_NOT_FOUND,
 				      "The group of this id is not a consumer group.");
-		int rc = consumer_adopt(group);
-		if (rc < 0) {
-			group_delete_if_idle(group);
+		int rc = become_consumer(heartbeat, group);
+		if (rc != 0)
 			return rc;
-		}
 	}
 	*ret = group;
 	return 0;
@@ -208,7 +222,7 @@ static void forget_if_unused(struct group *group)
 {
 	const struct consumer_group *consumer = consumer_of(group);
 
-	if (consumer->member_count || consumer->epoch)
+	if (group->kind != &consumer_kind || consumer->member_count || consumer->epoch)
 		return;
 	consumer_kind.forget(group, KAFKA_GROUP_ID_NOT_FOUND);
 	group->kind = NULL;
@@ -235,6 +249,8 @@ static int live(struct heartbeat *heartbeat)
 	heartbeat->why = step.why;
 	if (rc == 0)
 		return fill(heartbeat, &step);
+	/* It may have been upgraded for a member that then was refused. */
+	migration_settle(group);
 	forget_if_unused(group);
 	return rc;
 }

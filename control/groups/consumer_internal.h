@@ -22,6 +22,7 @@
 #include "dataplane/kafka/wire.h"
 
 struct arena;
+struct consumer_classic;
 struct consumer_group;
 struct groups;
 
@@ -30,6 +31,8 @@ enum { /* member epochs of requests */
        EPOCH_LEAVE = -1,
        EPOCH_LEAVE_STATIC = -2, /* also of a static member that is away and expected back */
 };
+/* No group lives as long; beyond, the next epoch could not be told from an earlier one. */
+enum { EPOCH_STORED_MAX = 1 << 30 };
 
 /* What a member says of itself, but for what it subscribes to. */
 struct member_details {
@@ -53,7 +56,8 @@ struct consumer_member {
 	struct partition_set target;
 	bool target_stored; /* also an empty one has a record */
 	struct wheel_timer session;
-	struct wheel_timer rebalance; /* armed while unrevoked */
+	struct wheel_timer rebalance;     /* armed while unrevoked */
+	struct consumer_classic *classic; /* null: it speaks the protocol of these groups */
 };
 
 struct consumer_group {
@@ -74,6 +78,9 @@ static inline struct consumer_group *consumer_of(const struct group *group)
 }
 
 /* ---- consumer.c ---- */
+/* Not yet a group's state.  Null: out of memory. */
+struct consumer_group *consumer_new(struct group *group);
+void consumer_free(struct consumer_group *consumer); /* null is fine */
 /* The same as consumer_adopt without a record, for replay. */
 int consumer_begin(struct group *group); /* -ENOMEM */
 
@@ -106,6 +113,8 @@ void consumer_seen(struct consumer_member *member);
 void consumer_time_rebalance(struct consumer_member *member);
 /* Removes it, with its records; the group epoch rises.  -ENOMEM: it is still there. */
 int consumer_fence(struct consumer_member *member);
+/* Of a timer of the member: it is fenced, or the timer tries again where memory ran out. */
+void consumer_out_of_time(struct consumer_member *member, struct wheel_timer *timer);
 
 /* ---- consumer_records.c: append; -ENOMEM: nothing happened ---- */
 int consumer_append_group(const struct consumer_group *consumer, int32_t epoch,
@@ -142,12 +151,14 @@ const struct assignor *consumer_assignor(const struct consumer_group *consumer);
 
 /* ---- consumer_step.c ---- */
 struct kafka_consumer_group_heartbeat_request;
+struct kafka_join_group_request;
 struct consumer_step {
 	struct consumer_group *consumer;
 	const struct kafka_consumer_group_heartbeat_request *message;
 	struct kafka_string member_id; /* the message's, or made by us */
 	struct kafka_string client_id;
 	struct kafka_string client_host;
+	const struct kafka_join_group_request *classic; /* what was asked; null: the message */
 	struct arena *arena;
 	const char *why;                /* the sentence for the client, where it is refused */
 	struct consumer_member *member; /* null: to be made */

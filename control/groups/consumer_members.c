@@ -4,8 +4,10 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "control/config.h"
+#include "control/groups/consumer_classic.h"
 #include "control/groups/consumer_names.h"
 #include "control/groups/groups_internal.h"
+#include "control/groups/migration.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -123,30 +125,35 @@ static uint64_t after_ms(const struct consumer_member *member, int64_t delay_ms)
 	return groups_now_ns(groups_of(member)) + (uint64_t)delay_ms * NS_PER_MS;
 }
 
-static void out_of_time(struct consumer_member *member, struct wheel_timer *timer)
+void consumer_out_of_time(struct consumer_member *member, struct wheel_timer *timer)
 {
+	struct group *group = member->consumer->group;
+
 	if (consumer_fence(member) < 0)
-		timer_wheel_arm(&groups_of(member)->wheel, timer,
-				groups_now_ns(groups_of(member)) + RETRY_NS);
+		timer_wheel_arm(&group->groups->wheel, timer,
+				groups_now_ns(group->groups) + RETRY_NS);
+	else
+		migration_settle(group);
 }
 
 static void session_expired(struct wheel_timer *timer)
 {
-	out_of_time(container_of(timer, struct consumer_member, session), timer);
+	consumer_out_of_time(container_of(timer, struct consumer_member, session), timer);
 }
 
 static void rebalance_expired(struct wheel_timer *timer)
 {
-	out_of_time(container_of(timer, struct consumer_member, rebalance), timer);
+	consumer_out_of_time(container_of(timer, struct consumer_member, rebalance), timer);
 }
 
 void consumer_seen(struct consumer_member *member)
 {
 	struct groups *groups = groups_of(member);
+	const int64_t timeout_ms =
+		member->classic ? member->classic->session_timeout_ms
+				: groups->options.config->group_consumer_session_timeout_ms;
 
-	timer_wheel_arm(
-		&groups->wheel, &member->session,
-		after_ms(member, groups->options.config->group_consumer_session_timeout_ms));
+	timer_wheel_arm(&groups->wheel, &member->session, after_ms(member, timeout_ms));
 }
 
 void consumer_time_rebalance(struct consumer_member *member)
@@ -192,6 +199,7 @@ void consumer_remove(struct consumer_member *member)
 
 	timer_wheel_disarm(wheel, &member->session);
 	timer_wheel_disarm(wheel, &member->rebalance);
+	consumer_classic_clear(member);
 	take_out(member);
 	owners_release(&consumer->owners, &member->current.assigned, member);
 	owners_release(&consumer->owners, &member->current.revoking, member);

@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/bytes.h"
+#include "control/groups/consumer_classic.h"
 #include "control/groups/groups_internal.h"
 #include "kafka_messages.h"
 
@@ -59,6 +60,7 @@ int consumer_append_details(const struct consumer_member *member)
 							   : kafka_string_of(NULL);
 	value.rebalance_timeout_ms = details->rebalance_timeout_ms;
 	value.server_assignor = details->assignor;
+	consumer_classic_describe(member, &value);
 	return groups_append(member->consumer->group, RECORD_CONSUMER_GROUP_MEMBER_METADATA, &key,
 			     &value);
 }

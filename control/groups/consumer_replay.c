@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/errors.h"
 #include "control/groups/consumer.h"
+#include "control/groups/consumer_classic.h"
 #include "control/groups/consumer_regex.h"
 #include "control/groups/group_records.h"
 #include "control/groups/groups_internal.h"
@@ -21,9 +22,6 @@ struct replay {
 	const struct kafka_string *group_id;
 	const struct kafka_string *member_id; /* null: the record is not about one */
 };
-
-/* No group lives as long; beyond, the next epoch could not be told from an earlier one. */
-enum { EPOCH_STORED_MAX = 1 << 30 };
 
 /* A tombstone makes nothing: *ret may be null. */
 static int find_group(const struct replay *replay, struct consumer_group **ret)
@@ -132,7 +130,9 @@ static int load_details(struct consumer_member *member,
 		&member->consumer->group->groups->scratch, &subscription, why, sizeof(why));
 	if (rc < 0)
 		return rc;
-	rc = consumer_set_details(member, &details, subscription);
+	rc = consumer_classic_load(member, value);
+	if (rc == 0)
+		rc = consumer_set_details(member, &details, subscription);
 	if (rc < 0)
 		subscription_release(subscriptions, subscription);
 	else

@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "control/config.h"
+#include "control/groups/consumer_classic.h"
 #include "control/groups/consumer_regex.h"
 #include "control/groups/groups_internal.h"
 #include "kafka_messages.h"
@@ -99,7 +100,9 @@ static int locate_joining(struct consumer_step *step)
 	if (step->message->instance_id.length >= 0)
 		holder = consumer_find_instance(consumer, &step->message->instance_id);
 	if (holder && holder != step->member) {
-		if (step->member || holder->current.epoch != EPOCH_LEAVE_STATIC)
+		/* With the classic protocol static members do not say that they go away. */
+		if (step->member || (holder->current.epoch != EPOCH_LEAVE_STATIC &&
+				     !holder->classic && !step->classic))
 			return refuse(step, KAFKA_UNRELEASED_INSTANCE_ID,
 				      "Another member has this instance id and has not left.");
 		step->away = holder;
@@ -288,6 +291,8 @@ static int store_news(struct consumer_step *step)
 	bool rises;
 	int rc = take_news(step, &rises);
 
+	if (rc == 0)
+		rc = consumer_classic_take_news(step);
 	if (rc == 0)
 		rc = resolve(step);
 	if (rc == 0)

@@ -40,6 +40,11 @@ static void take_text(char to[static CLIENT_TEXT_BYTES], const struct kafka_stri
 	snprintf(to, CLIENT_TEXT_BYTES, "%.*s", length, length ? text->data : "");
 }
 
+static int32_t metadata_bytes(const struct client *client)
+{
+	return client->metadata_bytes ? client->metadata_bytes : (int32_t)strlen(client->metadata);
+}
+
 static void put_protocols(const struct client *client, struct world_request *ask)
 {
 	struct kafka_join_group_request *message = ask->message;
@@ -49,7 +54,7 @@ static void put_protocols(const struct client *client, struct world_request *ask
 		message->protocols[i].name = kafka_string_of(client->protocols[i]);
 		message->protocols[i].metadata =
 			client->metadata ? (struct kafka_bytes){(const uint8_t *)client->metadata,
-								(int32_t)strlen(client->metadata)}
+								metadata_bytes(client)}
 					 : (struct kafka_bytes){subscription, sizeof(subscription)};
 		message->protocols_count++;
 	}

@@ -12,6 +12,7 @@ struct client {
 	const char *type;                            /* "consumer" */
 	const char *protocols[CLIENT_PROTOCOLS_MAX]; /* "range" alone; null ends them */
 	const char *metadata;       /* of all of them; null: a subscription to the topic "t" */
+	int32_t metadata_bytes;     /* 0: it is a text */
 	int32_t session_ms;         /* 10 s */
 	int32_t rebalance_ms;       /* 60 s */
 	int16_t version;            /* of JoinGroup; the other requests are as old */

@@ -1,5 +1,5 @@
 /* What a consumer group is to the rest: whose offsets are taken, how it is described and listed,
- * and how a group goes from one protocol to the other and back. */
+ * and how a group without members goes from one protocol to the other and back. */
 #include "tests/control/consumer_world.h"
 #include "tests/control/offset_requests.h"
 
@@ -239,18 +239,6 @@ static void an_empty_consumer_group_becomes_a_classic_group_and_keeps_its_offset
 	assert_int_equal(fetch_one(w, 9, "g", "t", 0).offset, 7);
 }
 
-static void a_group_with_members_keeps_its_protocol(void **state)
-{
-	struct world *w = *state;
-
-	join(w, "a", "t");
-	assert_int_equal(join_classic(w)->error_code, KAFKA_INCONSISTENT_GROUP_PROTOCOL);
-	expect(w, alive(w, "a", 1), 1, "unchanged");
-	leave(w, "a");
-	join_classic(w);
-	expect_refused(join(w, "a", "t"), KAFKA_GROUP_ID_NOT_FOUND);
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -265,7 +253,6 @@ int main(void)
 		TEST(a_group_is_deleted_when_it_is_empty),
 		TEST(an_empty_classic_group_becomes_a_consumer_group_and_keeps_its_offsets),
 		TEST(an_empty_consumer_group_becomes_a_classic_group_and_keeps_its_offsets),
-		TEST(a_group_with_members_keeps_its_protocol),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
