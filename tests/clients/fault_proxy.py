@@ -218,7 +218,7 @@ class FaultProxy:
         self.target = host, port
         self.seed, self.faults = seed, faults
         self.counts = collections.Counter()
-        self.late_answers = collections.Counter()  # by error codes
+        self.late_answers = collections.Counter()  # by error code
         self.errors = []
         self.links = 0
         self.tasks = set()
@@ -247,8 +247,10 @@ class FaultProxy:
     def report(self):
         """What happened how often, and what the broker answered to late copies."""
         counts = ", ".join(f"{kind} {count}" for kind, count in sorted(self.counts.items()))
-        late = ", ".join(f"{codes} {count}" for codes, count in sorted(self.late_answers.items()))
-        return f"seed {self.seed}, {self.links} connections: {counts}; late copies: {late or 'none'}"
+        late = ", ".join(f"error {code} {count}" for code, count in
+                         sorted(self.late_answers.items()))
+        return (f"seed {self.seed}, {self.links} connections: {counts}; "
+                f"late copies: {late or 'none'}")
 
     # ---- the rest runs in the loop ----
 
@@ -308,4 +310,4 @@ class FaultProxy:
         finally:
             writer.transport.abort()
         if answer is not None:
-            self.late_answers[str(error_codes(asked.version, answer))] += 1
+            self.late_answers.update(error_codes(asked.version, answer))

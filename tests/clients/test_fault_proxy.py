@@ -124,7 +124,7 @@ def test_late_copies_come_over_other_connections_after_the_answer():
         own = [frame for number, frame in path.server.received if number == 0]
         others = [frame for number, frame in path.server.received if number != 0]
         assert own == frames and sorted(others) == sorted(frames)
-        eventually("their answers", lambda: path.proxy.late_answers == {"[0]": 5})
+        eventually("their answers", lambda: path.proxy.late_answers == {0: 5})
 
 
 def test_what_was_refused_is_not_sent_late():
