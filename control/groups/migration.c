@@ -7,7 +7,8 @@
  * Upgrade: a member's generation becomes its epoch, the assignment that the leader gave it both
  * what it has and what it is to have.  So nothing moves until the group epoch rises, which it does
  * at once: no topics are known to be subscribed yet.  Whose first JoinGroup is still parked has
- * nothing and is left out: it is told REBALANCE_IN_PROGRESS and joins anew.
+ * nothing and is left out: it is told REBALANCE_IN_PROGRESS and joins anew.  Who is between
+ * JoinGroup and SyncGroup has what it said that it owns besides what it was assigned before.
  *
  * Downgrade: the generation is the latest epoch that a member has, so that members that were up to
  * date are told of the rebalance and not that they are lost.  The record names no leader: who reads
@@ -138,7 +139,42 @@ static int copy_member(struct consumer_group *consumer, const struct classic_mem
 	return rc == 0 ? consumer_load_current(member, &current) : rc;
 }
 
-/* *ret has them all, in memory alone. */
+/* Who has not got this generation's assignment may own still what it said when it joined. */
+static int keep_claims(struct consumer_group *consumer, const struct classic_member *from,
+		       struct arena *arena)
+{
+	struct consumer_member *member = consumer_find(consumer, &from->id);
+	struct consumer_protocol_subscription read;
+	size_t kept = 0;
+	int rc = consumer_protocol_read_subscription(subscription_of(from),
+						     consumer->group->groups->topics, arena, &read);
+
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < read.owned.count; i++) {
+		if (!owners_get(&consumer->owners, &read.owned.items[i]))
+			read.owned.items[kept++] = read.owned.items[i];
+	}
+	read.owned.count = kept;
+	struct member_assignment current = member->current;
+	rc = partition_set_union(&member->current.assigned, &read.owned, arena, &current.assigned);
+	return rc == 0 ? consumer_load_current(member, &current) : rc;
+}
+
+static int keep_all_claims(const struct classic *classic, struct arena *arena,
+			   struct consumer_group *consumer)
+{
+	int rc = 0;
+
+	list_foreach(link, &classic->members) {
+		const struct classic_member *from = classic_member_at(link);
+		if (rc == 0 && !from->fresh && from->unsynced)
+			rc = keep_claims(consumer, from, arena);
+	}
+	return rc;
+}
+
+/* The consumer group has them all, in memory alone. */
 static int copy_members(const struct classic *classic, struct arena *arena,
 			struct consumer_group *consumer, const char **ret_why)
 {
@@ -163,7 +199,7 @@ static int copy_members(const struct classic *classic, struct arena *arena,
 	}
 	consumer->epoch = classic->generation;
 	consumer->assignment_epoch = classic->generation;
-	return 0;
+	return keep_all_claims(classic, arena, consumer);
 }
 
 /* ---- upgrade: the group ---- */

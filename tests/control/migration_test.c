@@ -188,6 +188,30 @@ static void a_member_that_lets_go_is_told_to_join_until_it_has(void **state)
 	assert_int_equal(client_heartbeat(&f->a.client), KAFKA_UNKNOWN_MEMBER_ID);
 }
 
+static void what_a_member_owns_while_it_waits_for_its_assignment_is_not_given_away(void **state)
+{
+	struct fixture *f = *state;
+	struct classic_consumer *leader = &f->a;
+
+	f->a = classic_consumer_of(f->w, true);
+	f->b = classic_consumer_of(f->w, true);
+	settle(f);
+	classic_consumer_send_join(&f->a);
+	classic_consumer_send_join(&f->b);
+	assert_int_equal(classic_consumer_joined(&f->a), KAFKA_NONE);
+	assert_int_equal(classic_consumer_joined(&f->b), KAFKA_NONE);
+	/* The leader takes all that b has, which does not know yet. */
+	classic_consumers_assign(&leader, 1, 1);
+	int32_t epoch = join(f->w, "n", "t")->member_epoch;
+	assert_int_equal(owned_by(full(f->w, "n", epoch, "")) & f->b.owned, 0);
+	classic_consumer_come(&f->a);
+	classic_consumer_come(&f->b);
+	uint32_t given = owned_by(full(f->w, "n", epoch, ""));
+	classic_consumer_come(&f->a);
+	assert_int_equal(given | f->a.owned | f->b.owned, ALL);
+	assert_int_equal(given & (f->a.owned | f->b.owned), 0);
+}
+
 static void requests_that_are_parked_are_told_of_the_rebalance(void **state)
 {
 	struct fixture *f = *state;
@@ -596,6 +620,7 @@ int main(void)
 		TEST(members_keep_their_partitions_until_they_come_again),
 		TEST(cooperative_members_let_go_only_of_what_moves),
 		TEST(a_member_that_lets_go_is_told_to_join_until_it_has),
+		TEST(what_a_member_owns_while_it_waits_for_its_assignment_is_not_given_away),
 		TEST(requests_that_are_parked_are_told_of_the_rebalance),
 		TEST(who_was_about_to_join_joins_the_consumer_group),
 		TEST(members_that_are_not_consumers_are_left_alone),
