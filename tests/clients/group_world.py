@@ -76,14 +76,15 @@ class Tail:
 class Client:
     """A process of a driver, in a process group of its own."""
 
-    def __init__(self, name, command, log, environment=None):
-        self.name, self.log = name, log
+    def __init__(self, name, library, words, log):
+        self.name, self.library, self.log = name, library, log
         self.tail = Tail(log)
         self.errors = log.with_suffix(".err")
         with open(self.errors, "wb") as errors:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
-                env={**os.environ, **(environment or {})}, start_new_session=True)
+                [*library.command(), *words], stdin=subprocess.DEVNULL, stdout=errors,
+                stderr=errors, env={**os.environ, **library.environment()},
+                start_new_session=True)
 
     def alive(self):
         return self.process.poll() is None
@@ -151,7 +152,7 @@ class World:
                  str(log), "--topics", ",".join(self.topics)]
         for option, value in {"session_ms": SESSION_MS, **library.options, **options}.items():
             words += [f"--{option.replace('_', '-')}", str(value)]
-        client = Client(name, [*library.command(), *words], log, library.environment())
+        client = Client(name, library, words, log)
         self.clients.append(client)
         self.groups.setdefault(group, []).append(client)
         return client
@@ -159,10 +160,10 @@ class World:
     def producer(self, name, rate=500, library=libraries.CONFLUENT_PRODUCER, address=None):
         """`address`: of a proxy before the broker."""
         log = self.folder / f"{name}.jsonl"
-        client = Client(name, [
-            *library.command(), "--brokers", address or self.broker.address, "--topics",
-            ",".join(self.topics), "--partitions", str(self.partitions), "--name", name, "--log",
-            str(log), "--rate", str(rate)], log, library.environment())
+        words = ["--brokers", address or self.broker.address, "--name", name, "--log", str(log),
+                 "--topics", ",".join(self.topics), "--partitions", str(self.partitions),
+                 "--rate", str(rate)]
+        client = Client(name, library, words, log)
         self.producers.append(client)
         return client
 
@@ -234,12 +235,16 @@ class World:
     def wait_drained(self, seconds=SHARE_SECONDS):
         """Every group is given every record; who lives and does not go on is found by the
         checker."""
-        wanted = {(*place, offset) for place, end in self.ends().items() for offset in range(end)}
+        ends = {place: end for place, end in self.ends().items() if end}
         for group, members in self.groups.items():
-            def drained(members=members):
+            wanted = {(*place, end - 1) for place, end in ends.items()}
+            if all(each.library.commits for each in members):
+                wanted = {(*place, at) for place, end in ends.items() for at in range(end)}
+
+            def drained(members=members, wanted=wanted):
                 return wanted <= set().union(*(each.tail.update().given for each in members))
 
-            self.wait(f"{group} is given all {len(wanted)} records", self.living(group), drained,
+            self.wait(f"{group} is given its {len(wanted)} records", self.living(group), drained,
                       seconds)
 
     # ---- the end ----

@@ -30,6 +30,7 @@ CALM_SECONDS = 10
 GROUPS = {"range": libraries.RANGE,
           "cooperative": [libraries.JAVA_COOPERATIVE],
           "javascript": [libraries.KAFKAJS],
+          "kcat": [libraries.KCAT],
           "consumer": [libraries.JAVA_CONSUMER, libraries.CONFLUENT_CONSUMER]}
 
 

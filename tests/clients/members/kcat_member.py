@@ -1,6 +1,7 @@
 """A member of a group with kcat -G: what it prints is the log.
 
-kcat commits by itself, at intervals, what it has read, and does not tell of it.
+kcat commits by itself, at intervals, what it has read, and does not tell of it.  When it is told to
+end it drops a record that it has just read, and commits it all the same.
 """
 import re
 import signal

@@ -100,7 +100,7 @@ async function commit(topic, partition, offset) {
 	}
 }
 
-async function take({ batch, isStale, heartbeat }) {
+async function take({ batch, isStale, heartbeat, resolveOffset }) {
 	// It was fetched for an assignment that is over.
 	if (isStale() || !owned.some(([topic, at]) => topic === batch.topic && at === batch.partition)) {
 		return
@@ -114,6 +114,8 @@ async function take({ batch, isStale, heartbeat }) {
 	if (options.commit !== 'none') {
 		await commit(batch.topic, batch.partition, position(batch.lastOffset()))
 	}
+	// A heartbeat that fails would have it read the batch again.
+	resolveOffset(batch.lastOffset())
 	await heartbeat()
 }
 
