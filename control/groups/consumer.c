@@ -69,12 +69,14 @@ static void forget(struct group *group, enum kafka_error error)
 	group->state = NULL;
 }
 
-/* Who is without details was named by a record that outlived its member. */
+/* Of who is without details a record was damaged: it is fenced, or nobody else would be given what
+ * it had.  Without memory for that it is dropped all the same. */
 static void drop_nameless(struct consumer_group *consumer)
 {
 	for (size_t i = consumer->member_count; i-- > 0;) {
-		if (!consumer->members[i]->details_stored)
-			consumer_remove(consumer->members[i]);
+		struct consumer_member *member = consumer->members[i];
+		if (!member->details_stored && consumer_fence(member) < 0)
+			consumer_remove(member);
 	}
 }
 
