@@ -92,12 +92,23 @@ struct classic_consumer classic_consumer_of(struct world *world, bool cooperativ
 	return consumer;
 }
 
-void classic_consumer_send_join(struct classic_consumer *consumer)
+static void prepare_join(struct classic_consumer *consumer)
 {
 	if (!consumer->cooperative)
 		consumer->owned = 0;
 	put_subscription(consumer);
+}
+
+void classic_consumer_send_join(struct classic_consumer *consumer)
+{
+	prepare_join(consumer);
 	client_enter(&consumer->client);
+}
+
+void classic_consumer_begin_join(struct classic_consumer *consumer)
+{
+	prepare_join(consumer);
+	client_send_join(&consumer->client);
 }
 
 int16_t classic_consumer_joined(struct classic_consumer *consumer)
@@ -111,7 +122,7 @@ int16_t classic_consumer_joined(struct classic_consumer *consumer)
 	return error;
 }
 
-static int16_t take_sync(struct classic_consumer *consumer)
+int16_t classic_consumer_synced(struct classic_consumer *consumer)
 {
 	const struct kafka_sync_group_response *answer = world_answer(consumer->client.sync);
 
@@ -127,7 +138,7 @@ static int16_t take_sync(struct classic_consumer *consumer)
 int16_t classic_consumer_sync(struct classic_consumer *consumer)
 {
 	client_send_sync(&consumer->client, NULL, 0, NULL);
-	return take_sync(consumer);
+	return classic_consumer_synced(consumer);
 }
 
 void classic_consumer_come(struct classic_consumer *consumer)
@@ -141,27 +152,24 @@ void classic_consumer_come(struct classic_consumer *consumer)
 
 /* ---- a classic group ---- */
 
-static void put_assignments(struct world_request *ask, struct classic_consumer *const *consumers,
-			    size_t count, int32_t partitions)
+/* The `index`th of `count` has every `count`th partition. */
+static void put_share(struct world_request *ask, const struct kafka_string *member_id,
+		      int32_t index, int32_t count, int32_t partitions)
 {
 	struct kafka_sync_group_request *message = ask->message;
+	char *bytes = world_alloc(ask, 1, CLASSIC_METADATA_BYTES);
+	uint32_t share = 0;
 
-	message->assignments = world_alloc(ask, count, sizeof(*message->assignments));
-	for (size_t i = 0; i < count; i++) {
-		char *bytes = world_alloc(ask, 1, CLASSIC_METADATA_BYTES);
-		uint32_t share = 0;
-		for (int32_t p = (int32_t)i; p < partitions; p += (int32_t)count)
-			share |= 1u << p;
-		char *end = put_i32(put_partitions(put_i16(bytes, 1), share), -1);
-		message->assignments[i].member_id = kafka_string_of(consumers[i]->client.id);
-		message->assignments[i].assignment = (struct kafka_bytes){(const uint8_t *)bytes,
-									  (int32_t)(end - bytes)};
-		message->assignments_count++;
-	}
+	for (int32_t p = index; p < partitions; p += count)
+		share |= 1u << p;
+	char *end = put_i32(put_partitions(put_i16(bytes, 1), share), -1);
+	message->assignments[index].member_id = *member_id;
+	message->assignments[index].assignment = (struct kafka_bytes){(const uint8_t *)bytes,
+								      (int32_t)(end - bytes)};
 }
 
-static void send_leader_sync(struct classic_consumer *const *consumers, size_t count,
-			     int32_t partitions, struct client *leader)
+/* The caller puts the shares of `count`, and sends it. */
+static struct world_request *ask_leader_sync(struct client *leader, int32_t count)
 {
 	struct world_request *ask = world_ask(leader->world, KAFKA_SYNC_GROUP, 5);
 	struct kafka_sync_group_request *message = ask->message;
@@ -172,8 +180,32 @@ static void send_leader_sync(struct classic_consumer *const *consumers, size_t c
 	message->group_instance_id = kafka_string_of(leader->instance);
 	message->protocol_type = kafka_string_of(leader->type);
 	message->protocol_name = kafka_string_of(leader->protocol);
-	put_assignments(ask, consumers, count, partitions);
+	message->assignments = world_alloc(ask, (size_t)count, sizeof(*message->assignments));
+	message->assignments_count = count;
 	leader->sync = ask;
+	return ask;
+}
+
+static void send_leader_sync(struct classic_consumer *const *consumers, size_t count,
+			     int32_t partitions, struct client *leader)
+{
+	struct world_request *ask = ask_leader_sync(leader, (int32_t)count);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct kafka_string id = kafka_string_of(consumers[i]->client.id);
+		put_share(ask, &id, (int32_t)i, (int32_t)count, partitions);
+	}
+	world_send(ask);
+}
+
+void classic_consumer_send_assignment(struct classic_consumer *consumer,
+				      const struct kafka_join_group_response *joined,
+				      int32_t partitions)
+{
+	struct world_request *ask = ask_leader_sync(&consumer->client, joined->members_count);
+
+	for (int32_t i = 0; i < joined->members_count; i++)
+		put_share(ask, &joined->members[i].member_id, i, joined->members_count, partitions);
 	world_send(ask);
 }
 
@@ -188,7 +220,7 @@ void classic_consumers_assign(struct classic_consumer *const *consumers, size_t 
 			client_send_sync(client, NULL, 0, NULL);
 	}
 	for (size_t i = 0; i < count; i++)
-		assert_int_equal(take_sync(consumers[i]), KAFKA_NONE);
+		assert_int_equal(classic_consumer_synced(consumers[i]), KAFKA_NONE);
 	assert_string_equal(group_state(consumers[0]->client.world, "g"), "Stable");
 }
 

@@ -20,6 +20,14 @@ struct classic_consumer classic_consumer_of(struct world *world, bool cooperativ
 /* JoinGroup, the second one too where it takes two; it may be parked. */
 void classic_consumer_send_join(struct classic_consumer *consumer);
 int16_t classic_consumer_joined(struct classic_consumer *consumer);
+/* One JoinGroup, whatever it is answered. */
+void classic_consumer_begin_join(struct classic_consumer *consumer);
+/* SyncGroup of one that leads, by itself: who was named as a member has an even share. */
+struct kafka_join_group_response;
+void classic_consumer_send_assignment(struct classic_consumer *consumer,
+				      const struct kafka_join_group_response *joined,
+				      int32_t partitions);
+int16_t classic_consumer_synced(struct classic_consumer *consumer);
 /* The answer to its SyncGroup, as one that does not lead; NONE: it owns what it is told. */
 int16_t classic_consumer_sync(struct classic_consumer *consumer);
 /* All three, of a group that answers at once, until nothing more has to go. */
