@@ -16,7 +16,7 @@ MEMBERS = HERE / "members"
 
 
 class Library:
-    """`static`: it knows instance ids.  `commits`: it commits what it has shown, and tells of it."""
+    """`static`: it knows instance ids.  `commits`: it commits what it has shown, and says so."""
 
     def __init__(self, name, command, static=False, commits=True, environment=None, **options):
         self.name, self._command = name, command

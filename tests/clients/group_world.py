@@ -91,7 +91,8 @@ class Client:
 
     def check_alive(self):
         if not self.alive():
-            raise AssertionError(f"{self.name} ended with {self.process.returncode}:\n{self.said()}")
+            code = self.process.returncode
+            raise AssertionError(f"{self.name} ended with {code}:\n{self.said()}")
 
     def said(self):
         return self.errors.read_text(errors="replace")[-4000:]
