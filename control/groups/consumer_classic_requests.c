@@ -12,6 +12,7 @@
 #include "control/groups/consumer_internal.h"
 #include "control/groups/consumer_protocol.h"
 #include "control/groups/groups_internal.h"
+#include "control/groups/legible.h"
 #include "control/groups/migration.h"
 #include "kafka_messages.h"
 
@@ -188,12 +189,12 @@ static int join(struct group *group, struct control_request *request,
 		.consumer = consumer_of(group),
 		.message = &heartbeat,
 		.member_id = *member_id,
-		.client_id = request->client_id.length < 0 ? nobody : request->client_id,
+		.client_id = legible(request->arena, &request->client_id),
 		.client_host = request->client_host,
 		.classic = request->request,
 		.arena = request->arena,
 	};
-	int rc = translate(group, request, &heartbeat);
+	int rc = step.client_id.data ? translate(group, request, &heartbeat) : -ENOMEM;
 
 	if (rc == 0)
 		rc = consumer_step(&step);

@@ -612,6 +612,29 @@ static void a_restart_right_after_the_downgrade_gathers_the_members(void **state
 	assert_string_equal(group_state(f->w, "g"), "PreparingRebalance");
 }
 
+/* Records hold text alone, or they are not read again. */
+static void a_classic_client_whose_id_is_no_text_is_stored_as_text(void **state)
+{
+	static const uint8_t subscription[] = {0, 0, 0, 0, 0, 1, 0, 1, 't', 0xff, 0xff, 0xff, 0xff};
+	struct fixture *f = *state;
+	struct world_request *ask = world_ask(f->w, KAFKA_JOIN_GROUP, 3);
+	struct kafka_join_group_request *message = ask->message;
+
+	full(f->w, "n", 0, "");
+	message->group_id = kafka_string_of("g");
+	message->session_timeout_ms = message->rebalance_timeout_ms = 10000;
+	message->protocol_type = kafka_string_of("consumer");
+	message->protocols = world_alloc(ask, 1, sizeof(*message->protocols));
+	message->protocols_count = 1;
+	message->protocols[0].name = kafka_string_of("range");
+	message->protocols[0].metadata = (struct kafka_bytes){subscription, sizeof(subscription)};
+	ask->request.client_id = kafka_string_of("x\xff");
+	world_send(ask);
+	assert_int_equal(((struct kafka_join_group_response *)world_answer(ask))->error_code, 0);
+	world_restart(f->w);
+	assert_int_equal(describe(f->w, "g")->members_count, 2);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -646,6 +669,7 @@ int main(void)
 		TEST(a_restart_right_after_the_upgrade_changes_nothing),
 		TEST(a_restart_of_a_mixed_group_changes_nothing),
 		TEST(a_restart_right_after_the_downgrade_gathers_the_members),
+		TEST(a_classic_client_whose_id_is_no_text_is_stored_as_text),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
