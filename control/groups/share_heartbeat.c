@@ -130,7 +130,6 @@ static int take_news(struct heartbeat *heartbeat)
 {
 	const struct kafka_share_group_heartbeat_request *message = heartbeat->message;
 	struct share_member *member = heartbeat->member;
-	struct share_group *share = member->share;
 	struct share_details details = details_said(heartbeat);
 	struct share_details before = member->details;
 	void *memory = member->details_memory;
@@ -148,8 +147,6 @@ static int take_news(struct heartbeat *heartbeat)
 	}
 	if (rc == 0)
 		rc = share_append_details(member);
-	if (rc == 0)
-		rc = share_append_group(share, share->epoch + 1, share->topics_hash);
 	if (rc < 0) { /* as it was; the member tries again */
 		free(member->details_memory);
 		member->details_memory = memory;
@@ -157,8 +154,7 @@ static int take_news(struct heartbeat *heartbeat)
 		return rc;
 	}
 	free(memory);
-	share->epoch++;
-	share->topics_changed = true;
+	member->share->news = true;
 	return 0;
 }
 

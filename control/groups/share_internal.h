@@ -60,6 +60,7 @@ struct share_group {
 	int32_t epoch;
 	int32_t assignment_epoch;
 	int64_t topics_hash;           /* of what is subscribed to, as of the group epoch */
+	bool news;                     /* of a member: the group epoch is to rise */
 	bool topics_changed;           /* since it was computed */
 	struct share_member **members; /* in order of their coming */
 	size_t member_count;
@@ -90,7 +91,8 @@ void share_member_seen(struct share_member *member); /* its session starts anew 
 int share_member_fence(struct share_member *member);
 
 /* ---- share_target.c ---- */
-/* The group epoch rises if what is subscribed to is not what it was.  -ENOMEM. */
+/* The group epoch rises if there are news, or what is subscribed to is not what it was.
+ * -ENOMEM. */
 int share_follow_topics(struct share_group *share);
 /* Targets for the group epoch, appended and in force.  -ENOMEM. */
 int share_retarget(struct share_group *share);

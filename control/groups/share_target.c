@@ -122,13 +122,14 @@ static int follow_topics(struct share_group *share, struct arena *arena)
 	if (rc < 0)
 		return rc;
 	int64_t hash = hash_of(&all);
-	if (hash != share->topics_hash) {
+	if (share->news || hash != share->topics_hash) {
 		rc = share_append_group(share, share->epoch + 1, hash);
 		if (rc < 0)
 			return rc;
 		share->epoch++;
 		share->topics_hash = hash;
 	}
+	share->news = false;
 	share->topics_changed = false;
 	return 0;
 }
@@ -137,7 +138,7 @@ int share_follow_topics(struct share_group *share)
 {
 	struct arena arena;
 
-	if (!share->topics_changed)
+	if (!share->news && !share->topics_changed)
 		return 0;
 	arena_init(&arena, WORK_BYTES_MAX);
 	int rc = follow_topics(share, &arena);

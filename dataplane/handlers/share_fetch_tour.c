@@ -1,0 +1,258 @@
+/* A ShareFetch at the owners of its partitions: reading, and giving what was read to the member. */
+#include "base/check.h"
+#include "base/errors.h"
+#include "dataplane/handlers/share_fetch_internal.h"
+#include "dataplane/share/share_session.h"
+#include "storage/batch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	READ_BYTES_MAX = 1 << 20, /* of one partition: more than the records that clients ask for */
+	RUNS_MAX = 64,            /* of one partition; more is for the next time */
+	SHARD_READS_MAX = 65536,
+};
+
+/* ---- on the owner: what was read ---- */
+
+/* `size` bytes at `at` of what was read, which may lie in several pieces. */
+static void copy_out(const struct log_read *read, size_t at, void *to, size_t size)
+{
+	uint8_t *into = to;
+
+	for (unsigned i = 0; i < read->vector_count && size; i++) {
+		const struct iovec *vector = &read->vectors[i];
+		if (at >= vector->iov_len) {
+			at -= vector->iov_len;
+			continue;
+		}
+		size_t here = vector->iov_len - at < size ? vector->iov_len - at : size;
+		memcpy(into, (const uint8_t *)vector->iov_base + at, here);
+		into += here;
+		size -= here;
+		at = 0;
+	}
+	check(!size);
+}
+
+/* The batch at `at`: its size and last offset.  False: the end. */
+static bool batch_at(const struct log_read *read, size_t at, size_t *ret_size, int64_t *ret_last)
+{
+	uint8_t header[BATCH_HEADER_BYTES];
+	struct batch batch;
+
+	if (read->bytes - at < sizeof(header))
+		return false;
+	copy_out(read, at, header, sizeof(header));
+	int rc = batch_parse(&batch, header, sizeof(header));
+	if (rc < 0 && rc != -EMSGSIZE)
+		return false;
+	*ret_size = batch.size;
+	*ret_last = batch.base_offset + batch.last_offset_delta;
+	return true;
+}
+
+/* -1: not one batch. */
+static int64_t last_offset(const struct log_read *read)
+{
+	int64_t last = -1;
+	size_t size;
+
+	for (size_t at = 0; batch_at(read, at, &size, &last); at += size)
+		continue;
+	return last;
+}
+
+/* Bytes up to the end of the batch with offset `wanted`. */
+static size_t bytes_until(const struct log_read *read, int64_t wanted)
+{
+	size_t at = 0, size;
+	int64_t last = -1;
+
+	while (last < wanted && batch_at(read, at, &size, &last))
+		at += size;
+	return at < read->bytes ? at : read->bytes;
+}
+
+static void refer_to(struct share_fetch_entry *entry, size_t bytes)
+{
+	const struct log_read *read = &entry->read->read;
+
+	entry->bytes = bytes;
+	entry->vector_count = 0;
+	for (unsigned i = 0; i < read->vector_count && bytes; i++) {
+		struct iovec vector = read->vectors[i];
+		if (vector.iov_len > bytes)
+			vector.iov_len = bytes;
+		entry->vectors[entry->vector_count++] = vector;
+		bytes -= vector.iov_len;
+	}
+}
+
+/* ---- on the owner: giving ---- */
+
+void share_fetch_give_read(struct shard *shard, struct share_fetch_entry *entry)
+{
+	if (!entry->read)
+		return;
+	log_read_release(shard->store, &entry->read->read);
+	shard->reads_live--;
+	free(entry->read);
+	entry->read = NULL;
+}
+
+struct share *share_fetch_share(struct shard *shard, const struct share_fetch_entry *entry)
+{
+	const struct partition *partition = shard_partition(shard, entry->share.scatter.key);
+
+	return partition ? share_find(partition, entry->share.group) : NULL;
+}
+
+/* Takes for the member what there is among the records that were read. */
+static void take(struct share_fetch *fetch, struct share_fetch_entry *entry)
+{
+	struct shard *shard = fetch->owner;
+	const struct log_read *read = &entry->read->read;
+	struct share *share = share_fetch_share(shard, entry);
+	int64_t last = last_offset(read);
+
+	entry->runs = request_alloc(fetch->request, RUNS_MAX, sizeof(*entry->runs));
+	entry->vectors = request_alloc(fetch->request, LOG_READ_VECTORS, sizeof(*entry->vectors));
+	if (!share || last < entry->from || !entry->runs || !entry->vectors)
+		return;
+	int count = share_take(share, entry->share.holder, entry->from, last, fetch->records_left,
+			       entry->runs, RUNS_MAX);
+	if (count <= 0)
+		return;
+	entry->run_count = count;
+	refer_to(entry, bytes_until(read, entry->runs[count - 1].last));
+	for (int i = 0; i < count; i++)
+		fetch->records_left -= (uint32_t)(entry->runs[i].last - entry->runs[i].first + 1);
+	fetch->bytes_left -= entry->bytes < fetch->bytes_left ? entry->bytes : fetch->bytes_left;
+	fetch->found = true;
+	shard_count(shard, fetch_bytes, entry->bytes);
+}
+
+static void step(struct share_fetch *fetch);
+
+static void fail(struct share_fetch *fetch, struct share_fetch_entry *entry, int rc)
+{
+	entry->rc = rc;
+	fetch->failed = true;
+}
+
+static void read_done(struct log_read *read, int rc)
+{
+	struct share_fetch_entry *entry = container_of(read, struct share_read, read)->entry;
+	struct share_fetch *fetch = entry->fetch;
+
+	fetch->in_read = false;
+	if (rc == 0)
+		take(fetch, entry);
+	/* Readers hold too much memory, or the log begins later by now: nothing this time. */
+	else if (rc != -ENOBUFS && rc != -ERR_OFFSET_RANGE)
+		fail(fetch, entry, rc);
+	if (!entry->run_count)
+		share_fetch_give_read(fetch->owner, entry);
+	if (!fetch->stepping)
+		step(fetch);
+}
+
+static void read_entry(struct share_fetch *fetch, struct share_fetch_entry *entry)
+{
+	struct shard *shard = fetch->owner;
+	const struct partition *partition = shard_partition(shard, entry->share.scatter.key);
+
+	if (!entry->reading || entry->rc < 0 || !fetch->records_left || !fetch->bytes_left ||
+	    shard->reads_live == SHARD_READS_MAX)
+		return;
+	struct share *share = share_fetch_share(shard, entry);
+	if (!share) {
+		fail(fetch, entry, partition ? -ERR_NOT_OWNER : -ERR_UNKNOWN_PARTITION);
+		return;
+	}
+	entry->from = share_readable(share);
+	if (entry->from < 0)
+		return;
+	entry->read = calloc(1, sizeof(*entry->read));
+	if (!entry->read) {
+		fail(fetch, entry, -ENOMEM);
+		return;
+	}
+	shard->reads_live++;
+	entry->read->entry = entry;
+	struct log_read *read = &entry->read->read;
+	read->offset = entry->from;
+	read->bytes_max = fetch->bytes_left < READ_BYTES_MAX ? fetch->bytes_left : READ_BYTES_MAX;
+	read->oversize_first = !fetch->found;
+	read->done = read_done;
+	fetch->in_read = true;
+	log_read(partition->log, read);
+}
+
+/* ---- the tour ---- */
+
+static void came_home(struct message *message, void *receiver)
+{
+	(void)receiver;
+	share_fetch_toured(container_of(message, struct share_fetch, message));
+}
+
+static void visit(struct message *message, void *receiver)
+{
+	struct share_fetch *fetch = container_of(message, struct share_fetch, message);
+	struct shard *shard = receiver;
+
+	fetch->owner = shard;
+	fetch->next = first_of(fetch, shard->options.index);
+	step(fetch);
+}
+
+static void send_to(struct share_fetch *fetch, unsigned shard,
+		    void (*handle)(struct message *message, void *receiver))
+{
+	fetch->message.handle = handle;
+	if (fetch->owner->options.index == shard)
+		handle(&fetch->message, fetch->owner);
+	else
+		shard_send(fetch->owner, shard, &fetch->message);
+}
+
+/* Home is visited first. */
+static void travel(struct share_fetch *fetch)
+{
+	while (fetch->records_left && fetch->bytes_left && fetch->visits < shards_of(fetch)) {
+		unsigned shard = (home_of(fetch) + fetch->visits++) % shards_of(fetch);
+		if (first_of(fetch, shard)) {
+			send_to(fetch, shard, visit);
+			return;
+		}
+	}
+	send_to(fetch, home_of(fetch), came_home);
+}
+
+/* Reads entry after entry; returns while a read is under way and is called again by its end. */
+static void step(struct share_fetch *fetch)
+{
+	fetch->stepping = true;
+	while (fetch->next) {
+		struct share_fetch_entry *entry = fetch->next;
+		fetch->next = next_of(entry);
+		read_entry(fetch, entry);
+		if (fetch->in_read) {
+			fetch->stepping = false;
+			return;
+		}
+	}
+	fetch->stepping = false;
+	travel(fetch);
+}
+
+void share_fetch_tour(struct share_fetch *fetch)
+{
+	fetch->owner = fetch->request->shard;
+	fetch->visits = 0;
+	travel(fetch);
+}
