@@ -143,7 +143,7 @@ static int become_consumer(struct heartbeat *heartbeat, struct group *group)
 {
 	if (group->kind == &classic_kind && !group_empty(group))
 		return migration_upgrade(group, &heartbeat->why);
-	if (!group_empty(group))
+	if (!group_vacant(group))
 		return refuse(heartbeat, KAFKA_GROUP_ID_NOT_FOUND,
 			      "The group of this id is not a consumer group.");
 	int rc = consumer_adopt(group);

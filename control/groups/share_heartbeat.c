@@ -70,8 +70,10 @@ static int find_group(struct heartbeat *heartbeat, struct group **ret)
 			return refuse(heartbeat, KAFKA_GROUP_ID_NOT_FOUND,
 				      "The group of this id is not a share group.");
 		int rc = share_adopt(group);
-		if (rc < 0)
+		if (rc < 0) {
+			group_delete_if_idle(group);
 			return rc;
+		}
 	}
 	*ret = group;
 	return 0;

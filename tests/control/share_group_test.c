@@ -332,6 +332,31 @@ static void what_is_written_outlives_a_restart_and_the_members(void **state)
 	assert_int_equal(write_kept(w, ask.incarnation, 70), -ERR_UNKNOWN_PARTITION);
 }
 
+static void a_group_that_has_begun_is_taken_over_by_no_other_kind(void **state)
+{
+	struct world *w = *state;
+
+	join(w, "a");
+	struct share_ask ask = open_kept(w);
+	free(ask.runs);
+	beat(w, "a", -1, NULL);
+	struct world_request *taking = world_ask(w, KAFKA_CONSUMER_GROUP_HEARTBEAT, 1);
+	struct kafka_consumer_group_heartbeat_request *message = taking->message;
+	message->group_id = kafka_string_of("g");
+	message->member_id = kafka_string_of("b");
+	message->rebalance_timeout_ms = 1000;
+	message->topic_partitions_count = 0;
+	message->subscribed_topic_names = world_alloc(taking, 1, sizeof(struct kafka_string));
+	message->subscribed_topic_names[0] = kafka_string_of("t");
+	message->subscribed_topic_names_count = 1;
+	world_send(taking);
+	const struct kafka_consumer_group_heartbeat_response *answer = world_answer(taking);
+	assert_int_equal(answer->error_code, KAFKA_GROUP_ID_NOT_FOUND);
+	ask = open_kept(w);
+	assert_int_equal(ask.rc, 0);
+	free(ask.runs);
+}
+
 static void what_is_kept_goes_with_its_topic(void **state)
 {
 	struct world *w = *state;
@@ -377,6 +402,7 @@ int main(void)
 		IN_WORLD(members_outlive_a_restart),
 		IN_WORLD(a_partition_is_begun_at_its_end_once),
 		IN_WORLD(what_is_written_outlives_a_restart_and_the_members),
+		IN_WORLD(a_group_that_has_begun_is_taken_over_by_no_other_kind),
 		IN_WORLD(what_is_kept_goes_with_its_topic),
 		IN_WORLD(nothing_is_told_before_it_is_durable),
 	};
