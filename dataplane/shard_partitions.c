@@ -123,17 +123,15 @@ void shard_close_partitions(struct shard *shard)
 	}
 }
 
-void shard_publish_handle(struct message *message, void *receiver)
+/* Opens and sets up what is ours in the picture; what is not in it stays unseen. */
+static void take_over(struct shard *shard, struct shard_publish *publish)
 {
-	struct shard_publish *publish = container_of(message, struct shard_publish, message);
-	struct shard *shard = receiver;
 	const struct topics *topics = publish->topics;
 	size_t cursor = 0;
 	struct partition *partition;
 
 	while ((partition = map64_next(&shard->partitions, &cursor)))
 		partition->seen = false;
-	publish->rc = 0;
 	for (size_t i = 0; i < topics->count; i++) {
 		char why[sizeof(publish->why)] = "";
 		int rc = take_over_topic(shard, topics, topics->by_name[i], why, sizeof(why));
@@ -142,9 +140,22 @@ void shard_publish_handle(struct message *message, void *receiver)
 			memcpy(publish->why, why, sizeof(why));
 		}
 	}
-	shard->topics = topics;
+}
+
+void shard_publish_handle(struct message *message, void *receiver)
+{
+	struct shard_publish *publish = container_of(message, struct shard_publish, message);
+	struct shard *shard = receiver;
+	bool closing = shard->phase >=
+		       SHARD_CLOSING; /* logs are on their way out: none comes back */
+
+	publish->rc = 0;
+	if (!closing)
+		take_over(shard, publish);
+	shard->topics = publish->topics;
 	shard->last_named = (struct named_topic){0};
-	close_gone(shard);
+	if (!closing)
+		close_gone(shard);
 	if (shard->phase == SHARD_STARTING) {
 		shard->phase = SHARD_SERVING;
 		conn_accept_start(shard);
