@@ -174,6 +174,17 @@ static int keep_all_claims(const struct classic *classic, struct arena *arena,
 	return rc;
 }
 
+/* What Kafka's own assignors keep with an assignment (librdkafka's sticky one does) only says what
+ * the members have, which the broker's assignors know. */
+static bool needs_user_data(const struct classic *classic)
+{
+	static const struct kafka_string sticky = {"sticky", 6};
+	static const struct kafka_string cooperative = {"cooperative-sticky", 18};
+
+	return !kafka_string_equal(&classic->protocol, &sticky) &&
+	       !kafka_string_equal(&classic->protocol, &cooperative);
+}
+
 /* The consumer group has them all, in memory alone. */
 static int copy_members(const struct classic *classic, struct arena *arena,
 			struct consumer_group *consumer, const char **ret_why)
@@ -191,7 +202,7 @@ static int copy_members(const struct classic *classic, struct arena *arena,
 				      "The group is a classic one, and a member's subscription or "
 				      "assignment can not be read.",
 				      ret_why);
-		if (user_data)
+		if (user_data && needs_user_data(classic))
 			return refuse(KAFKA_GROUP_ID_NOT_FOUND,
 				      "The group is a classic one whose assignor keeps data of its "
 				      "own, which an upgrade would lose.",

@@ -262,6 +262,49 @@ static void assignments_that_cannot_be_read_are_left_alone(void **state)
 	assert_int_equal(client_heartbeat(one), KAFKA_NONE);
 }
 
+/* One member, which assigns nothing to itself but data. */
+static void settle_with_user_data(struct fixture *f, const char *assignor)
+{
+	static const uint8_t assignment[] = {0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 'x'};
+	struct client *client = &f->a.client;
+
+	client->protocols[0] = assignor;
+	classic_consumer_send_join(&f->a);
+	assert_int_equal(classic_consumer_joined(&f->a), KAFKA_NONE);
+	struct world_request *ask = world_ask(f->w, KAFKA_SYNC_GROUP, 5);
+	struct kafka_sync_group_request *message = ask->message;
+	message->group_id = kafka_string_of("g");
+	message->generation_id = client->generation;
+	message->member_id = kafka_string_of(client->id);
+	message->protocol_type = kafka_string_of("consumer");
+	message->protocol_name = kafka_string_of(assignor);
+	message->assignments = world_alloc(ask, 1, sizeof(*message->assignments));
+	message->assignments_count = 1;
+	message->assignments[0].member_id = kafka_string_of(client->id);
+	message->assignments[0].assignment = (struct kafka_bytes){assignment, sizeof(assignment)};
+	world_send(ask);
+	assert_int_equal(((struct kafka_sync_group_response *)world_answer(ask))->error_code,
+			 KAFKA_NONE);
+}
+
+static void data_of_an_assignor_that_is_not_kafkas_is_not_lost(void **state)
+{
+	struct fixture *f = *state;
+
+	settle_with_user_data(f, "mine");
+	expect_refused(join(f->w, "n", "t"), KAFKA_GROUP_ID_NOT_FOUND);
+	assert_int_equal(client_heartbeat(&f->a.client), KAFKA_NONE);
+}
+
+static void data_of_sticky_assignors_is_no_loss(void **state)
+{
+	struct fixture *f = *state;
+
+	settle_with_user_data(f, "cooperative-sticky");
+	assert_int_equal(join(f->w, "n", "t")->error_code, KAFKA_NONE);
+	assert_int_equal(client_heartbeat(&f->a.client), KAFKA_REBALANCE_IN_PROGRESS);
+}
+
 static void the_policy_can_forbid_an_upgrade(void **state)
 {
 	struct fixture *f = *state;
@@ -648,6 +691,8 @@ int main(void)
 		TEST(who_was_about_to_join_joins_the_consumer_group),
 		TEST(members_that_are_not_consumers_are_left_alone),
 		TEST(assignments_that_cannot_be_read_are_left_alone),
+		TEST(data_of_an_assignor_that_is_not_kafkas_is_not_lost),
+		TEST(data_of_sticky_assignors_is_no_loss),
 		TEST(the_policy_can_forbid_an_upgrade),
 		TEST(a_group_that_is_too_large_is_not_upgraded),
 		TEST(memory_that_runs_out_leaves_the_members_or_lets_them_join_anew),
