@@ -26,6 +26,8 @@ SLOTS = 4  # members of a group at most; never more than partitions
 STEP_SECONDS = (0.2, 3.0)
 BROKER_DOWN_SECONDS = (0.0, 2.0)
 CALM_SECONDS = 10
+# Longer than the broker is away: librdkafka, when it has given up its session, is fenced by itself.
+STATIC_SESSION_MS = 8000
 # Which libraries agree in one group.
 GROUPS = {"range": libraries.RANGE,
           "cooperative": [libraries.JAVA_COOPERATIVE],
@@ -112,7 +114,7 @@ class Churn:
             time.sleep(min(left, 0.2))
 
     def join(self, group, library, name, instance, after):
-        options = {"instance": instance} if instance else {}
+        options = {"instance": instance, "session_ms": STATIC_SESSION_MS} if instance else {}
         if after:
             options["after"] = after
         self.members[name] = self.world.member(library, name, group, **options)
