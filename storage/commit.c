@@ -375,6 +375,7 @@ void store_submit(struct store *store)
 		write_log(container_of(node, struct log, dirty));
 	flush_start(store);
 	store->wall_ms = 0;
+	store->now_ns = 0;
 	store->stats.buffer_bytes = buffer_region_used(store->region);
 }
 
@@ -472,6 +473,14 @@ static int64_t wall_ms(struct store *store)
 	if (!store->wall_ms)
 		store->wall_ms = clock_wall_ms(store->clock);
 	return store->wall_ms;
+}
+
+/* Likewise. */
+static uint64_t now_ns(struct store *store)
+{
+	if (!store->now_ns)
+		store->now_ns = clock_monotonic_ns(store->clock);
+	return store->now_ns;
 }
 
 /* A segment that takes the batch: the active one or a new one. */
@@ -655,7 +664,7 @@ static void note_producer(struct log *log, const struct batch *stored)
 	if (stored->producer_id < 0)
 		return;
 	before = producers_count(&log->producers);
-	producers_apply(&log->producers, stored, wall_ms(store));
+	producers_apply(&log->producers, stored, now_ns(store));
 	log->producers_changed = true;
 	store->stats.producers += producers_count(&log->producers) - before;
 	/* The log that grew gives up its own, but not who has just appended. */

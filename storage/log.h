@@ -25,7 +25,7 @@ struct store_options {
 	/* Idempotent producers that a log remembers; 0: none, no batch is known to be one sent
 	 * again. */
 	size_t producers_max;
-	size_t producers_total_max; /* of all logs together, about; 0: no limit */
+	size_t producers_total_max;     /* of all logs together, about; 0: no limit */
 	int64_t producer_expiration_ms; /* of one that is silent */
 	/* Take for granted what flush.c looks for otherwise: of a simulated disk it is known. */
 	bool flush_shared;

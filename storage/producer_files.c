@@ -151,13 +151,12 @@ void producers_checkpoint(struct log *log)
 void producers_forget(struct log *log)
 {
 	struct store *store = log->store;
-	size_t forgotten;
 
 	if (!producers_count(&log->producers))
 		return;
-	forgotten = producers_expire(&log->producers,
-				     clock_wall_ms(store->clock) -
-					     store->options.producer_expiration_ms);
+	uint64_t age_ns = (uint64_t)store->options.producer_expiration_ms * NS_PER_MS;
+	uint64_t now_ns = clock_monotonic_ns(store->clock);
+	size_t forgotten = now_ns > age_ns ? producers_expire(&log->producers, now_ns - age_ns) : 0;
 	store->stats.producers -= forgotten;
 	store->stats.producers_forgotten += forgotten;
 }
@@ -198,7 +197,8 @@ static bool take_snapshot(struct log *log, int64_t offset)
 	int rc = read_file(log, offset, &bytes, &size);
 
 	if (rc == 0)
-		rc = producers_snapshot_read(&log->producers, bytes, size, &told);
+		rc = producers_snapshot_read(&log->producers, bytes, size,
+					     clock_monotonic_ns(log->store->clock), &told);
 	free(bytes);
 	if (rc == 0 && told != offset)
 		rc = -ERR_CORRUPT;
@@ -259,17 +259,17 @@ static int header_at(struct walk *walk, uint64_t position, struct batch *ret)
 	return rc == -EMSGSIZE ? 0 : rc;
 }
 
-static int apply(struct log *log, const struct batch *batch, int64_t now_ms)
+static int apply(struct log *log, const struct batch *batch, uint64_t now_ns)
 {
 	int rc = producers_reserve(&log->producers, batch);
 
 	if (rc == 0)
-		producers_apply(&log->producers, batch, now_ms);
+		producers_apply(&log->producers, batch, now_ns);
 	return rc;
 }
 
 static int replay_segment(struct log *log, const struct segment *segment, int64_t from,
-			  int64_t now_ms, uint8_t *scratch)
+			  uint64_t now_ns, uint8_t *scratch)
 {
 	struct walk walk = {.segment = segment, .data = scratch};
 	const struct index_entry *entry = segment_seek(segment, from);
@@ -279,7 +279,7 @@ static int replay_segment(struct log *log, const struct segment *segment, int64_
 		struct batch batch;
 		int rc = header_at(&walk, position, &batch);
 		if (rc == 0 && batch.base_offset >= from)
-			rc = apply(log, &batch, now_ms);
+			rc = apply(log, &batch, now_ns);
 		if (rc < 0)
 			return rc;
 		position += batch.size;
@@ -290,7 +290,7 @@ static int replay_segment(struct log *log, const struct segment *segment, int64_
 static int replay(struct log *log, int64_t from)
 {
 	uint8_t *scratch = aligned_alloc(BLOCK_BYTES, WALK_BYTES);
-	int64_t now_ms = clock_wall_ms(log->store->clock);
+	uint64_t now_ns = clock_monotonic_ns(log->store->clock);
 	int rc = 0;
 
 	if (!scratch)
@@ -298,7 +298,7 @@ static int replay(struct log *log, int64_t from)
 	list_foreach(node, &log->segments) {
 		const struct segment *segment = container_of(node, struct segment, link);
 		if (rc == 0 && segment->idempotent && segment->next_offset > from)
-			rc = replay_segment(log, segment, from, now_ms, scratch);
+			rc = replay_segment(log, segment, from, now_ns, scratch);
 	}
 	free(scratch);
 	return rc;

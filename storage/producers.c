@@ -152,7 +152,7 @@ static void remember(struct producer *producer, const struct batch *batch)
 	};
 }
 
-void producers_apply(struct producers *producers, const struct batch *batch, int64_t now_ms)
+void producers_apply(struct producers *producers, const struct batch *batch, uint64_t now_ns)
 {
 	if (!sequenced(batch) || !producers->max)
 		return;
@@ -165,19 +165,19 @@ void producers_apply(struct producers *producers, const struct batch *batch, int
 		producer->newest = 0;
 	}
 	remember(producer, batch);
-	producer->seen_ms = now_ms;
+	producer->seen_ns = now_ns;
 	list_remove(&producer->link);
 	list_push_back(&producers->by_age, &producer->link);
 }
 
-size_t producers_expire(struct producers *producers, int64_t before_ms)
+size_t producers_expire(struct producers *producers, uint64_t before_ns)
 {
 	size_t forgotten = 0;
 
 	while (!list_empty(&producers->by_age)) {
 		struct producer *oldest = container_of(producers->by_age.next, struct producer,
 						       link);
-		if (oldest->seen_ms >= before_ms)
+		if (oldest->seen_ns >= before_ns)
 			break;
 		forget(producers, oldest);
 		forgotten++;

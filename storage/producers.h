@@ -27,7 +27,8 @@ struct producer_batch {
 struct producer {
 	struct list link; /* producers.by_age */
 	int64_t id;
-	int64_t seen_ms; /* wall clock of its last batch's append, or when that was read again */
+	uint64_t
+		seen_ns; /* monotonic: when its last batch was appended, or read again at a start */
 	int16_t epoch;
 	uint8_t batch_count;
 	uint8_t newest; /* place of the last one in `batches`, a ring */
@@ -56,15 +57,16 @@ int producers_check(const struct producers *producers, const struct batch *batch
 /* Makes producers_apply of `batch` unable to fail.  -ENOMEM. */
 int producers_reserve(struct producers *producers, const struct batch *batch);
 /* The batch has been appended at batch->base_offset.  What the log holds is taken as it is. */
-void producers_apply(struct producers *producers, const struct batch *batch, int64_t now_ms);
+void producers_apply(struct producers *producers, const struct batch *batch, uint64_t now_ns);
 void producers_forget_oldest(struct producers *producers); /* there is one */
-/* Forgets who has been silent since before `before_ms`; returns how many. */
-size_t producers_expire(struct producers *producers, int64_t before_ms);
+/* Forgets who has been silent since before `before_ns`; returns how many. */
+size_t producers_expire(struct producers *producers, uint64_t before_ns);
 
 /* ---- snapshots: producers_snapshot.c has the bytes ---- */
 size_t producers_snapshot_size(const struct producers *producers);
 /* The state as it is after every batch below `offset`; `out` has producers_snapshot_size bytes. */
 void producers_snapshot_write(const struct producers *producers, int64_t offset, uint8_t *out);
-/* Replaces the state.  -ERR_CORRUPT, -ERR_FORMAT (a newer version), -ENOMEM: it is empty then. */
+/* Replaces the state; all were seen at `now_ns`, as no clock tells how long ago it was.
+ * -ERR_CORRUPT, -ERR_FORMAT (a newer version), -ENOMEM: it is empty then. */
 int producers_snapshot_read(struct producers *producers, const uint8_t *data, size_t size,
-			    int64_t *ret_offset);
+			    uint64_t now_ns, int64_t *ret_offset);

@@ -5,7 +5,7 @@
  *    12   4   number of producers, n
  *    16   8   offset: every batch below it has been applied, none above
  *    24   8   XXH3-64 of all that follows, seeded with the XXH3-64 of bytes 0 to 23
- *    32 104n  producers, longest silent first */
+ *    32  96n  producers, longest silent first */
 #include "storage/producers.h"
 
 #include "base/bytes.h"
@@ -37,13 +37,12 @@ struct disk_batch {
 
 struct disk_producer {
 	uint64_t id;
-	uint64_t seen_ms;
 	uint16_t epoch;
 	uint16_t batch_count;
 	uint32_t zero;
 	struct disk_batch batches[PRODUCER_BATCHES]; /* oldest first */
 };
-_Static_assert(sizeof(struct disk_producer) == 104, "as described above");
+_Static_assert(sizeof(struct disk_producer) == 96, "as described above");
 
 static uint64_t sum_of(const struct disk_header *header, const void *producers, size_t size)
 {
@@ -62,7 +61,6 @@ static struct disk_producer packed(const struct producer *producer)
 {
 	struct disk_producer out = {
 		.id = htole64((uint64_t)producer->id),
-		.seen_ms = htole64((uint64_t)producer->seen_ms),
 		.epoch = htole16((uint16_t)producer->epoch),
 		.batch_count = htole16(producer->batch_count),
 	};
@@ -101,7 +99,7 @@ void producers_snapshot_write(const struct producers *producers, int64_t offset,
 }
 
 /* False: what no producer can be. */
-static bool unpack(const struct disk_producer *row, struct producer *producer)
+static bool unpack(const struct disk_producer *row, uint64_t now_ns, struct producer *producer)
 {
 	unsigned count = le16toh(row->batch_count);
 
@@ -109,7 +107,7 @@ static bool unpack(const struct disk_producer *row, struct producer *producer)
 		return false;
 	*producer = (struct producer){
 		.id = (int64_t)le64toh(row->id),
-		.seen_ms = (int64_t)le64toh(row->seen_ms),
+		.seen_ns = now_ns,
 		.epoch = (int16_t)le16toh(row->epoch),
 		.batch_count = (uint8_t)count,
 		.newest = (uint8_t)(count - 1),
@@ -123,13 +121,13 @@ static bool unpack(const struct disk_producer *row, struct producer *producer)
 	return true;
 }
 
-static int read_row(struct producers *producers, const uint8_t *at)
+static int read_row(struct producers *producers, const uint8_t *at, uint64_t now_ns)
 {
 	struct disk_producer row;
 	struct producer unpacked;
 
 	memcpy(&row, at, sizeof(row));
-	if (!unpack(&row, &unpacked) || producers_find(producers, unpacked.id))
+	if (!unpack(&row, now_ns, &unpacked) || producers_find(producers, unpacked.id))
 		return -ERR_CORRUPT;
 	struct producer *producer = malloc(sizeof(*producer));
 	if (!producer)
@@ -168,7 +166,7 @@ static void trim(struct producers *producers)
 }
 
 int producers_snapshot_read(struct producers *producers, const uint8_t *data, size_t size,
-			    int64_t *ret_offset)
+			    uint64_t now_ns, int64_t *ret_offset)
 {
 	struct disk_header header;
 	int rc = -ERR_CORRUPT;
@@ -179,7 +177,7 @@ int producers_snapshot_read(struct producers *producers, const uint8_t *data, si
 	memcpy(&header, data, sizeof(header));
 	rc = check_header(&header, data, size);
 	for (size_t at = sizeof(header); rc == 0 && at < size; at += sizeof(struct disk_producer))
-		rc = read_row(producers, data + at);
+		rc = read_row(producers, data + at, now_ns);
 	if (rc < 0) {
 		producers_clear(producers);
 		return rc;

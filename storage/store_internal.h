@@ -184,6 +184,7 @@ struct store {
 	struct list again;   /* log_append of batches sent again that are durable: done next turn */
 	bool nothing_to_evict; /* no tail buffer will be durable before the next flush ends */
 	int64_t wall_ms;       /* 0: not asked for since the last store_submit */
+	uint64_t now_ns;       /* monotonic, likewise */
 	struct list prewrites; /* segments that want zeros ahead of them */
 	unsigned prewrites_out;
 	struct decompressor *decompressor;
@@ -266,7 +267,7 @@ void commit_fail(struct log *log, int rc, const char *what);
 void commit_abandon(struct log *log, int rc); /* tells all waiters */
 /* Of all logs, which may be about to go: those that wait for the turn's end alone. */
 void commit_answer_repeats(struct store *store);
-bool commit_try_repair(struct log *log);      /* a failed log, when its time has come */
+bool commit_try_repair(struct log *log); /* a failed log, when its time has come */
 void log_drop_tail(struct log *log);
 void log_finish_close(struct log *log);
 void log_wake_watches(struct log *log);

@@ -304,6 +304,17 @@ static void beyond_the_limit_of_all_logs_nobody_forgets_who_appends(void **state
 	rig->store->stats.producers = 1;
 }
 
+static void a_step_of_the_wall_clock_forgets_nobody(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_open(rig);
+	append_new(rig, PRODUCER, 0);
+	rig->now_ms += INT64_C(10) * RIG_PRODUCER_EXPIRATION_MS;
+	store_housekeep(rig->store);
+	append_again(rig, PRODUCER, 0, 0);
+}
+
 static void a_silent_producer_is_forgotten_in_time(void **state)
 {
 	struct rig *rig = *state;
@@ -311,10 +322,10 @@ static void a_silent_producer_is_forgotten_in_time(void **state)
 
 	rig_open(rig);
 	append_new(rig, PRODUCER, 0);
-	rig->now_ms += RIG_PRODUCER_EXPIRATION_MS - 1;
+	rig->now_ns += (RIG_PRODUCER_EXPIRATION_MS - 1) * NS_PER_MS;
 	store_housekeep(rig->store);
 	assert_int_equal(append(rig, PRODUCER, 9, &offset), -ERR_SEQUENCE);
-	rig->now_ms += 2;
+	rig->now_ns += 2 * NS_PER_MS;
 	store_housekeep(rig->store);
 	assert_int_equal(store_stats(rig->store)->producers, 0);
 	append_new(rig, PRODUCER, 9);
@@ -453,6 +464,7 @@ int main(void)
 		TEST(a_snapshot_beyond_the_end_is_removed),
 		TEST(after_a_failure_the_state_is_what_the_log_holds),
 		TEST(beyond_the_limit_of_all_logs_nobody_forgets_who_appends),
+		TEST(a_step_of_the_wall_clock_forgets_nobody),
 		TEST(a_silent_producer_is_forgotten_in_time),
 		cmocka_unit_test(after_any_power_cut_the_state_is_what_the_log_holds),
 	};

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-enum { NOW_MS = 1000 };
+enum { NOW = 1000 };
 
 static struct batch batch_of(int64_t id, int16_t epoch, int32_t sequence, int32_t records)
 {
@@ -30,11 +30,11 @@ static int check_batch(const struct producers *producers, struct batch batch)
 	return producers_check(producers, &batch, &ignored);
 }
 
-static void append(struct producers *producers, struct batch batch, int64_t offset, int64_t now_ms)
+static void append(struct producers *producers, struct batch batch, int64_t offset, uint64_t now_ns)
 {
 	batch.base_offset = offset;
 	assert_int_equal(producers_reserve(producers, &batch), 0);
-	producers_apply(producers, &batch, now_ms);
+	producers_apply(producers, &batch, now_ns);
 }
 
 static int set_up(void **state)
@@ -57,7 +57,7 @@ static void a_batch_without_a_producer_is_always_new(void **state)
 {
 	struct producers *producers = *state;
 
-	append(producers, batch_of(-1, -1, -1, 3), 0, NOW_MS);
+	append(producers, batch_of(-1, -1, -1, 3), 0, NOW);
 	assert_int_equal(check_batch(producers, batch_of(-1, -1, -1, 3)), 0);
 	assert_int_equal(producers_count(producers), 0);
 }
@@ -71,7 +71,7 @@ static void the_next_sequence_is_taken_and_no_other(void **state)
 {
 	struct producers *producers = *state;
 
-	append(producers, batch_of(7, 0, 0, 3), 0, NOW_MS);
+	append(producers, batch_of(7, 0, 0, 3), 0, NOW);
 	assert_int_equal(check_batch(producers, batch_of(7, 0, 3, 1)), 0);
 	assert_int_equal(check_batch(producers, batch_of(7, 0, 4, 1)), -ERR_SEQUENCE);
 	assert_int_equal(check_batch(producers, batch_of(7, 0, 2, 1)), -ERR_SEQUENCE);
@@ -84,7 +84,7 @@ static void a_batch_sent_again_names_the_offset_of_the_first(void **state)
 	int64_t offset = -1;
 
 	for (int32_t i = 0; i < 5; i++)
-		append(producers, batch_of(7, 0, i * 2, 2), 100 + i * 2, NOW_MS);
+		append(producers, batch_of(7, 0, i * 2, 2), 100 + i * 2, NOW);
 	for (int32_t i = 0; i < 5; i++) {
 		struct batch again = batch_of(7, 0, i * 2, 2);
 		assert_int_equal(producers_check(producers, &again, &offset), 1);
@@ -97,7 +97,7 @@ static void the_sixth_batch_back_is_forgotten(void **state)
 	struct producers *producers = *state;
 
 	for (int32_t i = 0; i < 6; i++)
-		append(producers, batch_of(7, 0, i, 1), i, NOW_MS);
+		append(producers, batch_of(7, 0, i, 1), i, NOW);
 	assert_int_equal(check_batch(producers, batch_of(7, 0, 0, 1)), -ERR_SEQUENCE);
 	assert_int_equal(check_batch(producers, batch_of(7, 0, 1, 1)), 1);
 }
@@ -106,10 +106,10 @@ static void sequences_go_on_at_zero_behind_the_largest(void **state)
 {
 	struct producers *producers = *state;
 
-	append(producers, batch_of(7, 0, INT32_MAX - 1, 4), 0, NOW_MS); /* ends with 1 */
+	append(producers, batch_of(7, 0, INT32_MAX - 1, 4), 0, NOW); /* ends with 1 */
 	assert_int_equal(check_batch(producers, batch_of(7, 0, 2, 1)), 0);
 	assert_int_equal(check_batch(producers, batch_of(7, 0, INT32_MAX - 1, 4)), 1);
-	append(producers, batch_of(8, 0, INT32_MAX, 1), 4, NOW_MS);
+	append(producers, batch_of(8, 0, INT32_MAX, 1), 4, NOW);
 	assert_int_equal(check_batch(producers, batch_of(8, 0, 0, 1)), 0);
 }
 
@@ -117,10 +117,10 @@ static void a_newer_epoch_begins_with_zero_and_fences_the_older(void **state)
 {
 	struct producers *producers = *state;
 
-	append(producers, batch_of(7, 1, 5, 1), 0, NOW_MS);
+	append(producers, batch_of(7, 1, 5, 1), 0, NOW);
 	assert_int_equal(check_batch(producers, batch_of(7, 2, 6, 1)), -ERR_SEQUENCE);
 	assert_int_equal(check_batch(producers, batch_of(7, 2, 0, 1)), 0);
-	append(producers, batch_of(7, 2, 0, 1), 1, NOW_MS);
+	append(producers, batch_of(7, 2, 0, 1), 1, NOW);
 	assert_int_equal(check_batch(producers, batch_of(7, 1, 6, 1)), -ERR_PRODUCER_EPOCH);
 	assert_int_equal(check_batch(producers, batch_of(7, 2, 0, 1)), 1);
 	assert_int_equal(check_batch(producers, batch_of(7, 2, 1, 1)), 0);
@@ -132,10 +132,10 @@ static void the_longest_silent_makes_room(void **state)
 
 	(void)state;
 	producers_init(&producers, 2);
-	append(&producers, batch_of(1, 0, 0, 1), 0, NOW_MS);
-	append(&producers, batch_of(2, 0, 0, 1), 1, NOW_MS);
-	append(&producers, batch_of(1, 0, 1, 1), 2, NOW_MS);
-	append(&producers, batch_of(3, 0, 0, 1), 3, NOW_MS);
+	append(&producers, batch_of(1, 0, 0, 1), 0, NOW);
+	append(&producers, batch_of(2, 0, 0, 1), 1, NOW);
+	append(&producers, batch_of(1, 0, 1, 1), 2, NOW);
+	append(&producers, batch_of(3, 0, 0, 1), 3, NOW);
 	assert_null(producers_find(&producers, 2));
 	assert_non_null(producers_find(&producers, 1));
 	assert_int_equal(producers_count(&producers), 2);
@@ -160,7 +160,7 @@ static void a_limit_of_none_remembers_nothing(void **state)
 
 	(void)state;
 	producers_init(&producers, 0);
-	append(&producers, batch_of(1, 0, 0, 1), 0, NOW_MS);
+	append(&producers, batch_of(1, 0, 0, 1), 0, NOW);
 	assert_int_equal(check_batch(&producers, batch_of(1, 0, 0, 1)), 0);
 	producers_fini(&producers);
 }
@@ -248,7 +248,7 @@ static void through_a_snapshot(struct producers *producers, int64_t offset)
 	int64_t read = -1;
 
 	producers_snapshot_write(producers, offset, bytes);
-	assert_int_equal(producers_snapshot_read(producers, bytes, size, &read), 0);
+	assert_int_equal(producers_snapshot_read(producers, bytes, size, NOW, &read), 0);
 	assert_int_equal(read, offset);
 	assert_int_equal(producers_snapshot_size(producers), size);
 	producers_snapshot_write(producers, offset, again);
@@ -274,7 +274,7 @@ static void random_batches_are_judged_as_a_list_of_all_would(void **state)
 		if (rc == 0) {
 			batch.base_offset = next;
 			next += batch.record_count;
-			append(producers, batch, batch.base_offset, step);
+			append(producers, batch, batch.base_offset, (uint64_t)step);
 			note(&model, &batch);
 		}
 		if (draw(&seed, 200) == 0)
@@ -290,25 +290,25 @@ static void no_damaged_snapshot_is_believed(void **state)
 	int64_t offset;
 
 	for (int64_t id = 0; id < 3; id++)
-		append(producers, batch_of(id, 0, 0, 1), id, NOW_MS);
+		append(producers, batch_of(id, 0, 0, 1), id, NOW);
 	size_t size = producers_snapshot_size(producers);
 	uint8_t *good = malloc(size);
 	producers_snapshot_write(producers, 3, good);
 	for (size_t length = 0; length < size; length++) {
 		uint8_t *cut = malloc(length ? length : 1);
 		memcpy(cut, good, length);
-		assert_int_equal(producers_snapshot_read(producers, cut, length, &offset),
+		assert_int_equal(producers_snapshot_read(producers, cut, length, NOW, &offset),
 				 -ERR_CORRUPT);
 		free(cut);
 	}
 	for (size_t bit = 0; bit < size * 8; bit++) {
 		good[bit / 8] ^= (uint8_t)(1 << bit % 8);
-		int rc = producers_snapshot_read(producers, good, size, &offset);
+		int rc = producers_snapshot_read(producers, good, size, NOW, &offset);
 		assert_true(rc == -ERR_CORRUPT || rc == -ERR_FORMAT);
 		assert_int_equal(producers_count(producers), 0);
 		good[bit / 8] ^= (uint8_t)(1 << bit % 8);
 	}
-	assert_int_equal(producers_snapshot_read(producers, good, size, &offset), 0);
+	assert_int_equal(producers_snapshot_read(producers, good, size, NOW, &offset), 0);
 	assert_int_equal(producers_count(producers), 3);
 	free(good);
 }
