@@ -114,7 +114,7 @@ static int64_t hash_of(const struct partition_set *all)
 static int follow_topics(struct share_group *share, struct arena *arena)
 {
 	struct share_subscriber *subscribers;
-	struct partition_set all;
+	struct partition_set all = {0};
 	int rc = subscribers_of(share, arena, &subscribers);
 
 	if (rc == 0)
@@ -171,7 +171,7 @@ static int set_target(struct share_member *member, const struct partition_set *t
 static int retarget(struct share_group *share, struct arena *arena)
 {
 	struct share_subscriber *subscribers;
-	struct partition_set all;
+	struct partition_set all = {0};
 	int rc = subscribers_of(share, arena, &subscribers);
 
 	if (rc == 0)

@@ -229,6 +229,15 @@ static void written(struct share *share, int rc)
 		finish(&share->writing, 0);
 }
 
+/* Of a group that is none: anybody can name those. */
+static void forget_if_unused(struct share *share)
+{
+	if (share->out || share->records || share->retry.place || !list_empty(&share->opening_next))
+		return;
+	list_remove(&share->link);
+	free_share(share);
+}
+
 static void ask_back(struct message *message, void *receiver)
 {
 	struct share *share = container_of(message, struct share, ask.message);
@@ -250,6 +259,7 @@ static void ask_back(struct message *message, void *receiver)
 		written(share, share->ask.rc);
 	free(runs);
 	go_on(share);
+	forget_if_unused(share);
 }
 
 static void ask(struct share *share, enum share_ask_kind what)

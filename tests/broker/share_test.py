@@ -1,5 +1,6 @@
 """Share groups, record by record: who is given what, what becomes of it, and what a crash leaves."""
 
+import random
 import time
 
 import pytest
@@ -13,7 +14,8 @@ INVALID_RECORD_STATE, SESSION_NOT_FOUND, INVALID_SESSION_EPOCH = 121, 122, 123
 UNKNOWN_PARTITION, UNKNOWN_TOPIC_ID, INVALID_REQUEST = 3, 100, 42
 GROUP_ID_NOT_FOUND, UNKNOWN_MEMBER_ID, FENCED_EPOCH = 69, 25, 110
 LOCK_MS = 400
-SETTINGS = {"group.share.delivery.count.limit": 3}
+DELIVERIES = 3
+SETTINGS = {"group.share.delivery.count.limit": DELIVERIES}
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +119,23 @@ def test_settings_of_a_group_are_described(connection, group):
     found = {row["name"]: row["value"] for row in body["results"][0]["configs"]}
     assert found["share.auto.offset.reset"] == "earliest"
     assert found["share.record.lock.duration.ms"] == "30000"
+
+
+@pytest.mark.parametrize("key, value", [
+    ("share.auto.offset.reset", "sometimes"),
+    ("share.auto.offset.resett", "latest"),
+    ("share.record.lock.duration.ms", "0"),
+])
+def test_settings_that_make_no_sense_are_refused(connection, group, key, value):
+    body = connection.request(
+        "IncrementalAlterConfigs", 1,
+        resources=[{"resource_type": 32, "resource_name": group,
+                    "configs": [{"name": key, "config_operation": 0, "value": value}]}])
+    assert body["responses"][0]["error_code"] == 40
+    body = connection.request(
+        "IncrementalAlterConfigs", 1,
+        resources=[{"resource_type": 32, "resource_name": "", "configs": []}])
+    assert body["responses"][0]["error_code"] == INVALID_REQUEST
 
 
 # ---- records ----
@@ -239,6 +258,42 @@ def test_records_that_are_deleted_are_not_waited_for(member, connection, topic):
         "DeleteRecords", 2, timeout_ms=10000,
         topics=[{"name": topic, "partitions": [{"partition_index": 0, "offset": 3}]}])
     assert member.take() == [3, 4]
+
+
+def test_members_that_come_and_go_lose_no_record_and_get_none_twice(broker, connection, topic):
+    """A connection that is reset gives back; what was acknowledged is never given again."""
+    topic_id = connection.create_topic(topic, 3)
+    name = "many-" + topic
+    shares.configure(connection, name, auto_offset_reset="earliest")
+    everything = {(partition, offset) for partition in range(3) for offset in range(100)}
+    for partition in range(3):
+        for _ in range(10):
+            connection.produce(topic, partition, [b"x"] * 10)
+    chance, done = random.Random(4), set()
+    members = [Member(broker, name, topic, topic_id, range(3)) for _ in range(4)]
+    deadline = time.monotonic() + 60
+    while done != everything:
+        assert time.monotonic() < deadline, everything - done
+        at = chance.randrange(4)
+        if chance.random() < 0.1:
+            members[at].connection.reset()
+            members[at] = Member(broker, name, topic, topic_id, range(3), join=False)
+        taken = members[at].fetch(records=chance.randint(1, 30), wait_ms=20)
+        for partition, each in taken.items():
+            assert not done & {(partition, offset) for offset in each.offsets}
+            for first, last, count in each.runs:
+                type_ = ACCEPT if count > 1 else chance.choice([ACCEPT, RELEASE])
+                if count < DELIVERIES and chance.random() < 0.2:
+                    continue
+                assert members[at].acknowledge(first, last, type_, partition) == 0
+                if type_ == ACCEPT:
+                    done |= {(partition, offset) for offset in range(first, last + 1)}
+        if chance.random() < 0.2:
+            members[at].connection.reset()
+            members[at] = Member(broker, name, topic, topic_id, range(3), join=False)
+    for member in members:
+        assert member.fetch() == {}
+        member.connection.close()
 
 
 # ---- sessions ----
