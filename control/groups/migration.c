@@ -111,8 +111,8 @@ static int copy_member(struct consumer_group *consumer, const struct classic_mem
 		       int32_t generation, struct arena *arena, bool *ret_user_data)
 {
 	const struct topics *topics = consumer->group->groups->topics;
-	struct consumer_protocol_subscription subscription;
-	struct consumer_protocol_assignment assignment;
+	struct consumer_protocol_subscription subscription = {0};
+	struct consumer_protocol_assignment assignment = {0};
 	struct consumer_member *member;
 	int rc = consumer_protocol_read_subscription(subscription_of(from), topics, arena,
 						     &subscription);

@@ -1,7 +1,7 @@
 /* A group whose clients are of both protocols and change them, while everything happens to it:
- * clients start, leave and crash, answers are lost, time passes, the broker is started anew, memory
- * runs out.  So the group goes up and down all the time.  Seeded; the seed is in a failure's
- * message.
+ * clients start, leave, crash and come back under their instance ids, answers are lost, time
+ * passes, the broker is started anew, memory runs out.  So the group goes up and down all the time.
+ * Seeded; the seed is in a failure's message.
  *
  * After every step: no partition is owned by two members that the group knows, as they themselves
  * believe it.  And when the faults stop, after a bounded time: every partition is owned, and the
@@ -33,6 +33,8 @@ struct member {
 	int number;
 	bool up;
 	bool is_classic;
+	bool is_static;
+	char instance[8]; /* of all its lives in which it is static */
 	unsigned lives;
 	struct classic_consumer classic;
 	bool synced; /* classic: it is in a generation */
@@ -73,6 +75,11 @@ static void require(const struct model *m, bool holds, const char *what, const s
 static const char *id_of(const struct member *member)
 {
 	return member->is_classic ? member->classic.client.id : member->id;
+}
+
+static const char *instance_of(const struct member *member)
+{
+	return member->is_static ? member->instance : NULL;
 }
 
 static uint32_t owned_by(const struct member *member)
@@ -146,11 +153,13 @@ static void beat_once(struct model *m, struct member *member, bool faults)
 	char owned[64];
 
 	put_owned(member->epoch ? member->owned : 0, owned, sizeof(owned));
-	struct world_request *ask = beat_send(m->world, (struct beat){.member = member->id,
-								      .epoch = member->epoch,
-								      .topics = "t",
-								      .owned = owned,
-								      .rebalance_ms = 30000});
+	struct world_request *ask = beat_send(m->world,
+					      (struct beat){.member = member->id,
+							    .epoch = member->epoch,
+							    .instance = instance_of(member),
+							    .topics = "t",
+							    .owned = owned,
+							    .rebalance_ms = 30000});
 	if (ask->request.rc < 0 || (faults && percent(m, 10)))
 		return; /* the answer is lost */
 	hear(member, world_answer(ask));
@@ -259,7 +268,10 @@ static void start(struct model *m, struct member *member)
 
 	*member = (struct member){.number = number, .lives = lives, .up = true};
 	member->is_classic = percent(m, 60);
+	member->is_static = percent(m, 30);
+	snprintf(member->instance, sizeof(member->instance), "i%d", number);
 	member->classic = classic_consumer_of(m->world, false);
+	member->classic.client.instance = instance_of(member);
 	snprintf(member->id, sizeof(member->id), "n%d-%u", number, lives);
 }
 
@@ -271,7 +283,9 @@ static void stop(struct member *member, bool says_so)
 	if (!says_so)
 		return;
 	if (!member->is_classic)
-		beat_send(client->world, (struct beat){.member = member->id, .epoch = -1});
+		beat_send(client->world, (struct beat){.member = member->id,
+						       .instance = instance_of(member),
+						       .epoch = member->is_static ? -2 : -1});
 	else if (client->id[0])
 		client_leave(client);
 }
