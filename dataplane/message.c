@@ -201,22 +201,35 @@ static unsigned receive_own(struct mesh *mesh, unsigned self)
 	return handled;
 }
 
+static unsigned receive_burst(struct mesh *mesh, unsigned self, unsigned from)
+{
+	void *burst[BURST];
+	unsigned count = rte_ring_sc_dequeue_burst(ring_between(mesh, from, self), burst, BURST,
+						   NULL);
+
+	for (unsigned i = 0; i < count; i++) {
+		struct message *message = burst[i];
+		check(message->handle);
+		message->handle(message, mesh->threads[self].receiver);
+	}
+	return count;
+}
+
+unsigned mesh_receive_from(struct mesh *mesh, unsigned self, unsigned from)
+{
+	unsigned handled = receive_burst(mesh, self, from);
+
+	mesh_flush(mesh, self);
+	return handled;
+}
+
 unsigned mesh_receive(struct mesh *mesh, unsigned self)
 {
 	unsigned handled = receive_own(mesh, self);
 
 	for (unsigned from = 0; from < mesh->thread_count; from++) {
-		void *burst[BURST];
-		if (from == self)
-			continue;
-		unsigned count = rte_ring_sc_dequeue_burst(ring_between(mesh, from, self), burst,
-							   BURST, NULL);
-		for (unsigned i = 0; i < count; i++) {
-			struct message *message = burst[i];
-			check(message->handle);
-			message->handle(message, mesh->threads[self].receiver);
-		}
-		handled += count;
+		if (from != self)
+			handled += receive_burst(mesh, self, from);
 	}
 	mesh_flush(mesh, self);
 	return handled;

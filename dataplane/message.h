@@ -32,6 +32,8 @@ void mesh_send(struct mesh *mesh, unsigned from, unsigned to, struct message *me
 /* Once a turn: handles what has come, sends on what was kept, wakes receivers of what was sent.
  * Returns the number of messages handled. */
 unsigned mesh_receive(struct mesh *mesh, unsigned self);
+/* The same for what thread `from` has sent; what others have sent stays where it is. */
+unsigned mesh_receive_from(struct mesh *mesh, unsigned self, unsigned from);
 /* Ends a sleep of thread `to`.  Any thread. */
 void mesh_wake(struct mesh *mesh, unsigned to);
 /* Pushes out what mesh_send collected this turn; call before sleeping. */

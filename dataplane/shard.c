@@ -137,6 +137,17 @@ static uint64_t sleep_ns(struct shard *shard, uint64_t idle_since_ns)
 	return wait_ns ? shard_datagrams_sleep(shard, wait_ns) : 0;
 }
 
+/* Before its logs are open a shard hears the control plane alone: parts of the requests that other
+ * shards already serve wait in their rings, in order, instead of not finding a partition. */
+static unsigned receive_messages(struct shard *shard)
+{
+	unsigned self = shard->options.index;
+
+	if (shard->phase == SHARD_STARTING)
+		return mesh_receive_from(shard->mesh, self, mesh_control(shard->mesh));
+	return mesh_receive(shard->mesh, self);
+}
+
 /* Returns how much was done. */
 static unsigned turn(struct shard *shard, uint64_t wait_ns)
 {
@@ -153,7 +164,7 @@ static unsigned turn(struct shard *shard, uint64_t wait_ns)
 	if (shard->phase != SHARD_STARTING)
 		done += shard_datagrams_receive(shard);
 	done += timers_run(&shard->timers, shard->now_ns);
-	done += mesh_receive(shard->mesh, shard->options.index);
+	done += receive_messages(shard);
 	done += fetch_run_ready(shard);
 	partition_append_blocked(shard);
 	conn_resume_starved(shard);

@@ -18,6 +18,64 @@ NONE, OUT_OF_RANGE = 0, 1
 # ---- what a restart keeps ----
 
 
+def topics_of_one_shard(connection, count):
+    """Topics of one partition each; shards take turns at them, so every other one is deleted."""
+    names = [f"t{i:03}" for i in range(2 * count)]
+    body = connection.request(
+        "CreateTopics",
+        7,
+        timeout_ms=60000,
+        topics=[
+            {"name": name, "num_partitions": 1, "replication_factor": 1, "configs": []}
+            for name in names
+        ],
+    )
+    assert not any(each["error_code"] for each in body["topics"])
+    connection.request("DeleteTopics", 5, topic_names=names[1::2], timeout_ms=60000)
+    return names[::2]
+
+
+def first_answers(broker, partitions, count=8):
+    """Of connections made while the broker starts, each of which may be reset by its start."""
+    connections, found = [], []
+
+    def sent():
+        try:
+            connection = broker.connect()
+            connection.send("Produce", 9, acks=-1, timeout_ms=30000, topic_data=partitions)
+            connections.append(connection)
+        except ConnectionError:
+            pass
+        return len(connections) == count
+
+    eventually("connections to a broker that starts", sent, every=0.001)
+    for connection in connections:
+        with connection:
+            try:
+                found.append(connection.receive()[1]["responses"])
+            except ConnectionError:
+                pass
+    return found
+
+
+def test_the_first_answers_after_a_crash_know_all_partitions_of_all_shards():
+    """The other shard has nothing to open and is ready first."""
+    with Broker(shards=2) as broker:
+        with broker.connect() as connection:
+            names = topics_of_one_shard(connection, 200)
+        data = batch([b"x"])
+        partitions = [
+            {"name": name, "partition_data": [{"index": 0, "records": data}]} for name in names
+        ]
+        for _ in range(5):
+            broker.kill()
+            broker.start(wait=False)
+            for answer in first_answers(broker, partitions):
+                codes = [each["partition_responses"][0]["error_code"] for each in answer]
+                assert set(codes) == {NONE}
+            broker.wait_ready()
+
+
 @pytest.mark.parametrize("crash", [False, True])
 def test_a_restart_keeps_topics_settings_ids_and_records(crash):
     with Broker() as broker:

@@ -19,7 +19,7 @@ SECONDS = float(os.environ.get("SLUICED_IDEMPOTENCE_SECONDS", 300 if LONG else 1
 UP_SECONDS = (0.5, 6.0)
 DOWN_SECONDS = (0.0, 1.0)
 RECOVERY_SECONDS = 60
-NONE, UNKNOWN_PARTITION, OUT_OF_ORDER = 0, 3, 45
+NONE, OUT_OF_ORDER = 0, 45
 PARTITIONS = 3
 RATE = 500
 # Every request is sent again in one of two ways or in both; one of ten meets something else.
@@ -98,4 +98,4 @@ def test_each_record_is_stored_once_in_order_whatever_the_network_does(tmp_path)
         assert proxy.counts["twice"] and proxy.late_answers and broker.starts > 2
         # A late copy is known, or too old to be, or meets a shard that starts; that it is not
         # stored is the checker's to say.
-        assert set(proxy.late_answers) <= {NONE, UNKNOWN_PARTITION, OUT_OF_ORDER}
+        assert set(proxy.late_answers) <= {NONE, OUT_OF_ORDER}

@@ -122,6 +122,19 @@ static void a_message_to_itself_is_handled_in_the_next_turn(void **state)
 	assert_int_equal(threads[0].received, 1);
 }
 
+static void what_one_thread_has_sent_is_received_without_that_of_others(void **state)
+{
+	struct numbered second = {.message.handle = numbered_arrived, .number = 1};
+	struct numbered first = {.message.handle = numbered_arrived};
+
+	mesh_send(mesh, 1, 1, &second.message);
+	mesh_send(mesh, 0, 1, &first.message);
+	mesh_flush(mesh, 0);
+	assert_int_equal(mesh_receive_from(mesh, 1, 0), 1);
+	assert_int_equal(mesh_receive_from(mesh, 1, 0), 0);
+	assert_int_equal(mesh_receive(mesh, 1), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -129,6 +142,7 @@ int main(void)
 		T(more_messages_than_a_ring_takes_arrive_in_order),
 		T(a_sender_does_not_sleep_before_all_is_sent),
 		T(a_message_to_itself_is_handled_in_the_next_turn),
+		T(what_one_thread_has_sent_is_received_without_that_of_others),
 #undef T
 	};
 	char why[160] = "";
