@@ -46,7 +46,7 @@ int admin_describe_group(const struct describe *d)
 {
 	const struct group_overrides none = {0};
 	char why[WHY_BYTES];
-	char *id;
+	char *id = NULL;
 	int rc = id_of(d->arena, &d->resource->resource_name, &id, why);
 
 	if (rc < 0)

@@ -96,7 +96,8 @@ void handle_describe_cluster(struct request *request)
 
 /* ---- FindCoordinator: this broker, of every group ---- */
 
-enum { COORDINATES_GROUPS, COORDINATES_TRANSACTIONS }; /* Kafka's CoordinatorType */
+/* Kafka's CoordinatorType */
+enum { COORDINATES_GROUPS, COORDINATES_TRANSACTIONS, COORDINATES_SHARES };
 
 /* KAFKA_NONE, or why this broker coordinates nothing of that name.  A transactional producer asks
  * until its caller's patience ends, which for some clients is never, so it is told what all of them
@@ -107,6 +108,10 @@ static enum kafka_error why_no_coordinator(int8_t key_type, const struct kafka_s
 	if (key_type == COORDINATES_TRANSACTIONS) {
 		*ret_text = "this broker does not serve transactions";
 		return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+	}
+	if (key_type == COORDINATES_SHARES) {
+		*ret_text = "the state of share groups is kept with the groups, for brokers alone";
+		return KAFKA_INVALID_REQUEST;
 	}
 	if (key_type != COORDINATES_GROUPS) {
 		*ret_text = "no coordinator of this type";
