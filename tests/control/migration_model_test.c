@@ -87,6 +87,17 @@ static uint32_t owned_by(const struct member *member)
 	return member->is_classic ? member->classic.owned : member->owned;
 }
 
+/* An upgrade that ran out of memory may have kept a member and not what it had: in no generation of
+ * its own, it cannot commit. */
+static bool known_here(const struct consumer_group *consumer, const struct member *member)
+{
+	const struct kafka_string id = kafka_string_of(id_of(member));
+	const struct consumer_member *found = consumer_find(consumer, &id);
+
+	return found &&
+	       (!member->is_classic || member->classic.client.generation == found->current.epoch);
+}
+
 /* Whom the group does not know has been fenced: it will be told so, and cannot commit. */
 static bool known(const struct model *m, const struct member *member)
 {
@@ -95,7 +106,7 @@ static bool known(const struct model *m, const struct member *member)
 
 	if (!member->up || !group || !group->kind || id.length == 0)
 		return false;
-	return group->kind == &consumer_kind ? consumer_find(group->state, &id) != NULL
+	return group->kind == &consumer_kind ? known_here(group->state, member)
 					     : classic_members_find(group->state, &id) != NULL;
 }
 
