@@ -371,8 +371,10 @@ int consumer_step(struct consumer_step *step)
 	if (rc == 0)
 		rc = advance(step);
 	give_back_subscription(step);
-	/* A member of which nothing is stored has not joined. */
+	/* A member of which nothing is stored has not joined; others have to come again. */
 	if (rc < 0 && step->made && !step->member->details_stored)
 		consumer_remove(step->member);
+	else if (rc < 0 && step->made)
+		consumer_seen(step->member);
 	return rc;
 }
