@@ -25,6 +25,8 @@ class Member:
         self.stop = Stop()
         self.log = MemberLog(options, "kcat")
         self.membership = Membership()
+        self.places = set()  # owned now ...
+        self.assigned_as = None, None  # ... as this member, in this generation
         instance = ["-X", f"group.instance.id={options.instance}"] if options.instance else []
         self.process = subprocess.Popen(
             ["stdbuf", "-oL", "kcat", "-b", options.brokers, "-G", options.group, "-E",
@@ -52,10 +54,18 @@ class Member:
         if found:
             self.log.flush()
             places = {(topic, int(number)) for topic, number in PLACE.findall(found[2])}
-            self.log.owns(places if found[1] == "assigned" else set(), self.membership.member,
-                          self.membership.generation)
+            self.owns(places if found[1] == "assigned" else set())
         else:
             self.membership.read(text)
+
+    def owns(self, places):
+        """A member that lost its session is not told of it in a line of its own, but whatever it is
+        assigned is read anew."""
+        if places and self.places:
+            self.log.owns(set(), *self.assigned_as)
+        self.places = places
+        self.assigned_as = self.membership.member, self.membership.generation
+        self.log.owns(places, *self.assigned_as)
 
     def run(self):
         for line in self.process.stdout:
@@ -64,7 +74,7 @@ class Member:
             if not line.startswith(b"record\t"):
                 self.log.flush()
         self.log.flush()
-        self.log.owns(set(), self.membership.member, self.membership.generation)
+        self.owns(set())
         code = self.process.wait()
         if code not in (0, -signal.SIGTERM):
             raise SystemExit(f"kcat ended with {code}")
