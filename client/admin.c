@@ -122,7 +122,7 @@ static int metadata_copy(struct sluice_metadata *to, const struct kafka_metadata
 	}
 	for (int32_t i = 0; !failed && i < from->topics_count; i++)
 		copy_topic(arena, &topics[to->topic_count++], &from->topics[i], &failed);
-	if (failed)
+	if (failed || !topics)
 		return -ENOMEM;
 	qsort(topics, to->topic_count, sizeof(*topics), compare_topics);
 	return 0;

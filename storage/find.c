@@ -4,6 +4,7 @@
 #include "storage/store_internal.h"
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/errors.h"
 #include "storage/records.h"
 
@@ -80,10 +81,13 @@ static uint8_t *gather(const struct log_read *read)
 	uint8_t *joined = malloc(read->bytes);
 	size_t at = 0;
 
-	for (unsigned i = 0; joined && i < read->vector_count; i++) {
+	if (!joined)
+		return NULL;
+	for (unsigned i = 0; i < read->vector_count; i++) {
 		memcpy(joined + at, read->vectors[i].iov_base, read->vectors[i].iov_len);
 		at += read->vectors[i].iov_len;
 	}
+	check(at == read->bytes);
 	return joined;
 }
 

@@ -213,7 +213,7 @@ static bool take_snapshot(struct log *log, int64_t offset)
 /* *ret_from: the batches from here on are still to be applied. */
 static int load_snapshot(struct log *log, int64_t *ret_from)
 {
-	int64_t offsets[SNAPSHOTS_MAX];
+	int64_t offsets[SNAPSHOTS_MAX] = {0};
 	int count = list_snapshots(log, offsets);
 	bool removed = false;
 
@@ -269,15 +269,16 @@ static int apply(struct log *log, const struct batch *batch, uint64_t now_ns)
 }
 
 static int replay_segment(struct log *log, const struct segment *segment, int64_t from,
-			  uint64_t now_ns, uint8_t *scratch)
+			  uint64_t now_ns, struct walk *walk)
 {
-	struct walk walk = {.segment = segment, .data = scratch};
 	const struct index_entry *entry = segment_seek(segment, from);
 	uint64_t position = entry ? entry->position : SEGMENT_HEADER_BYTES;
 
+	walk->segment = segment;
+	walk->length = 0;
 	while (position < segment->end) {
-		struct batch batch;
-		int rc = header_at(&walk, position, &batch);
+		struct batch batch = {0};
+		int rc = header_at(walk, position, &batch);
 		if (rc == 0 && batch.base_offset >= from)
 			rc = apply(log, &batch, now_ns);
 		if (rc < 0)
@@ -289,18 +290,18 @@ static int replay_segment(struct log *log, const struct segment *segment, int64_
 
 static int replay(struct log *log, int64_t from)
 {
-	uint8_t *scratch = aligned_alloc(BLOCK_BYTES, WALK_BYTES);
+	struct walk walk = {.data = aligned_alloc(BLOCK_BYTES, WALK_BYTES)};
 	uint64_t now_ns = clock_monotonic_ns(log->store->clock);
 	int rc = 0;
 
-	if (!scratch)
+	if (!walk.data)
 		return -ENOMEM;
 	list_foreach(node, &log->segments) {
 		const struct segment *segment = container_of(node, struct segment, link);
 		if (rc == 0 && segment->idempotent && segment->next_offset > from)
-			rc = replay_segment(log, segment, from, now_ns, scratch);
+			rc = replay_segment(log, segment, from, now_ns, &walk);
 	}
-	free(scratch);
+	free(walk.data);
 	return rc;
 }
 

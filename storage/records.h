@@ -65,7 +65,7 @@ static inline const uint8_t *record_get_varlong(const uint8_t *at, const uint8_t
 
 static inline const uint8_t *record_get_varint(const uint8_t *at, const uint8_t *end, int32_t *ret)
 {
-	int64_t value;
+	int64_t value = 0;
 
 	if (record_one_byte(at, end)) {
 		*ret = (int32_t)record_unzigzag(*at);

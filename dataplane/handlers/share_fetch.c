@@ -194,8 +194,8 @@ void share_fetch_toured(struct share_fetch *fetch)
 {
 	const struct shard *shard = fetch->request->shard;
 
-	if (fetch->found || fetch->failed || fetch->acknowledged || fetch->over || !fetch->may_wait ||
-	    shard->phase >= SHARD_DRAINING)
+	if (fetch->found || fetch->failed || fetch->acknowledged || fetch->over ||
+	    !fetch->may_wait || shard->phase >= SHARD_DRAINING)
 		share_fetch_answer(fetch);
 	else
 		share_fetch_watch(fetch);

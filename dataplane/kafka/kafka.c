@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/errors.h"
 
 #include <errno.h>
@@ -81,6 +82,7 @@ static int finish_frame(struct wire_writer *writer, uint8_t *size)
 		return rc;
 	if (writer->bytes - SIZE_BYTES > INT32_MAX)
 		return -ERR_TOO_LARGE;
+	check(size); /* nothing has failed */
 	store_be32(size, (uint32_t)(writer->bytes - SIZE_BYTES));
 	return 0;
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-enum { LOWEST = 2, HIGHEST = 10 };
+static const int16_t lowest = 2, highest = 10;
 
 static int set_up(void **state)
 {
@@ -31,7 +31,7 @@ static void any_version_commits_what_every_version_then_fetches(void **state)
 {
 	struct world *world = *state;
 
-	for (int16_t version = LOWEST; version <= HIGHEST; version++) {
+	for (int16_t version = lowest; version <= highest; version++) {
 		struct world_request *ask = commit_ask(world, version, "g");
 		commit_add(ask, "orders", 0, 100 + version, "where it was");
 		commit_add(ask, "orders", 2, 200 + version, NULL);
@@ -56,7 +56,7 @@ static void topics_and_partitions_that_do_not_exist_are_refused_alone(void **sta
 {
 	struct world *world = *state;
 
-	for (int16_t version = LOWEST; version <= HIGHEST; version++) {
+	for (int16_t version = lowest; version <= highest; version++) {
 		struct world_request *ask = commit_ask(world, version, "g");
 		commit_add(ask, "orders", 0, 1, NULL);
 		commit_add(ask, "orders", 3, 1, NULL);
@@ -70,7 +70,7 @@ static void topics_and_partitions_that_do_not_exist_are_refused_alone(void **sta
 				 version >= 10 ? KAFKA_UNKNOWN_TOPIC_ID
 					       : KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
 	}
-	assert_int_equal(world_appended(world), HIGHEST - LOWEST + 1);
+	assert_int_equal(world_appended(world), highest - lowest + 1);
 }
 
 static void a_commit_of_unknown_topics_alone_makes_no_group(void **state)
@@ -114,7 +114,7 @@ static void a_member_of_a_group_that_is_not_there_is_refused(void **state)
 {
 	struct world *world = *state;
 
-	for (int16_t version = LOWEST; version <= HIGHEST; version++) {
+	for (int16_t version = lowest; version <= highest; version++) {
 		struct world_request *ask = commit_ask(world, version, "g");
 		commit_as(ask, "member", 3);
 		commit_add(ask, "orders", 0, 1, NULL);
@@ -238,7 +238,7 @@ static void a_lost_commit_is_answered_so_and_not_seen_again(void **state)
 	struct world *world = *state;
 
 	assert_int_equal(commit_one(world, 8, "g", "orders", 0, 1), KAFKA_NONE);
-	for (int16_t version = LOWEST; version <= HIGHEST; version++) {
+	for (int16_t version = lowest; version <= highest; version++) {
 		struct world_request *ask = commit_ask(world, version, "g");
 		struct world_request *fetch = fetch_ask(world, 8, "g");
 		world->log.hold = true;

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-enum { LOWEST = 1, HIGHEST = 10 };
+static const int16_t lowest = 1, highest = 10;
 
 static int set_up(void **state)
 {
@@ -32,7 +32,7 @@ static void a_partition_without_a_commit_has_a_row_without_an_error(void **state
 	struct world *world = *state;
 
 	assert_int_equal(commit_one(world, 8, "g", "orders", 0, 1), KAFKA_NONE);
-	for (int16_t version = LOWEST; version <= HIGHEST; version++) {
+	for (int16_t version = lowest; version <= highest; version++) {
 		for (int known = 0; known < 2; known++) {
 			struct world_request *ask = fetch_ask(world, version,
 							      known ? "g" : "none such");
@@ -60,7 +60,7 @@ static void no_topics_means_all_that_are_committed(void **state)
 	commit_one(world, 8, "g", "orders", 2, 12);
 	commit_one(world, 8, "g", "bills", 1, 21);
 	commit_one(world, 8, "g", "orders", 0, 10);
-	for (int16_t version = 2; version <= HIGHEST; version++) {
+	for (int16_t version = 2; version <= highest; version++) {
 		struct world_request *ask = fetch_ask(world, version, "g");
 		world_send(ask);
 		assert_int_equal(fetch_error(ask), KAFKA_NONE);
@@ -89,7 +89,7 @@ static void an_unknown_topic_id_is_an_error_and_an_unknown_name_is_not(void **st
 {
 	struct world *world = *state;
 
-	for (int16_t version = LOWEST; version <= HIGHEST; version++) {
+	for (int16_t version = lowest; version <= highest; version++) {
 		struct fetched row = fetch_one(world, version, "g", "nothing", 0);
 		assert_int_equal(row.error, version >= 10 ? KAFKA_UNKNOWN_TOPIC_ID : KAFKA_NONE);
 		assert_int_equal(row.offset, -1);
@@ -178,7 +178,7 @@ static void a_partition_that_is_being_loaded_is_never_an_empty_success(void **st
 
 	commit_one(world, 8, "g", "orders", 0, 1);
 	groups_begin_load(world->groups, group_partition_of(&id, 4));
-	for (int16_t version = LOWEST; version <= HIGHEST; version++) {
+	for (int16_t version = lowest; version <= highest; version++) {
 		struct world_request *ask = fetch_ask(world, version, "g");
 		fetch_add(ask, "orders", 0);
 		world_send(ask);
