@@ -13,6 +13,7 @@ from java_jars import jars
 
 HERE = pathlib.Path(__file__).parent
 MEMBERS = HERE / "members"
+LONG = "SLUICE_LONG" in os.environ
 
 
 class Library:
@@ -141,6 +142,8 @@ FRANZ_GO_COOPERATIVE = FRANZ_GO.with_options("franz-go-cooperative", assignor="c
 ALL = [CONFLUENT, CONFLUENT_COOPERATIVE, CONFLUENT_CONSUMER, KAFKA_PYTHON, AIOKAFKA, KCAT, JAVA,
        JAVA_COOPERATIVE, JAVA_CONSUMER, KAFKAJS, FRANZ_GO, FRANZ_GO_COOPERATIVE]
 STATIC = [each for each in ALL if each.static and "cooperative" not in each.name]
+if not LONG:
+    STATIC = [CONFLUENT, JAVA_CONSUMER, AIOKAFKA]
 # Those whose range assignors share a group, and that tell of their commits.
 RANGE = [CONFLUENT, KAFKA_PYTHON, AIOKAFKA, JAVA, FRANZ_GO]
 

@@ -10,6 +10,8 @@ PAIRS = [(libraries.CONFLUENT, libraries.CONFLUENT_CONSUMER),
          (libraries.JAVA, libraries.JAVA_CONSUMER),
          (libraries.JAVA_COOPERATIVE, libraries.JAVA_CONSUMER),
          (libraries.KAFKA_PYTHON, libraries.JAVA_CONSUMER)]
+if not libraries.LONG:
+    PAIRS = [PAIRS[1], PAIRS[2]]
 
 
 @pytest.fixture(name="world")
