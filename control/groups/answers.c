@@ -1,6 +1,7 @@
 /* An answer waits, in its request's memory, for every partition that it rests on. */
 #include "control/groups/groups_internal.h"
 
+#include "base/arena.h"
 #include "base/bytes.h"
 
 #include <errno.h>
@@ -146,4 +147,13 @@ void groups_refuse(struct groups *groups, struct control_request *request, enum 
 {
 	refusal_fill(request, error);
 	answer_now(groups, request);
+}
+
+int groups_copy_text(struct arena *arena, const struct kafka_string *text, struct kafka_string *ret)
+{
+	char *copy = text->length < 0 ? NULL
+				      : arena_strndup(arena, text->data, (size_t)text->length);
+
+	*ret = (struct kafka_string){copy, copy ? text->length : -1};
+	return copy || text->length < 0 ? 0 : -ENOMEM;
 }

@@ -23,15 +23,6 @@ static_assert(sizeof(NAMED_TOPIC) ==
 		      sizeof(struct kafka_consumer_group_describe_response_target_topic),
 	      "one is read as the other");
 
-static int copy(struct arena *arena, const struct kafka_string *text, struct kafka_string *ret)
-{
-	char *copied = text->length < 0 ? NULL
-					: arena_strndup(arena, text->data, (size_t)text->length);
-
-	*ret = (struct kafka_string){copied, copied ? text->length : -1};
-	return copied || text->length < 0 ? 0 : -ENOMEM;
-}
-
 /* Topics that are gone have no name to be told by. */
 static int describe_partitions(const struct groups *groups, const struct partition_set *set,
 			       struct arena *arena, NAMED_TOPIC **ret, int32_t *ret_count)
@@ -67,8 +58,8 @@ static int describe_subscription(const struct subscription *subscription, struct
 				 MEMBER *ret)
 {
 	struct kafka_string none = kafka_string_of(NULL);
-	int rc = copy(arena, subscription->regex ? &subscription->regex->text : &none,
-		      &ret->subscribed_topic_regex);
+	int rc = groups_copy_text(arena, subscription->regex ? &subscription->regex->text : &none,
+				  &ret->subscribed_topic_regex);
 
 	ret->subscribed_topic_names = arena_calloc(arena, subscription->name_count,
 						   sizeof(*ret->subscribed_topic_names));
@@ -76,23 +67,24 @@ static int describe_subscription(const struct subscription *subscription, struct
 		return -ENOMEM;
 	ret->subscribed_topic_names_count = (int32_t)subscription->name_count;
 	for (size_t i = 0; i < subscription->name_count && rc == 0; i++)
-		rc = copy(arena, &subscription->names[i], &ret->subscribed_topic_names[i]);
+		rc = groups_copy_text(arena, &subscription->names[i],
+				      &ret->subscribed_topic_names[i]);
 	return rc;
 }
 
 static int describe_identity(const struct consumer_member *member, struct arena *arena, MEMBER *ret)
 {
 	const struct member_details *details = &member->details;
-	int rc = copy(arena, &member->id, &ret->member_id);
+	int rc = groups_copy_text(arena, &member->id, &ret->member_id);
 
 	if (rc == 0)
-		rc = copy(arena, &details->instance_id, &ret->instance_id);
+		rc = groups_copy_text(arena, &details->instance_id, &ret->instance_id);
 	if (rc == 0)
-		rc = copy(arena, &details->rack_id, &ret->rack_id);
+		rc = groups_copy_text(arena, &details->rack_id, &ret->rack_id);
 	if (rc == 0)
-		rc = copy(arena, &details->client_id, &ret->client_id);
+		rc = groups_copy_text(arena, &details->client_id, &ret->client_id);
 	if (rc == 0)
-		rc = copy(arena, &details->client_host, &ret->client_host);
+		rc = groups_copy_text(arena, &details->client_host, &ret->client_host);
 	return rc;
 }
 

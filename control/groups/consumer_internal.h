@@ -31,8 +31,6 @@ enum { /* member epochs of requests */
        EPOCH_LEAVE = -1,
        EPOCH_LEAVE_STATIC = -2, /* also of a static member that is away and expected back */
 };
-/* No group lives as long; beyond, the next epoch could not be told from an earlier one. */
-enum { EPOCH_STORED_MAX = 1 << 30 };
 
 /* What a member says of itself, but for what it subscribes to. */
 struct member_details {

@@ -26,22 +26,12 @@ struct replay {
 /* A tombstone makes nothing: *ret may be null. */
 static int find_group(const struct replay *replay, struct consumer_group **ret)
 {
-	bool make = replay->record->value;
-	struct group *group = group_find(replay->groups, replay->group_id);
-	enum kafka_error error;
+	struct group *group;
+	int rc = replay_find_group(replay->groups, replay->group_id, replay->record->value,
+				   &consumer_kind, consumer_begin, &group);
 
-	*ret = NULL;
-	if (!group && make)
-		group = group_obtain(replay->groups, replay->group_id, &error);
-	if (!group)
-		return make ? -ENOMEM : 0;
-	if (group->kind != &consumer_kind) {
-		int rc = make ? consumer_begin(group) : 0;
-		if (rc < 0 || !make)
-			return rc;
-	}
-	*ret = consumer_of(group);
-	return 0;
+	*ret = group ? consumer_of(group) : NULL;
+	return rc;
 }
 
 static int find_member(const struct replay *replay, struct consumer_member **ret)
@@ -62,17 +52,12 @@ static int find_member(const struct replay *replay, struct consumer_member **ret
 	return rc;
 }
 
-static bool is_epoch(int32_t epoch)
-{
-	return epoch >= 0 && epoch <= EPOCH_STORED_MAX;
-}
-
 static int replay_group(const struct replay *replay)
 {
 	const struct record_consumer_group_metadata_value *value = replay->record->value;
 	struct consumer_group *consumer;
 
-	if (value && !is_epoch(value->epoch))
+	if (value && !replay_epoch_sound(value->epoch))
 		return -ERR_CORRUPT;
 	int rc = find_group(replay, &consumer);
 	if (rc < 0 || !consumer)
@@ -94,7 +79,7 @@ static int replay_assignment_epoch(const struct replay *replay)
 		replay->record->value;
 	struct consumer_group *consumer;
 
-	if (value && !is_epoch(value->assignment_epoch))
+	if (value && !replay_epoch_sound(value->assignment_epoch))
 		return -ERR_CORRUPT;
 	int rc = find_group(replay, &consumer);
 	if (rc == 0 && consumer)
@@ -175,7 +160,8 @@ static int replay_target(const struct replay *replay)
 static bool plausible(const struct record_consumer_group_current_member_assignment_value *value)
 {
 	return value->state >= MEMBER_STABLE && value->state <= MEMBER_UNRELEASED_PARTITIONS &&
-	       (is_epoch(value->member_epoch) || value->member_epoch == EPOCH_LEAVE_STATIC);
+	       (replay_epoch_sound(value->member_epoch) ||
+		value->member_epoch == EPOCH_LEAVE_STATIC);
 }
 
 static int replay_current(const struct replay *replay)

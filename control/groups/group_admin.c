@@ -24,21 +24,18 @@ static const char *protocol_type_of(const struct group *group)
 	return group->kind ? group->kind->protocol_type(group) : "";
 }
 
-/* Copies: the group may be gone before the answer is sent. */
 static bool copy_text(struct arena *arena, const char *text, struct kafka_string *ret)
 {
-	char *copy = arena_strndup(arena, text, strlen(text));
+	struct kafka_string view = kafka_string_of(text);
 
-	*ret = kafka_string_of(copy);
-	return copy;
+	return groups_copy_text(arena, &view, ret) == 0;
 }
 
 static bool copy_id(struct arena *arena, const struct group *group, struct kafka_string *ret)
 {
-	char *copy = arena_strndup(arena, group->id, group->id_length);
+	struct kafka_string view = {group->id, (int32_t)group->id_length};
 
-	*ret = (struct kafka_string){copy, copy ? (int32_t)group->id_length : -1};
-	return copy;
+	return groups_copy_text(arena, &view, ret) == 0;
 }
 
 /* ---- ListGroups ---- */

@@ -53,6 +53,9 @@ void groups_answer_all(struct groups *groups, struct control_request *request);
 /* The same for those of `count` groups, whose ids lie `stride` bytes apart. */
 void groups_answer_ids(struct groups *groups, const struct kafka_string *ids, size_t stride,
 		       int32_t count, struct control_request *request);
+/* A copy for an answer, as the group may be gone before that is sent; null stays null.  -ENOMEM. */
+int groups_copy_text(struct arena *arena, const struct kafka_string *text,
+		     struct kafka_string *ret);
 /* Fills the response with this error for all that was asked and answers at once. */
 void groups_refuse(struct groups *groups, struct control_request *request, enum kafka_error error);
 void refusal_fill(struct control_request *request, enum kafka_error error);
@@ -86,6 +89,16 @@ struct group_record;
 int classic_replay(struct groups *groups, const struct group_record *record);
 int consumer_replay(struct groups *groups, const struct group_record *record);
 int share_replay(struct groups *groups, const struct group_record *record);
+
+/* ---- replay.c: what the kinds' replays have in common ---- */
+/* No group lives as long; beyond, the next epoch could not be told from an earlier one. */
+enum { EPOCH_STORED_MAX = 1 << 30 };
+bool replay_epoch_sound(int32_t epoch);
+/* The group of a record, which becomes one of `kind` by `begin`.  `make` false, as of a tombstone:
+ * it makes nothing, and *ret is null where there is no group of this kind.  -ENOMEM. */
+int replay_find_group(struct groups *groups, const struct kafka_string *id, bool make,
+		      const struct group_kind *kind, int (*begin)(struct group *group),
+		      struct group **ret);
 int offsets_replay(struct groups *groups, const struct group_record *record);
 
 /* The rows that a request asked for, each with this error.  -ENOMEM. */

@@ -7,6 +7,7 @@
 #include "control/groups/group_records.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 
 int groups_append(const struct group *group, enum kafka_record_type type, const void *key,
@@ -27,6 +28,32 @@ static const struct kafka_string *group_of(const struct group_record *record)
 	static_assert(offsetof(struct record_consumer_group_metadata_key, group_id) == 0, "first");
 	static_assert(offsetof(struct record_share_partition_key, group_id) == 0, "first");
 	return record->key;
+}
+
+bool replay_epoch_sound(int32_t epoch)
+{
+	return epoch >= 0 && epoch <= EPOCH_STORED_MAX;
+}
+
+int replay_find_group(struct groups *groups, const struct kafka_string *id, bool make,
+		      const struct group_kind *kind, int (*begin)(struct group *group),
+		      struct group **ret)
+{
+	struct group *group = group_find(groups, id);
+	enum kafka_error error;
+
+	*ret = NULL;
+	if (!group && make)
+		group = group_obtain(groups, id, &error);
+	if (!group)
+		return make ? -ENOMEM : 0;
+	if (group->kind != kind) {
+		int rc = make ? begin(group) : 0;
+		if (rc < 0 || !make)
+			return rc;
+	}
+	*ret = group;
+	return 0;
 }
 
 static int replay(struct groups *groups, const struct group_record *record)

@@ -14,15 +14,6 @@
 #define MEMBER struct kafka_share_group_describe_response_member
 #define NAMED_TOPIC struct kafka_share_group_describe_response_topic_partitions
 
-static int copy(struct arena *arena, const struct kafka_string *text, struct kafka_string *ret)
-{
-	char *copied = text->length < 0 ? NULL
-					: arena_strndup(arena, text->data, (size_t)text->length);
-
-	*ret = (struct kafka_string){copied, copied ? text->length : -1};
-	return copied || text->length < 0 ? 0 : -ENOMEM;
-}
-
 /* Topics that are gone have no name to be told by. */
 static int describe_partitions(const struct groups *groups, const struct partition_set *set,
 			       struct arena *arena, MEMBER *ret)
@@ -45,7 +36,7 @@ static int describe_partitions(const struct groups *groups, const struct partiti
 		row->topic_id = topics[i].topic_id;
 		row->partitions = topics[i].partitions;
 		row->partitions_count = topics[i].partitions_count;
-		if (copy(arena, &name, &row->topic_name) < 0)
+		if (groups_copy_text(arena, &name, &row->topic_name) < 0)
 			return -ENOMEM;
 	}
 	return 0;
@@ -54,14 +45,14 @@ static int describe_partitions(const struct groups *groups, const struct partiti
 static int describe_member(const struct share_member *member, struct arena *arena, MEMBER *ret)
 {
 	const struct share_details *details = &member->details;
-	int rc = copy(arena, &member->id, &ret->member_id);
+	int rc = groups_copy_text(arena, &member->id, &ret->member_id);
 
 	if (rc == 0)
-		rc = copy(arena, &details->rack_id, &ret->rack_id);
+		rc = groups_copy_text(arena, &details->rack_id, &ret->rack_id);
 	if (rc == 0)
-		rc = copy(arena, &details->client_id, &ret->client_id);
+		rc = groups_copy_text(arena, &details->client_id, &ret->client_id);
 	if (rc == 0)
-		rc = copy(arena, &details->client_host, &ret->client_host);
+		rc = groups_copy_text(arena, &details->client_host, &ret->client_host);
 	ret->member_epoch = member->epoch;
 	ret->subscribed_topic_names = arena_calloc(arena, details->name_count,
 						   sizeof(*ret->subscribed_topic_names));
@@ -69,7 +60,7 @@ static int describe_member(const struct share_member *member, struct arena *aren
 		return -ENOMEM;
 	ret->subscribed_topic_names_count = (int32_t)details->name_count;
 	for (size_t i = 0; i < details->name_count && rc == 0; i++)
-		rc = copy(arena, &details->names[i], &ret->subscribed_topic_names[i]);
+		rc = groups_copy_text(arena, &details->names[i], &ret->subscribed_topic_names[i]);
 	if (rc == 0)
 		rc = describe_partitions(member->share->group->groups, &member->assigned, arena,
 					 ret);

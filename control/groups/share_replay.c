@@ -12,9 +12,6 @@
 
 #include <errno.h>
 
-/* No group lives as long; beyond, the next epoch could not be told from an earlier one. */
-enum { EPOCH_STORED_MAX = 1 << 30 };
-
 struct replay {
 	struct groups *groups;
 	const struct group_record *record;
@@ -25,22 +22,12 @@ struct replay {
 /* A tombstone makes nothing: *ret may be null. */
 static int find_group(const struct replay *replay, struct share_group **ret)
 {
-	bool make = replay->record->value;
-	struct group *group = group_find(replay->groups, replay->group_id);
-	enum kafka_error error;
+	struct group *group;
+	int rc = replay_find_group(replay->groups, replay->group_id, replay->record->value,
+				   &share_kind, share_begin, &group);
 
-	*ret = NULL;
-	if (!group && make)
-		group = group_obtain(replay->groups, replay->group_id, &error);
-	if (!group)
-		return make ? -ENOMEM : 0;
-	if (group->kind != &share_kind) {
-		int rc = make ? share_begin(group) : 0;
-		if (rc < 0 || !make)
-			return rc;
-	}
-	*ret = share_of(group);
-	return 0;
+	*ret = group ? share_of(group) : NULL;
+	return rc;
 }
 
 static int find_member(const struct replay *replay, struct share_member **ret)
@@ -61,17 +48,12 @@ static int find_member(const struct replay *replay, struct share_member **ret)
 	return rc;
 }
 
-static bool epoch_can_be(int32_t epoch)
-{
-	return epoch >= 0 && epoch <= EPOCH_STORED_MAX;
-}
-
 static int replay_group(const struct replay *replay)
 {
 	const struct record_share_group_metadata_value *value = replay->record->value;
 	struct share_group *share;
 
-	if (value && !epoch_can_be(value->epoch))
+	if (value && !replay_epoch_sound(value->epoch))
 		return -ERR_CORRUPT;
 	int rc = find_group(replay, &share);
 	if (rc < 0 || !share)
@@ -93,7 +75,7 @@ static int replay_assignment_epoch(const struct replay *replay)
 		replay->record->value;
 	struct share_group *share;
 
-	if (value && !epoch_can_be(value->assignment_epoch))
+	if (value && !replay_epoch_sound(value->assignment_epoch))
 		return -ERR_CORRUPT;
 	int rc = find_group(replay, &share);
 	if (rc == 0 && share)
@@ -161,7 +143,7 @@ static int replay_current(const struct replay *replay)
 		replay->record->value;
 	struct share_member *member;
 
-	if (value && !epoch_can_be(value->member_epoch))
+	if (value && !replay_epoch_sound(value->member_epoch))
 		return -ERR_CORRUPT;
 	int rc = find_member(replay, &member);
 	if (rc < 0 || !member)
