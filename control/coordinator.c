@@ -45,7 +45,7 @@ struct coordinator {
 	struct io_backend *io;
 	struct groups *groups;
 	struct coordinator_log *log;
-	struct group_lag *lag;
+	struct group_lag *lag; /* null: dpdk.telemetry is off */
 	struct coordinator_wish wish;
 	bool wishing;                  /* `wish` is not back */
 	struct coordinator_stop *stop; /* being answered */
@@ -185,7 +185,8 @@ void coordinator_stop_handle(struct message *message, void *receiver)
 			       coordinator->stop->drain_ms * NS_PER_MS;
 	groups_stop(coordinator->groups);
 	coordinator_log_stop(coordinator->log);
-	group_lag_stop(coordinator->lag);
+	if (coordinator->lag)
+		group_lag_stop(coordinator->lag);
 }
 
 /* ---- the loop ---- */
@@ -212,7 +213,7 @@ static uint64_t turn(struct coordinator *coordinator)
 {
 	uint64_t groups_ns = groups_turn(coordinator->groups);
 	uint64_t log_ns = coordinator_log_turn(coordinator->log);
-	uint64_t lag_ns = group_lag_turn(coordinator->lag);
+	uint64_t lag_ns = coordinator->lag ? group_lag_turn(coordinator->lag) : UINT64_MAX;
 	uint64_t due_ns = groups_ns < log_ns ? groups_ns : log_ns;
 
 	if (lag_ns < due_ns)
@@ -315,6 +316,9 @@ static int open_lag(struct coordinator *coordinator)
 		.publish = tell_lag,
 		.context = coordinator,
 	};
+	/* Nobody could look at the picture. */
+	if (!coordinator->options.config->dpdk_telemetry)
+		return 0;
 	group_telemetry_start();
 	return group_lag_new(&coordinator->lag, &options);
 }
