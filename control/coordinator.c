@@ -22,6 +22,7 @@
 #include "dataplane/shard.h"
 #include "dataplane/shard_log.h"
 #include "dataplane/share/share_ask.h"
+#include "kafka_messages.h"
 #include "storage/io.h"
 
 #include <errno.h>
@@ -145,11 +146,24 @@ static size_t live_records(const void *groups, int32_t partition)
 
 /* ---- messages ---- */
 
+/* TODO(transactions): control/transactions serves these. */
+static bool is_transactional(int16_t key)
+{
+	return key == KAFKA_ADD_PARTITIONS_TO_TXN || key == KAFKA_ADD_OFFSETS_TO_TXN ||
+	       key == KAFKA_END_TXN || key == KAFKA_TXN_OFFSET_COMMIT ||
+	       key == KAFKA_DESCRIBE_TRANSACTIONS || key == KAFKA_LIST_TRANSACTIONS;
+}
+
 void coordinator_request_handle(struct message *message, void *receiver)
 {
 	struct control_request *request = container_of(message, struct control_request, message);
 	struct coordinator *coordinator = receiver;
 
+	if (is_transactional(request->api->key)) {
+		request->rc = -ENOMEM; /* the request fails */
+		answer(coordinator, request);
+		return;
+	}
 	groups_handle(coordinator->groups, request);
 	coordinator_log_call_end(coordinator->log);
 }
@@ -293,7 +307,7 @@ static int open_groups(struct coordinator *coordinator)
 	const struct groups_options options = {
 		.config = coordinator->options.config,
 		.clock = coordinator->clock,
-		.log = coordinator_log_groups(coordinator->log),
+		.log = coordinator_log_seam(coordinator->log),
 		.answer = answer,
 		.share_answer = share_answer,
 		.context = coordinator,

@@ -102,10 +102,10 @@ static struct log_batch *open_batch(struct log_partition *p)
 	return batch;
 }
 
-static int append(struct group_log *group_log, int32_t partition, const void *key, size_t key_size,
+static int append(struct state_log *state_log, int32_t partition, const void *key, size_t key_size,
 		  const void *value, size_t value_size, int64_t timestamp_ms)
 {
-	struct coordinator_log *log = container_of(group_log, struct coordinator_log, group_log);
+	struct coordinator_log *log = container_of(state_log, struct coordinator_log, state_log);
 	struct log_partition *p = partition_at(log, partition);
 	const struct record record = {
 		.key = key,
@@ -134,9 +134,9 @@ static int append(struct group_log *group_log, int32_t partition, const void *ke
 	return rc;
 }
 
-static void after(struct group_log *group_log, int32_t partition, struct group_wait *wait)
+static void after(struct state_log *state_log, int32_t partition, struct state_wait *wait)
 {
-	struct coordinator_log *log = container_of(group_log, struct coordinator_log, group_log);
+	struct coordinator_log *log = container_of(state_log, struct coordinator_log, state_log);
 	struct log_partition *p = partition_at(log, partition);
 	struct log_batch *batch = last_batch(p);
 
@@ -153,7 +153,7 @@ static void end_waits(struct log_batch *batch, int rc)
 	struct list *node;
 
 	while ((node = list_pop_front(&batch->waits))) {
-		struct group_wait *wait = container_of(node, struct group_wait, link);
+		struct state_wait *wait = container_of(node, struct state_wait, link);
 		wait->done(wait, rc);
 	}
 }
@@ -307,7 +307,7 @@ void coordinator_log_refused(struct coordinator_log *log, int rc)
 
 /* ---- making and ending ---- */
 
-static const struct group_log_ops group_log_ops = {.append = append, .after = after};
+static const struct state_log_ops state_log_ops = {.append = append, .after = after};
 
 int coordinator_log_new(struct coordinator_log **ret, const struct coordinator_log_options *options)
 {
@@ -316,7 +316,7 @@ int coordinator_log_new(struct coordinator_log **ret, const struct coordinator_l
 
 	if (!log)
 		return -ENOMEM;
-	log->group_log.ops = &group_log_ops;
+	log->state_log.ops = &state_log_ops;
 	log->options = *options;
 	list_init(&log->dirty);
 	list_init(&log->to_load);
@@ -343,9 +343,9 @@ void coordinator_log_free(struct coordinator_log *log)
 	free(log);
 }
 
-struct group_log *coordinator_log_groups(struct coordinator_log *log)
+struct state_log *coordinator_log_seam(struct coordinator_log *log)
 {
-	return &log->group_log;
+	return &log->state_log;
 }
 
 void coordinator_log_stop(struct coordinator_log *log)

@@ -1,7 +1,7 @@
 /* control/coordinator_log.h: a topic of the broker's own as the memory of a state machine: the
  * groups' __consumer_offsets.
  *
- * It implements group_log.h over messages to the shards that own the topic's partitions, reads them
+ * It implements state_log.h over messages to the shards that own the topic's partitions, reads them
  * at the start and after a failed append, and rewrites a partition to what still holds when that is
  * a small part of it.  What it needs of the state is struct coordinator_log_state.
  *
@@ -13,7 +13,7 @@
 
 struct clock;
 struct coordinator_log;
-struct group_log;
+struct state_log;
 struct message;
 struct record;
 struct topic;
@@ -47,7 +47,7 @@ int coordinator_log_new(struct coordinator_log **ret,
 			const struct coordinator_log_options *options);
 /* Nothing is out any more; null is fine. */
 void coordinator_log_free(struct coordinator_log *log);
-struct group_log *coordinator_log_groups(struct coordinator_log *log);
+struct state_log *coordinator_log_seam(struct coordinator_log *log);
 
 /* Once, before the first request: `state` is what the log is of.  Where the topic is yet to be
  * created there is nothing to load. */

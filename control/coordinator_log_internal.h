@@ -4,14 +4,14 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "control/coordinator_log.h"
-#include "control/groups/group_log.h"
+#include "control/state_log.h"
 #include "dataplane/shard_log.h"
 #include "storage/batch_build.h"
 
 struct log_batch {
 	struct list link; /* log_partition.batches */
 	struct batch_build build;
-	struct list waits; /* struct group_wait */
+	struct list waits; /* struct state_wait */
 	uint64_t call;     /* the last that has added to it */
 	bool closed;       /* under way, or large: takes no more */
 	bool rewrite_begins;
@@ -51,7 +51,7 @@ struct log_partition {
 };
 
 struct coordinator_log {
-	struct group_log group_log;
+	struct state_log state_log;
 	struct coordinator_log_options options;
 	struct coordinator_log_state state;
 	bool topic_exists;

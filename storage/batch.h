@@ -50,6 +50,9 @@ void batch_set_base(void *data, int64_t base_offset, int32_t leader_epoch);
 void batch_set_append_time(void *header, int64_t now_ms);
 void batch_set_max_timestamp(void *header, int64_t max_ms);
 
+struct dedup_config;
+struct dedup_id;
+
 struct batch_rules {
 	size_t batch_bytes_max;        /* max.message.bytes */
 	size_t decompressed_bytes_max; /* of one batch */
@@ -59,6 +62,10 @@ struct batch_rules {
 	bool keys_required;   /* compacted topic */
 	bool zstd_allowed;    /* Produce >= 7 */
 	bool log_append_time; /* timestamps are ours: do not check the client's */
+	/* Null: no dedup window.  Else ids[i] becomes the id of record i, all zero where it has
+	 * none; there is room for as many as the header says. */
+	const struct dedup_config *dedup;
+	struct dedup_id *ids;
 };
 
 /* Which record a batch was refused for: Produce v8+ record_errors. */

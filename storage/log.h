@@ -12,11 +12,17 @@
 #include "base/list.h"
 #include "base/uuid.h"
 #include "storage/batch.h"
+#include "storage/dedup.h"
 #include "storage/io.h"
 
 struct clock;
 struct store; /* per shard: buffers, commit stream, read cache */
 struct log;
+
+struct store_job {
+	void (*run)(struct store_job *job);  /* on another thread */
+	void (*done)(struct store_job *job); /* on the shard's */
+};
 
 struct store_options {
 	const char *directory;   /* <data>/topics; must exist */
@@ -27,6 +33,12 @@ struct store_options {
 	size_t producers_max;
 	size_t producers_total_max;     /* of all logs together, about; 0: no limit */
 	int64_t producer_expiration_ms; /* of one that is silent */
+	size_t dedup_bytes_max; /* memory of all dedup windows together; beyond, old ids go to files
+				 */
+	/* Work that blocks and needs nothing of the shard: runs elsewhere, then `done` on the
+	 * shard's thread.  Null: it runs at once, in the call. */
+	void (*offload)(void *context, struct store_job *job);
+	void *offload_context;
 	/* Take for granted what flush.c looks for otherwise: of a simulated disk it is known. */
 	bool flush_shared;
 };
@@ -50,6 +62,8 @@ struct store_stats {
 	uint64_t appends, append_bytes, writes, write_bytes, flushes, reads, read_bytes;
 	uint64_t tail_hits, read_cache_hits, buffer_bytes, failures, segments_deleted;
 	uint64_t producers, producers_forgotten, duplicates;
+	uint64_t dedup_entries, dedup_memory_bytes, dedup_file_bytes;
+	uint64_t dedup_hits, dedup_evictions, dedup_rejections;
 };
 const struct store_stats *store_stats(const struct store *store);
 
@@ -66,6 +80,7 @@ struct log_config {              /* Kafka's topic configs of the same names */
 	int64_t segment_ms;
 	bool delete_enabled; /* cleanup.policy has delete */
 	bool read_unflushed; /* let readers see what is not yet durable */
+	struct dedup_config dedup;
 };
 
 /* Opens or creates <directory>/<topic id hex>/<partition>/, recovering it: verifies batches after
@@ -92,24 +107,61 @@ struct log_append {
 	int64_t end_offset;  /* the log's */
 	enum log_ack ack;
 	int64_t base_offset;
+	/* Of a log with a dedup window: the id of each record, all zero where it has none.  Null:
+	 * the batch passes the window by. */
+	const struct dedup_id *ids;
 	/* Runs once, later, after log_append returned 0: 0, -ERR_STORAGE or -ERR_CLOSING. */
 	void (*done)(struct log_append *append, int rc);
 };
 
 /* Appends one validated batch: assigns offsets, copies `data` once; `data` is free on return.
- * 0: accepted, base_offset is set, `done` will run.  1: its producer has sent it before, nothing is
- * appended; base_offset is that of the first, `done` runs as it does for that.
- * -ERR_SEQUENCE, -ERR_PRODUCER_EPOCH (producers.h), -ERR_STORAGE, -ERR_CLOSING, -ENOMEM,
- * -ERR_BATCH_OVER_SEGMENT, -ERR_TOO_LARGE (for the buffers), -ENOBUFS (buffers full until writes
- * drain, or a full segment is being flushed: the caller waits and tries again): nothing happened
- * and `done` will not run.  `append_time_ms` >= 0 stamps the batch with LogAppendTime. */
+ * 0: accepted, base_offset is set, `done` will run.  1: nothing is appended, as its producer has
+ * sent it before, or all of its records are in the dedup window, or it is a marker of a transaction
+ * that has none open here; base_offset is that of the first, `done` runs as it does for that. Of a
+ * batch with some records in the window the others are appended, at the offsets that they have in
+ * the whole. -ERR_SEQUENCE, -ERR_PRODUCER_EPOCH, -ERR_TXN_STATE (producers.h), -ERR_WINDOW_FULL,
+ * -ERR_STORAGE, -ERR_CLOSING, -ENOMEM, -ERR_BATCH_OVER_SEGMENT, -ERR_TOO_LARGE (for the buffers),
+ * -ENOBUFS (buffers full until writes drain, or a full segment is being flushed: the caller waits
+ * and tries again): nothing happened and `done` will not run.  `append_time_ms` >= 0 stamps the
+ * batch with LogAppendTime. */
 int log_append(struct log *log, const void *data, const struct batch *batch, int64_t append_time_ms,
 	       enum log_ack ack, struct log_append *append);
+
+/* ---- producers and transactions ---- */
+/* What log_append would say of the batch's producer now: 0, 1 or -ERR_SEQUENCE,
+ * -ERR_PRODUCER_EPOCH, -ERR_TXN_STATE.  *ret_open: it has a transaction open in this log. */
+int log_check_producer(const struct log *log, const struct batch *batch, bool *ret_open);
+
+struct aborted_transaction {
+	int64_t producer_id;
+	int64_t first_offset;
+	int64_t last_offset; /* of its marker */
+};
+/* Those that ended in an abort and have an offset in [from, below), by last offset; up to `max` of
+ * them go to `out`.  Returns how many there are. */
+size_t log_aborted(const struct log *log, int64_t from, int64_t below,
+		   struct aborted_transaction *out, size_t max);
+
+struct log_producer {
+	int64_t id;
+	int16_t epoch;
+	int32_t last_sequence;     /* -1: none, its last transaction has ended */
+	int64_t last_timestamp_ms; /* of its last batch, as that says; -1: none */
+	int32_t coordinator_epoch; /* of its last marker; -1: none */
+	int64_t open_offset;       /* where its open transaction begins; -1: none is open */
+};
+/* Up to `max` of the producers that the log remembers go to `out`.  Returns how many there are. */
+size_t log_producers(const struct log *log, struct log_producer *out, size_t max);
+
+void log_dedup_status(const struct log *log, struct dedup_status *ret);
 
 /* ---- positions ---- */
 int64_t log_start_offset(const struct log *log);
 int64_t log_end_offset(const struct log *log);     /* next offset to be assigned */
 int64_t log_high_watermark(const struct log *log); /* what readers may see; see read_unflushed */
+/* What readers of committed records may see: nothing of a transaction that is open, or whose end is
+ * not durable.  At most what is durable, whatever read_unflushed says; it never falls. */
+int64_t log_last_stable_offset(const struct log *log);
 int32_t log_leader_epoch(const struct log *log);
 /* Until it is verified: what then is found behind the high watermark belongs to the log. */
 bool log_failed(const struct log *log);
@@ -124,6 +176,7 @@ struct log_read {
 	int64_t offset;      /* in: first offset wanted */
 	size_t bytes_max;    /* in */
 	bool oversize_first; /* in: give the first batch even if larger than bytes_max */
+	bool committed;      /* in: none at or above the last stable offset either */
 	/* Runs exactly once, also when the data is at hand (then from inside log_read).  rc: 0
 	 * (maybe 0 bytes), -ERR_OFFSET_RANGE, -ERR_CORRUPT, -ERR_STORAGE, -ERR_CLOSING, -ENOBUFS
 	 * (readers have not released so much that there is no memory for another: try later). */
@@ -154,6 +207,7 @@ void log_unwatch(struct log_watch *watch); /* harmless when it is not watching *
 struct log_find {
 	int64_t timestamp_ms; /* in: >= 0 first record at or after it; -3: the record with the
 				 largest timestamp */
+	bool committed;       /* in: as log_read has it */
 	void (*done)(struct log_find *find, int rc); /* as log_read's */
 	int64_t offset;                              /* out: -1 none */
 	int64_t found_ms;                            /* out: -1 none */

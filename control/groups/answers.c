@@ -9,7 +9,7 @@
 struct answer;
 
 struct answer_wait {
-	struct group_wait wait;
+	struct state_wait wait;
 	struct answer *answer;
 };
 
@@ -38,7 +38,7 @@ static void one_done(struct answer *answer, int rc)
 		answer_now(answer->groups, answer->request);
 }
 
-static void wait_done(struct group_wait *wait, int rc)
+static void wait_done(struct state_wait *wait, int rc)
 {
 	one_done(container_of(wait, struct answer_wait, wait)->answer, rc);
 }
@@ -62,7 +62,7 @@ static struct answer *answer_new(struct groups *groups, struct control_request *
 
 static void wait_for(struct answer *answer, struct answer_wait *one, int32_t partition)
 {
-	struct group_log *log = answer->groups->options.log;
+	struct state_log *log = answer->groups->options.log;
 
 	one->answer = answer;
 	one->wait.done = wait_done;

@@ -225,6 +225,8 @@ int consumer_replay(struct groups *groups, const struct group_record *record)
 		replay.member_id = &key->member_id;
 		return replay_current(&replay);
 	case RECORD_OFFSET_COMMIT:
+	case RECORD_PENDING_OFFSET:
+	case RECORD_TRANSACTION:
 	case RECORD_GROUP_METADATA:
 	case RECORD_SHARE_GROUP_MEMBER_METADATA:
 	case RECORD_SHARE_GROUP_METADATA:

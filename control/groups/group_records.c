@@ -3,7 +3,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/errors.h"
-#include "control/groups/group_log.h"
+#include "control/state_log.h"
 #include "storage/records.h"
 
 #include <errno.h>
@@ -47,7 +47,7 @@ static int flatten(struct wire_writer *writer, struct arena *arena, const void *
 	return 0;
 }
 
-int group_record_append(struct group_log *log, int32_t partition, struct arena *scratch,
+int group_record_append(struct state_log *log, int32_t partition, struct arena *scratch,
 			const struct group_record *record)
 {
 	const struct kafka_record *kind = kafka_record_find((int16_t)record->type);

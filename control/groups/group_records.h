@@ -24,6 +24,6 @@ struct group_record {
 int group_record_decode(const struct record *record, int64_t timestamp_ms, struct arena *arena,
 			struct group_record *ret);
 /* Encodes and appends; `value` null writes a tombstone.  `scratch` is reset first.  -ENOMEM. */
-struct group_log;
-int group_record_append(struct group_log *log, int32_t partition, struct arena *scratch,
+struct state_log;
+int group_record_append(struct state_log *log, int32_t partition, struct arena *scratch,
 			const struct group_record *record);

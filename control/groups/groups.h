@@ -1,28 +1,31 @@
 /* control/groups/groups.h: all groups that this broker coordinates.
  *
  * A state machine without I/O: requests, time, topics and stored records come in; answers and
- * records go out (group_log.h).  A group lives in the partition of __consumer_offsets that its id
+ * records go out (state_log.h).  A group lives in the partition of __consumer_offsets that its id
  * hashes to; that partition's phases: unknown -> loading -> loaded -> (a failed append) loading ...
  * Requests for a group whose partition is not loaded are answered COORDINATOR_LOAD_IN_PROGRESS.
  *
  * Owner: the coordinator's thread. */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct clock;
 struct config;
 struct control_request;
-struct group_log;
 struct groups;
+struct kafka_string;
 struct record;
 struct share_ask;
+struct state_log;
+struct state_wait;
 struct topics;
 
 struct groups_options {
 	const struct config *config; /* group.*, offsets.*; outlives the groups */
 	const struct clock *clock;
-	struct group_log *log;
+	struct state_log *log;
 	/* `request`'s response is whole: it may go home.  Once a request, now or later. */
 	void (*answer)(void *context, struct control_request *request);
 	/* `ask` may go home, likewise. */
@@ -38,6 +41,13 @@ void groups_handle(struct groups *groups, struct control_request *request);
 /* The owner of a partition asks for what a share group has done there, or tells it
  * (dataplane/share/share_ask.h); it belongs to the groups until answered. */
 void groups_share(struct groups *groups, struct share_ask *ask);
+/* The transaction of `producer_id` has ended: the offsets that it gave to groups of `partition` of
+ * __consumer_offsets become committed, or go.  `wait` runs when that is durable, maybe at once;
+ * there may be none.  -ERR_LOADING: not now, `wait` will not run; -ENOMEM: likewise. */
+int groups_end_transaction(struct groups *groups, int32_t partition, int64_t producer_id,
+			   bool commit, struct state_wait *wait);
+/* Where a group lives. */
+int32_t groups_partition_of(const struct groups *groups, const struct kafka_string *group_id);
 /* The topics as they are from now on; used until the next call.  Offsets of topics that are gone
  * are forgotten; groups whose subscriptions they change are told. */
 void groups_set_topics(struct groups *groups, const struct topics *topics);

@@ -5,7 +5,7 @@
 #include "base/arena.h"
 #include "base/timer_wheel.h"
 #include "control/groups/group.h"
-#include "control/groups/group_log.h"
+#include "control/state_log.h"
 #include "control/groups/groups.h"
 #include "dataplane/shard.h"
 #include "kafka_messages.h"

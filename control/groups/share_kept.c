@@ -90,7 +90,7 @@ void share_kept_follow_topics(struct share_group *share)
 /* ---- asked by an owner ---- */
 
 struct ask_answer {
-	struct group_wait wait;
+	struct state_wait wait;
 	struct groups *groups;
 	struct share_ask *ask;
 };
@@ -101,7 +101,7 @@ static void answer_now(struct groups *groups, struct share_ask *ask, int rc)
 	groups->options.share_answer(groups->options.context, ask);
 }
 
-static void durable(struct group_wait *wait, int rc)
+static void durable(struct state_wait *wait, int rc)
 {
 	struct ask_answer *answer = container_of(wait, struct ask_answer, wait);
 

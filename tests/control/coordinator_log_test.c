@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/errors.h"
 #include "control/coordinator_log.h"
-#include "control/groups/group_log.h"
+#include "control/state_log.h"
 #include "dataplane/shard_log.h"
 #include "storage/batch_build.h"
 #include "storage/records.h"
@@ -108,7 +108,7 @@ static void end_load(void *context, int32_t partition)
 
 static int append(char name, int64_t value)
 {
-	struct group_log *log = coordinator_log_groups(world->log);
+	struct state_log *log = coordinator_log_seam(world->log);
 	uint8_t bytes[LETTER_BYTES] = {0};
 
 	store_be64(bytes, (uint64_t)value);
@@ -146,12 +146,12 @@ static size_t live_records(const void *context, int32_t partition)
 /* ---- waiting ---- */
 
 struct waiter {
-	struct group_wait wait;
+	struct state_wait wait;
 	int runs;
 	int rc;
 };
 
-static void waited(struct group_wait *wait, int rc)
+static void waited(struct state_wait *wait, int rc)
 {
 	struct waiter *waiter = container_of(wait, struct waiter, wait);
 
@@ -161,7 +161,7 @@ static void waited(struct group_wait *wait, int rc)
 
 static void wait_for(struct waiter *waiter)
 {
-	struct group_log *log = coordinator_log_groups(world->log);
+	struct state_log *log = coordinator_log_seam(world->log);
 
 	*waiter = (struct waiter){.wait.done = waited};
 	log->ops->after(log, 0, &waiter->wait);
@@ -395,7 +395,7 @@ static void records_of_one_call_are_never_in_two_batches(void **unused)
 
 static void a_call_too_large_for_a_batch_is_refused_and_nothing_breaks(void **unused)
 {
-	struct group_log *log = coordinator_log_groups(world->log);
+	struct state_log *log = coordinator_log_seam(world->log);
 	size_t bytes = 8 << 20;
 	uint8_t *value = calloc(1, bytes);
 

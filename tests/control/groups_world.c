@@ -32,7 +32,7 @@ static void record_fini(struct world_record *record)
 	free(record->value);
 }
 
-static int append(struct group_log *log, int32_t partition, const void *key, size_t key_size,
+static int append(struct state_log *log, int32_t partition, const void *key, size_t key_size,
 		  const void *value, size_t value_size, int64_t timestamp_ms)
 {
 	struct world_log *world_log = container_of(log, struct world_log, log);
@@ -59,7 +59,7 @@ static int append(struct group_log *log, int32_t partition, const void *key, siz
 	return 0;
 }
 
-static void after(struct group_log *log, int32_t partition, struct group_wait *wait)
+static void after(struct state_log *log, int32_t partition, struct state_wait *wait)
 {
 	struct world_log *world_log = container_of(log, struct world_log, log);
 	struct world_records *records = &world_log->partitions[partition];
@@ -72,7 +72,7 @@ static void after(struct group_log *log, int32_t partition, struct group_wait *w
 
 static void log_init(struct world_log *log)
 {
-	static const struct group_log_ops ops = {append, after};
+	static const struct state_log_ops ops = {append, after};
 
 	*log = (struct world_log){.log.ops = &ops, .refuse_after = UINT_MAX};
 	for (int i = 0; i < WORLD_PARTITIONS_MAX; i++)
@@ -102,7 +102,7 @@ static void tell_waits(struct world_records *records, int rc)
 	list_init(&told);
 	list_move_all(&told, &records->waits);
 	while ((node = list_pop_front(&told))) {
-		struct group_wait *wait = container_of(node, struct group_wait, link);
+		struct state_wait *wait = container_of(node, struct state_wait, link);
 		wait->done(wait, rc);
 	}
 }
@@ -478,7 +478,7 @@ void *world_answer(struct world_request *ask)
 /* What groups_rewrite writes of `groups`, into `ret`. */
 static void rewrite(struct groups *groups, struct world_log *ret)
 {
-	struct group_log *own = groups->options.log;
+	struct state_log *own = groups->options.log;
 
 	log_init(ret);
 	groups->options.log = &ret->log;

@@ -44,7 +44,7 @@ struct world_records {
 
 /* A log in memory.  What is appended is durable at once, or with `hold` when the test says so. */
 struct world_log {
-	struct group_log log;
+	struct state_log log;
 	struct world_records partitions[WORLD_PARTITIONS_MAX];
 	bool hold;
 	unsigned refuse_after; /* so many appends succeed, then -ENOMEM; UINT_MAX: all do */

@@ -7,7 +7,7 @@
 #include "base/errors.h"
 #include "control/config.h"
 #include "control/groups/groups.h"
-#include "control/groups/group_log.h"
+#include "control/state_log.h"
 #include "dataplane/topics.h"
 #include "storage/records.h"
 #include "tests/fuzz/fuzz.h"
@@ -40,13 +40,13 @@ struct stored {
 };
 
 struct store {
-	struct group_log log;
+	struct state_log log;
 	struct stored *records;
 	size_t count;
 	size_t capacity;
 };
 
-static int append(struct group_log *log, int32_t partition, const void *key, size_t key_size,
+static int append(struct state_log *log, int32_t partition, const void *key, size_t key_size,
 		  const void *value, size_t value_size, int64_t timestamp_ms)
 {
 	struct store *store = container_of(log, struct store, log);
@@ -70,12 +70,12 @@ static int append(struct group_log *log, int32_t partition, const void *key, siz
 	return 0;
 }
 
-static void after(struct group_log *log, int32_t partition, struct group_wait *wait)
+static void after(struct state_log *log, int32_t partition, struct state_wait *wait)
 {
 	wait->done(wait, 0);
 }
 
-static const struct group_log_ops log_ops = {append, after};
+static const struct state_log_ops log_ops = {append, after};
 
 static void store_fini(struct store *store)
 {
