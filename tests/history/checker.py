@@ -13,7 +13,9 @@ import pathlib
 import sys
 
 import history as histories
+import log_reader
 import rules
+from violation import RULES
 
 
 def logs_in(paths):
@@ -31,7 +33,7 @@ def judge(paths):
     gc.disable()
     try:
         for path in logs_in(paths):
-            history.read(path)
+            log_reader.read(history, path)
         if not history.logs:
             raise histories.BadHistory(f"no logs in {', '.join(map(str, paths))}")
         found, unread = rules.check(history)
@@ -69,7 +71,7 @@ def main():
             print(each)
     for rule, count in shown.items():
         if count > options.limit:
-            print(f"rule {rule} ({rules.RULES[rule]}): {count - options.limit} more")
+            print(f"rule {rule} ({RULES[rule]}): {count - options.limit} more")
     print(summary(history, found, unread))
     return 1 if found else 0
 

@@ -1,18 +1,19 @@
-"""Histories as clients have logged them, read into what the rules ask for.
+"""Histories as clients have logged them, in the form that the rules ask for.
 
-README.md has the events.  A record costs a few numbers here and no object of its own, so that
+log_reader.py fills one from logs.  A record costs a few numbers here and no object of its own, so that
 millions of them fit: a producer's are arrays by number, what a reader was given are arrays by run.
 """
 import array
 import collections
-import json
+
+from cuts import Cuts
 
 # A record's id "PRODUCER:NUMBER" is kept as one integer: the producer's index, then the number.
 NUMBER_BITS = 40
 NUMBER_MAX = (1 << NUMBER_BITS) - 1
 NOWHERE = -1
 HASH_BITS = 32
-PROGRESS = frozenset(["acked", "fetched", "committed"])
+COMMITTED, ABORTED, UNKNOWN = "committed", "aborted", "unknown"
 
 
 class BadHistory(Exception):
@@ -24,6 +25,10 @@ class Where:
 
     def __init__(self, log, line):
         self.log, self.line = log, line
+
+    def before(self):
+        """The event before it in its log."""
+        return Where(self.log, self.line - 1)
 
     def text(self):
         with open(self.log.path, "rb") as lines:
@@ -45,11 +50,15 @@ class Producer:
         self.name, self.index = name, index
         self.log = None  # of the client that declared it
         self.acks, self.idempotent, self.in_flight = "all", False, 0
+        self.single = False  # each request carries one record
         self.hashes = array.array("q")
         self.places = array.array("q")  # where it was sent to: index of the partition or NOWHERE
         self.topics = []  # only where the partition was left to the client: by number
         self.sent_lines = array.array("q")
         self.acked_lines = array.array("q")
+        # Of records that have one, by number: its transaction; what it was made from, as (index
+        # of the partition, offset); its message id, as an index; its timestamp.
+        self.transactions, self.sources, self.dedups, self.timestamps = {}, {}, {}, {}
 
     def ordered(self):
         return self.idempotent or self.in_flight == 1
@@ -59,6 +68,38 @@ class Producer:
         for values in (self.hashes, self.places, self.sent_lines, self.acked_lines):
             values.extend([NOWHERE] * missing)
         self.topics.extend([None] * missing)
+
+
+class Transaction:
+    """What one producer did from `begun` to `ended`, and how it ended as far as it knows."""
+
+    def __init__(self, session, number, where):
+        self.session, self.number, self.begun = session, number, where
+        self.records = []  # ids
+        self.offsets = []  # (group's name, index of the partition, offset)
+        self.generation = None  # in which the offsets were sent
+        self.fenced = None  # where its member had been told that it is none, before that
+        self.ending = None  # where its end was asked for
+        self.commits = False
+        self.result = None  # what was answered
+        self.ended = None
+        self.visible = None  # an event that shows that it is committed
+
+    def __str__(self):
+        return f"transaction {self.number} of {self.session.client}"
+
+    @property
+    def outcome(self):
+        """Who has never asked for a commit has none, whatever became of it afterwards."""
+        if self.result == COMMITTED:
+            return COMMITTED
+        return UNKNOWN if self.commits and self.result != ABORTED else ABORTED
+
+    def is_committed(self):
+        return self.outcome == COMMITTED or (self.outcome == UNKNOWN and bool(self.visible))
+
+    def proof(self):
+        return self.ended or self.ending or self.begun
 
 
 class Run:
@@ -74,6 +115,10 @@ class Run:
         self.offsets, self.ids = array.array("q"), array.array("q")
         self.hashes = array.array("q")
         self.lines = array.array("q")  # of the log, two a batch: index of its first record, line
+
+    @property
+    def committed_only(self):
+        return self.session.isolation == "read_committed"
 
     def where(self, index):
         line = self.lines[1]
@@ -93,6 +138,12 @@ class Partition:
         self.deleted_before = 0
         self.gaps = None  # why offsets may be missing
         self.compacted = False
+        self.stable = []  # (last stable offset, where), in the order of the logs
+        # Of what was sent here: in how many transactions; how many with a message id, and of how
+        # many different ids.
+        self.transactions, self.last_transaction = 0, None
+        self.dedup_sent, self.dedup_ids = 0, set()
+        self.dedup_retried = False  # by a producer that is not idempotent
 
     def __str__(self):
         return f"{self.topic}/{self.number}"
@@ -115,6 +166,7 @@ class Group:
         self.after_processing = True
         self.fenced_commits = []  # (where fenced, where committed)
         self.fallen_generations = []  # (where the higher, where the lower)
+        self.asked = collections.defaultdict(set)  # plain commits, by partition, answered or not
 
 
 class Log:
@@ -134,6 +186,8 @@ class Session:
         self.client = fields.get("client", log.name)
         self.group = fields.get("group")
         self.after = fields.get("after", [])
+        self.isolation = fields.get("isolation", "read_uncommitted")
+        self.transaction, self.transactions = None, 0  # the open one, and how many it has begun
         self.generation = None
         self.member = None
         self.owns = None
@@ -150,6 +204,10 @@ class History:
         self.groups = {}
         self.logs = {}
         self.sessions = {}  # by client
+        self.transactions = []
+        self.cuts = Cuts()
+        self.dedup_names = {}  # message ids, each with its index
+        self.windows = {}  # by topic: milliseconds for which ids are known, None: all of them
         self.calm = None  # (seconds, bytes of each log, where)
         self.over = None
 
@@ -191,203 +249,23 @@ class History:
 
     def sent_where(self, record):
         """Where the record was sent; None for one that nobody has sent."""
-        producer, number = self.producers[record >> NUMBER_BITS], record & NUMBER_MAX
+        producer, number = self.sender(record)
         if number >= len(producer.hashes) or producer.sent_lines[number] == NOWHERE:
             return None
         return Where(producer.log, producer.sent_lines[number])
 
+    def sender(self, record):
+        """The producer of a record, and its number there."""
+        return self.producers[record >> NUMBER_BITS], record & NUMBER_MAX
+
+    def transaction_of(self, record):
+        return self.producers[record >> NUMBER_BITS].transactions.get(record & NUMBER_MAX)
+
+    def dedup_of(self, record):
+        """Its message id, unless it is in a transaction."""
+        producer, number = self.sender(record)
+        return None if number in producer.transactions else producer.dedups.get(number)
+
     def acked_where(self, record):
         producer = self.producers[record >> NUMBER_BITS]
         return Where(producer.log, producer.acked_lines[record & NUMBER_MAX])
-
-    # ---- reading ----
-
-    def read(self, path):
-        log = self.logs[path.name] = Log(path)
-        reader = LogReader(self, log)
-        at = 0
-        with open(path, "rb") as lines:
-            for number, line in enumerate(lines, 1):
-                # A client that was killed may have left half a line.
-                if not line.endswith(b"\n"):
-                    break
-                try:
-                    reader.take(json.loads(line), number, at)
-                except (ValueError, KeyError, TypeError) as error:
-                    raise BadHistory(f"{path}:{number}: {type(error).__name__} {error}: "
-                                     f"{shortened(line.decode(errors='replace'))}") from error
-                at += len(line)
-
-
-class LogReader:
-    """The events of one log, each told to the history."""
-
-    def __init__(self, history, log):
-        self.history, self.log = history, log
-        self.session = Session(log, {}, Where(log, 1))
-        self.line = 0
-        self.handlers = {name.removeprefix("on_"): getattr(self, name)
-                         for name in dir(self) if name.startswith("on_")}
-
-    def where(self):
-        return Where(self.log, self.line)
-
-    def take(self, fields, line, at):
-        self.line = line
-        name = fields["event"]
-        if name not in self.handlers:
-            raise ValueError(f"no event {name!r}")
-        if name in PROGRESS:
-            self.log.progress_bytes = at
-        self.handlers[name](fields)
-
-    def on_start(self, fields):
-        self.session = Session(self.log, fields, self.where())
-        self.history.sessions[self.session.client] = self.session
-        if "acks" in fields:
-            producer = self.history.producer(fields["client"])
-            producer.log = self.log
-            producer.acks = str(fields["acks"])
-            producer.idempotent = fields.get("idempotent", False)
-            producer.in_flight = fields.get("in_flight", 0)
-        if self.session.group is not None:
-            group = self.history.group(self.session.group)
-            group.topics.update(fields["topics"])
-            group.after_processing &= fields.get("commit", "after") == "after"
-
-    def on_stop(self, _fields):
-        self.log.stopped = True
-
-    # ---- producers ----
-
-    def on_sent(self, fields):
-        record = self.history.id_of(fields["id"])
-        producer, number = self.history.producers[record >> NUMBER_BITS], record & NUMBER_MAX
-        if number >= len(producer.hashes):
-            producer.grow(number)
-        producer.log = self.log
-        producer.hashes[number] = fields["hash"]
-        producer.sent_lines[number] = self.line
-        if fields["partition"] is None:
-            producer.topics[number] = fields["topic"]
-        else:
-            place = self.history.partition(fields["topic"], fields["partition"])
-            producer.places[number] = place.index
-
-    def on_acked(self, fields):
-        record = self.history.id_of(fields["id"])
-        producer, number = self.history.producers[record >> NUMBER_BITS], record & NUMBER_MAX
-        if number >= len(producer.hashes) or producer.sent_lines[number] == NOWHERE:
-            raise ValueError("acknowledged before it was sent")
-        producer.acked_lines[number] = self.line
-        if producer.acks not in ("all", "-1"):
-            return
-        if producer.topics[number] is not None:
-            place = self.history.partition(producer.topics[number], fields["partition"])
-        else:
-            place = self.history.partitions[producer.places[number]]
-        place.acked_offsets.append(fields["offset"])
-        place.acked_ids.append(record)
-
-    def on_failed(self, _fields):
-        """Stored once or not at all: nothing follows from it."""
-
-    # ---- readers ----
-
-    def run(self, place, start=None):
-        run = Run(self.session, start, self.session.committed.get(place.index))
-        self.session.runs[place.index] = run
-        place.runs.append(run)
-        return run
-
-    def on_position(self, fields):
-        self.run(self.history.partition(fields["topic"], fields["partition"]), fields["offset"])
-
-    def on_fetched(self, fields):
-        place = self.history.partition(fields["topic"], fields["partition"])
-        run = self.session.runs.get(place.index)
-        if run is None:
-            run = self.run(place)
-        run.lines.extend((len(run.offsets), self.line))
-        id_of = self.history.id_of
-        for offset, record, content in fields["records"]:
-            run.offsets.append(offset)
-            run.ids.append(id_of(record))
-            run.hashes.append(content)
-
-    def on_end(self, fields):
-        place = self.history.partition(fields["topic"], fields["partition"])
-        run = self.session.runs.get(place.index) or self.run(place)
-        run.end, run.end_line = fields["offset"], self.line
-        run.final = fields.get("final", False)
-
-    # ---- members of groups ----
-
-    def on_owns(self, fields):
-        session, group = self.session, self.history.group(fields["group"])
-        places = [self.history.partition(*each).index for each in fields["partitions"]]
-        if session.generation is not None and fields["generation"] is not None and (
-                fields["generation"] < session.generation and session.committed):
-            group.fallen_generations.append((session.owns_where, self.where()))
-        session.generation, session.member = fields["generation"], fields["member"]
-        session.owns, session.owns_where = frozenset(places), self.where()
-        for place in list(session.runs):
-            if place not in session.owns:
-                del session.runs[place]
-        identity = fields.get("instance") or fields["member"]
-        group.owned.append(Owned(session, session.generation, identity, session.owns,
-                                 self.where()))
-
-    def on_fenced(self, fields):
-        generation = fields.get("generation", self.session.generation)
-        self.session.fenced[self.session.member, generation] = self.where()
-
-    def on_committed(self, fields):
-        if fields["result"] not in ("ok", "unknown", "refused"):
-            raise ValueError(f"no result {fields['result']!r}")
-        if fields["result"] != "ok":
-            return
-        session, group = self.session, self.history.group(fields["group"])
-        generation = fields.get("generation", session.generation)
-        if (session.member, generation) in session.fenced:
-            group.fenced_commits.append((session.fenced[session.member, generation],
-                                         self.where()))
-        for topic, number, offset in fields["offsets"]:
-            place = self.history.partition(topic, number).index
-            group.commits[place].append(Commit(session, generation, offset, self.where()))
-            session.committed[place] = max(offset, session.committed.get(place, 0))
-
-    def on_seen(self, fields):
-        session, group = self.session, self.history.group(fields["group"])
-        for topic, number, offset in fields["offsets"]:
-            place = self.history.partition(topic, number).index
-            group.seen[place].append(Seen(session, session.generation, offset,
-                                          session.committed.get(place),
-                                          fields.get("final", False), self.where()))
-
-    def on_reset(self, fields):
-        place = self.history.partition(fields["topic"], fields["partition"]).index
-        self.history.group(fields["group"]).resets[place].append(fields["offset"])
-        self.session.committed.pop(place, None)
-
-    # ---- the harness ----
-
-    def on_killed(self, fields):
-        """Of a client or the broker: what the others saw of it is theirs to tell."""
-
-    on_broker = on_note = on_killed
-
-    def on_deleted(self, fields):
-        place = self.history.partition(fields["topic"], fields["partition"])
-        place.deleted_before = max(place.deleted_before, fields["before"])
-
-    def on_gaps(self, fields):
-        place = self.history.partition(fields["topic"], fields["partition"])
-        place.gaps = fields["why"]
-        place.compacted |= fields["why"] == "compaction"
-
-    def on_calm(self, fields):
-        self.history.calm = (fields["seconds"], fields["logs"], self.where())
-
-    def on_over(self, _fields):
-        self.history.over = self.where()

@@ -6,43 +6,40 @@ known of one partition's offsets is in memory for that time only.
 import bisect
 import collections
 import itertools
+import weakref
 
+from dedup_rules import DedupRules
+from gap_rules import GapRules
 from history import NOWHERE, NUMBER_BITS, NUMBER_MAX, Where
-
-RULES = {1: "lost", 2: "changed", 3: "offsets", 4: "order", 5: "twice", 8: "ownership",
-         9: "commits", 10: "liveness"}
-# 6 (aborted or dirty read) and 7 (atomicity) judge transactions.  They take their events from
-# History as the others do: a rule about a partition's records goes to PartitionRules, one about
-# several partitions at once beside GroupRules.
-
-
-class Violation:
-    """A rule that was broken, in one sentence, and the few events that prove it."""
-
-    def __init__(self, rule, text, *proof):
-        self.rule, self.text, self.proof = rule, text, [each for each in proof if each]
-
-    def __str__(self):
-        lines = [f"rule {self.rule} ({RULES[self.rule]}): {self.text}"]
-        return "\n    ".join(lines + [each.text() for each in self.proof])
+from transaction_rules import AtomicityRules, IsolationRules
+from violation import Violation
 
 
 class PartitionRules:
-    """Rules 1 to 5 for the records of one partition."""
+    """Rules 1 to 6 for the records of one partition."""
 
-    def __init__(self, history, place):
-        self.history, self.place = history, place
+    def __init__(self, history, place, uncommitted):
+        """`uncommitted`: see gap_rules.py."""
+        self.history, self.place, self.uncommitted = history, place, uncommitted
         self.ids, self.hashes = {}, {}  # by offset, as the first reader was given them
         self.acked = {}
         self.acked_offsets = []
+        # No cycle, so that a partition's memory is free when it is judged.
+        self.dedup = DedupRules(weakref.proxy(self))
+        self.gaps = None
 
     def violations(self):
         yield from self.acknowledged()
+        for run in self.place.runs:
+            yield from self.contents(run)
+        self.gaps = GapRules(weakref.proxy(self), self.uncommitted)
         for run in self.place.runs:
             yield from self.given(run)
             yield from self.passed_at_the_end(run)
         yield from self.kept()
         yield from self.stored()
+        yield from self.dedup.violations()
+        yield from IsolationRules(self).violations()
 
     def fetched_where(self, offset):
         for run in self.place.runs:
@@ -55,8 +52,10 @@ class PartitionRules:
     def acknowledged(self):
         by_id = {}
         for offset, record in zip(self.place.acked_offsets, self.place.acked_ids):
+            if self.dedup.loosely(record):
+                continue
             other = self.acked.setdefault(offset, record)
-            if other != record:
+            if other != record and not self.dedup.same(other, record):
                 yield Violation(3, f"{self.place} offset {offset} was acknowledged for two records",
                                 self.history.acked_where(other), self.history.acked_where(record))
             first = by_id.setdefault(record, offset)
@@ -68,19 +67,10 @@ class PartitionRules:
 
     # ---- 1, 2, 3: what readers were given ----
 
-    def given(self, run):
-        """Offsets rise without gaps, and hold what they held for other readers."""
+    def contents(self, run):
+        """Each offset holds what it held for other readers."""
         ids, hashes = self.ids, self.hashes
-        expected = run.start
         for index, (offset, record, content) in enumerate(zip(run.offsets, run.ids, run.hashes)):
-            if offset != expected and expected is not None:
-                if offset < expected:
-                    yield Violation(3, f"{self.place}: offset {offset} was given to "
-                                       f"{run.session.client} after {expected - 1}",
-                                    run.where(max(index - 1, 0)), run.where(index))
-                else:
-                    yield from self.gap(run, expected, offset, run.where(index))
-            expected = offset + 1
             known = ids.get(offset)
             if known is None:
                 ids[offset], hashes[offset] = record, content
@@ -90,43 +80,44 @@ class PartitionRules:
                                    f"{self.history.id_text(record)}, or the same with other bytes",
                                 self.fetched_where(offset), run.where(index))
 
+    def given(self, run):
+        """Offsets rise without gaps."""
+        expected = run.start
+        for index, offset in enumerate(run.offsets):
+            if offset != expected and expected is not None:
+                if offset < expected:
+                    yield Violation(3, f"{self.place}: offset {offset} was given to "
+                                       f"{run.session.client} after {expected - 1}",
+                                    run.where(max(index - 1, 0)), run.where(index))
+                else:
+                    yield from self.gaps.gap(run, expected, offset, run.where(index))
+            expected = offset + 1
+
     def passed_at_the_end(self, run):
         if run.end is None:
             return
         last = run.offsets[-1] + 1 if run.offsets else run.start
         where = Where(run.session.log, run.end_line)
         if last is not None and last < run.end:
-            yield from self.gap(run, last, run.end, where)
-        if run.final and self.acked_offsets and self.acked_offsets[-1] >= run.end:
-            first = self.acked_offsets[bisect.bisect_left(self.acked_offsets, run.end)]
-            yield Violation(1, f"{self.place} ends at {run.end} for {run.session.client}, but "
-                               f"offset {first} was acknowledged",
-                            self.history.acked_where(self.acked[first]), where)
-
-    def gap(self, run, first, after, where):
-        """`run` was given nothing of first <= offset < after."""
-        first = max(first, self.place.deleted_before)
-        if first >= after or self.place.compacted:
+            yield from self.gaps.gap(run, last, run.end, where)
+        if not run.final:
             return
-        at = bisect.bisect_left(self.acked_offsets, first)
-        lost = bisect.bisect_left(self.acked_offsets, after) - at
-        if lost:
-            offset = self.acked_offsets[at]
-            yield Violation(1, f"{self.place}: {lost} acknowledged records at offsets {first} to "
-                               f"{after - 1} were passed over for {run.session.client}, as "
-                               f"{self.history.id_text(self.acked[offset])} at {offset}",
-                            self.history.acked_where(self.acked[offset]), where)
-        elif not self.place.gaps:
-            yield Violation(3, f"{self.place}: nothing explains that {run.session.client} was "
-                               f"given no record at offsets {first} to {after - 1}",
-                            where, self.fetched_where(first))
+        behind = self.acked_offsets[bisect.bisect_left(self.acked_offsets, run.end):]
+        first = next((each for each in behind if self.gaps.may_be_read(each)
+                      or not run.committed_only), None)
+        if first is not None:
+            record = self.acked[first]
+            isolated = run.committed_only and self.history.transaction_of(record)
+            yield Violation(6 if isolated else 1, f"{self.place} ends at {run.end} for "
+                            f"{run.session.client}, but offset {first} was acknowledged",
+                            self.history.acked_where(record), where)
 
     # ---- 2: acknowledged, sent and stored are the same ----
 
     def kept(self):
         for offset, record in self.acked.items():
             found = self.ids.get(offset)
-            if found is not None and found != record:
+            if found is not None and found != record and not self.dedup.same(found, record):
                 yield Violation(2, f"{self.place} offset {offset} was acknowledged for "
                                    f"{self.history.id_text(record)} and holds "
                                    f"{self.history.id_text(found)}",
@@ -137,7 +128,7 @@ class PartitionRules:
         last = {}
         for offset in sorted(self.ids):
             record = self.ids[offset]
-            producer, number = self.history.producers[record >> NUMBER_BITS], record & NUMBER_MAX
+            producer, number = self.history.sender(record)
             problem = self.unlike_sent(producer, number, self.hashes[offset])
             if problem:
                 yield Violation(2, f"{self.place} offset {offset}: {self.history.id_text(record)} "
@@ -180,8 +171,9 @@ class PartitionRules:
                                 self.fetched_where(first), self.fetched_where(offset))
 
     def unread(self):
-        """How many acknowledged records no reader came to: nothing is known of them."""
-        return len(self.acked.keys() - self.ids.keys())
+        """How many acknowledged records no reader came to: nothing is known of them.  To those
+        without a commit not every reader comes."""
+        return sum(map(self.gaps.may_be_read, self.acked.keys() - self.ids.keys()))
 
 
 class GroupRules:
@@ -294,7 +286,9 @@ class GroupRules:
         for run in runs:
             processed.update(run.offsets)
         missing = (rules.ids.keys() | rules.acked.keys()) - processed
-        missing = sorted(each for each in missing if each >= rules.place.deleted_before)
+        missing = sorted(each for each in missing if each >= rules.place.deleted_before
+                         and (rules.gaps.may_be_read(each)
+                              or not all(run.committed_only for run in runs)))
         if not missing or rules.place.compacted:
             return
         commits = self.group.commits.get(rules.place.index)
@@ -330,13 +324,17 @@ def clients_stuck(history):
 
 def check(history):
     """All violations; each partition's acknowledged records that nobody has read, by name."""
-    found, unread = [], collections.Counter()
+    unread = collections.Counter()
+    history.cuts.find_lines(history.logs.values())
+    atomicity = AtomicityRules(history)
+    found = list(atomicity.violations())
     groups = [GroupRules(history, group) for group in history.groups.values()]
     for group in groups:
         found += group.violations()
     for place in history.partitions:
-        rules = PartitionRules(history, place)
+        rules = PartitionRules(history, place, atomicity.uncommitted[place.index])
         found += rules.violations()
+        found += atomicity.processed(rules)
         for group in groups:
             found += group.partition(rules)
         if rules.unread():
