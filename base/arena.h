@@ -36,6 +36,12 @@ static inline void *arena_calloc(struct arena *arena, size_t count, size_t size)
 /* A copy of `length` bytes with a terminating NUL. */
 char *arena_strndup(struct arena *arena, const char *text, size_t length);
 
+/* Half of what can still be taken, rounded down: as much certainly can be at once. */
+static inline size_t arena_room(const struct arena *arena)
+{
+	return ((size_t)(arena->end - arena->at) + arena->limit - arena->held) / 2;
+}
+
 /* Where the current block has no room. */
 void *arena_alloc_block(struct arena *arena, size_t size);
 

@@ -61,6 +61,7 @@ static enum config_type type_of(const struct param *param)
 	case PARAM_LIST:
 		return TYPE_LIST;
 	case PARAM_TEXT:
+	case PARAM_NAME:
 	case PARAM_CHOICE:
 		break;
 	}

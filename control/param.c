@@ -51,6 +51,7 @@ static const struct unit *units_of(enum param_kind kind, size_t *ret_count)
 		*ret_count = array_count(time_units);
 		return time_units;
 	case PARAM_TEXT:
+	case PARAM_NAME:
 	case PARAM_COUNT:
 	case PARAM_BOOL:
 	case PARAM_CHOICE:
@@ -124,12 +125,26 @@ static int parse_list(const struct param *param, const char *text, int64_t *ret)
 	return 0;
 }
 
+static bool name_valid(const struct param *param, const char *text)
+{
+	size_t length = strlen(text);
+
+	for (size_t i = 0; i < length; i++) {
+		if (!isgraph((unsigned char)text[i]))
+			return false;
+	}
+	return length >= (size_t)param->min && length <= (size_t)param->max;
+}
+
 static int parse_value(const struct param *param, const char *text, int64_t *ret)
 {
 	switch (param->kind) {
 	case PARAM_TEXT:
 		*ret = 0;
 		return strlen(text) <= (size_t)param->max ? 0 : -ERR_CONFIG;
+	case PARAM_NAME:
+		*ret = 0;
+		return name_valid(param, text) ? 0 : -ERR_CONFIG;
 	case PARAM_COUNT:
 	case PARAM_BYTES:
 	case PARAM_MS:
@@ -202,6 +217,7 @@ int param_canonical(const struct param *param, const char *text,
 		return rc;
 	switch (param->kind) {
 	case PARAM_TEXT:
+	case PARAM_NAME:
 		if (strlen(text) >= PARAM_CANONICAL_BYTES) {
 			snprintf(why, why_bytes, "%s is longer than %d bytes", param->key,
 				 PARAM_CANONICAL_BYTES - 1);
@@ -239,6 +255,11 @@ void param_describe(const struct param *param, char *text, size_t text_bytes)
 	switch (param->kind) {
 	case PARAM_TEXT:
 		snprintf(text, text_bytes, "text");
+		break;
+	case PARAM_NAME:
+		snprintf(text, text_bytes,
+			 "%" PRId64 " to %" PRId64 " visible ASCII characters, no spaces",
+			 param->min, param->max);
 		break;
 	case PARAM_COUNT:
 	case PARAM_BYTES:

@@ -7,6 +7,7 @@
 
 enum param_kind {
 	PARAM_TEXT,
+	PARAM_NAME, /* visible ASCII characters, as many as the bounds say */
 	PARAM_COUNT,
 	PARAM_BYTES,  /* number with an optional B, KiB, MiB, GiB, TiB (or k, m, g, t) */
 	PARAM_MS,     /* number with an optional ms, s, min, h, d */
@@ -18,15 +19,15 @@ enum param_kind {
 struct param {
 	const char *key;
 	enum param_kind kind;
-	int64_t min; /* of numbers, in bytes, milliseconds or as counted */
+	int64_t min; /* of numbers, in bytes, milliseconds or as counted; of a name's length */
 	int64_t max;
 	const char *default_text;
 	const char *choices; /* "one|two|three" */
 	const char *help;    /* a sentence without its full stop */
 };
 
-/* The value of `text`: a number, 0 or 1, an index or a mask; 0 for PARAM_TEXT.  -ERR_CONFIG with
- * the reason in `why`. */
+/* The value of `text`: a number, 0 or 1, an index or a mask; 0 for texts and names.  -ERR_CONFIG
+ * with the reason in `why`. */
 int param_parse(const struct param *param, const char *text, int64_t *ret, char *why,
 		size_t why_bytes);
 /* The one text for a value: plain numbers in bytes or milliseconds, choices as the table spells

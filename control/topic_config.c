@@ -60,18 +60,43 @@ const char *topic_config_default(const struct config *config, enum topic_config_
 					   : config->texts[broker];
 }
 
+static const char *text_of(const struct config *config, const struct topic_overrides *overrides,
+			   enum topic_config_index index)
+{
+	const char *text = overrides->texts[index];
+
+	return text ? text : topic_config_default(config, index);
+}
+
 static int64_t value_of(const struct config *config, const struct topic_overrides *overrides,
 			enum topic_config_index index)
 {
-	const char *text = overrides->texts[index];
 	char why[256];
 	int64_t value = 0;
+	int rc = param_parse(&topic_params[index], text_of(config, overrides, index), &value, why,
+			     sizeof(why));
 
-	if (!text)
-		text = topic_config_default(config, index);
-	int rc = param_parse(&topic_params[index], text, &value, why, sizeof(why));
 	check(rc == 0); /* overrides and settings were parsed before they were kept */
 	return value;
+}
+
+static struct dedup_config resolve_dedup(const struct config *config,
+					 const struct topic_overrides *overrides)
+{
+#define VALUE(name) value_of(config, overrides, TOPIC_CONFIG_##name)
+	const char *header = text_of(config, overrides, TOPIC_CONFIG_dedup_header);
+	struct dedup_config dedup = {
+		.enabled = VALUE(dedup_enable),
+		.scope = VALUE(dedup_scope) == 1 ? DEDUP_KEY : DEDUP_PARTITION,
+		.on_full = VALUE(dedup_on_full) == 1 ? DEDUP_REJECT : DEDUP_EVICT,
+		.window_ms = VALUE(dedup_window_ms),
+		.entries_max = (uint64_t)VALUE(dedup_max_entries),
+		.header_length = (uint8_t)strlen(header),
+	};
+#undef VALUE
+
+	memcpy(dedup.header, header, dedup.header_length);
+	return dedup;
 }
 
 struct topic_config topic_config_resolve(const struct config *config,
@@ -89,6 +114,7 @@ struct topic_config topic_config_resolve(const struct config *config,
 				.segment_ms = VALUE(segment_ms),
 				.delete_enabled = policy & POLICY_DELETE,
 				.read_unflushed = VALUE(read_unflushed),
+				.dedup = resolve_dedup(config, overrides),
 			},
 		.max_message_bytes = (uint32_t)VALUE(max_message_bytes),
 		.timestamp_before_max_ms = VALUE(message_timestamp_before_max_ms),

@@ -155,8 +155,7 @@ int request_start(struct shard *shard, struct channel *channel, void *frame, siz
 	return 0;
 }
 
-/* The answer has grown the arena. */
-static void charge_answer(struct request *request)
+void request_charge(struct request *request)
 {
 	size_t held = request->arena.held + request->frame_capacity;
 
@@ -178,7 +177,7 @@ void request_answer(struct request *request)
 			request->closing = true;
 		}
 	}
-	charge_answer(request);
+	request_charge(request); /* the answer has grown the arena */
 	request->answered = true;
 	request->channel->ops->answered(request->channel, request);
 }

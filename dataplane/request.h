@@ -72,6 +72,8 @@ int request_start(struct shard *shard, struct channel *channel, void *frame, siz
 void request_answer(struct request *request);
 /* No answer; the connection is closed when the requests before it are answered. */
 void request_fail(struct request *request, const char *why);
+/* The handler has taken much memory and keeps it for a while: it counts from now on. */
+void request_charge(struct request *request);
 void request_released(struct request *request); /* the connection's: calls release or frees */
 void request_free(struct request *request);
 void request_pool_fini(struct shard *shard);

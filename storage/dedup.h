@@ -33,8 +33,8 @@ struct dedup_config {
 	char header[DEDUP_HEADER_MAX + 1];
 };
 
-/* The fingerprint of the record's id: of the first header of that name that is not null.  False: it
- * has none, and is always stored.  A fingerprint is never all zero. */
+/* The fingerprint of the record's id: of the first header of that name that has a value, neither
+ * null nor empty.  False: it has none, and is always stored.  A fingerprint is never all zero. */
 bool dedup_id_of(const struct dedup_config *config, const struct record *record,
 		 struct dedup_id *ret);
 

@@ -25,6 +25,7 @@ struct produce_entry {
 	struct partition_append append;
 	struct shard *owner;
 	size_t size;
+	struct dedup_id *ids; /* null: the batch passes the window by */
 	bool zstd_allowed;
 	/* Results. */
 	struct batch_fault fault;
@@ -132,6 +133,11 @@ static int validate(struct shard *shard, const struct partition *partition,
 		.zstd_allowed = produce->zstd_allowed,
 		.log_append_time = partition->config.log_append_time,
 	};
+	if (produce->ids && partition->config.log.dedup.enabled) {
+		rules.dedup = &partition->config.log.dedup;
+		rules.ids = produce->ids;
+	}
+	produce->append.log.ids = rules.ids;
 	struct batch *batch = &produce->append.batch;
 	int rc = batch_validate(batch, produce->append.data, produce->size, &rules,
 				shard->decompressor, &produce->fault);
@@ -190,6 +196,23 @@ static int refusal(const struct kafka_produce_request *message, const struct top
 	return 0;
 }
 
+/* Room for the ids of the batch's records, on this shard, as the arena is its own.  False: that is
+ * too much.  What the header says is not verified yet; where it is wrong nothing uses the room. */
+static bool take_room_for_ids(struct request *request, struct produce_entry *produce)
+{
+	struct batch batch;
+
+	if (batch_parse(&batch, produce->append.data, produce->size) < 0 ||
+	    batch.record_count <= 0 || (batch.attributes & BATCH_TRANSACTIONAL))
+		return true;
+	size_t count = (size_t)batch.record_count;
+	if (count > arena_room(&request->arena) / sizeof(*produce->ids))
+		return false;
+	produce->ids = request_alloc(request, count, sizeof(*produce->ids));
+	request_charge(request);
+	return produce->ids;
+}
+
 /* The only partition, and of this shard: as it is nearly always on the datagram transport. */
 static bool runs_alone(const struct request *request, const struct topic *topic, int32_t partition)
 {
@@ -216,6 +239,14 @@ static struct scatter *scatter_of(struct request *request)
 	return scatter;
 }
 
+static void refuse(struct kafka_produce_response_partition_produce_response *response, int rc,
+		   const char *text)
+{
+	response->error_code = kafka_code_of(rc);
+	response->error_message = kafka_string_of(text);
+	response->base_offset = -1;
+}
+
 /* 1: it runs by itself, or has run and the request is gone. */
 static int add_partition(struct request *request, const struct topic *topic,
 			 const struct kafka_produce_request_partition_produce_data *data,
@@ -227,9 +258,7 @@ static int add_partition(struct request *request, const struct topic *topic,
 	response->index = data->index;
 	int rc = refusal(message, topic, data->index, &data->records);
 	if (rc < 0) {
-		response->error_code = kafka_code_of(rc);
-		response->error_message = kafka_string_of(error_text(rc));
-		response->base_offset = -1;
+		refuse(response, rc, error_text(rc));
 		return 0;
 	}
 	/* Not zeroed: what is not set here is set by who runs the entry. */
@@ -243,6 +272,11 @@ static int add_partition(struct request *request, const struct topic *topic,
 	produce->size = (size_t)data->records.length;
 	produce->zstd_allowed = request->header.api_version >= PRODUCE_ZSTD_VERSION;
 	produce->response = response;
+	produce->ids = NULL;
+	if (topic->config.log.dedup.enabled && !take_room_for_ids(request, produce)) {
+		refuse(response, -ERR_TOO_LARGE, "too many records in a batch for their dedup ids");
+		return 0;
+	}
 	if (runs_alone(request, topic, data->index)) {
 		uint64_t key = partition_key(topic->number, data->index);
 		produce->alone = request;

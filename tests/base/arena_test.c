@@ -53,6 +53,17 @@ static void the_limit_holds(void **state)
 	arena_fini(&arena);
 }
 
+static void half_of_the_room_can_be_taken_at_once(void **state)
+{
+	struct arena arena;
+
+	(void)state;
+	arena_init(&arena, 100000);
+	for (size_t room; (room = arena_room(&arena)) >= ARENA_ALIGNMENT;)
+		assert_non_null(arena_alloc(&arena, room));
+	arena_fini(&arena);
+}
+
 static void a_reset_arena_that_fits_its_first_block_allocates_no_more(void **state)
 {
 	struct arena arena;
@@ -90,6 +101,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_is_aligned_apart_and_writable),
 		cmocka_unit_test(the_limit_holds),
+		cmocka_unit_test(half_of_the_room_can_be_taken_at_once),
 		cmocka_unit_test(a_reset_arena_that_fits_its_first_block_allocates_no_more),
 		cmocka_unit_test(counted_memory_is_zeroed_and_strings_end),
 	};

@@ -1,4 +1,5 @@
 /* Settings from every source, and the sentences for what is wrong with them. */
+#include "base/bytes.h"
 #include "base/errors.h"
 #include "control/config.h"
 #include "control/topic_config.h"
@@ -279,6 +280,82 @@ static void a_refused_setting_changes_nothing(void **state)
 	topic_overrides_fini(&overrides);
 }
 
+static void a_dedup_window_is_off_and_has_defaults(void **state)
+{
+	struct fixture *f = *state;
+	struct topic_overrides overrides = {0};
+
+	assert_int_equal(load(f, NULL, 0, NULL), 0);
+	struct dedup_config dedup = topic_config_resolve(&f->config, &overrides).log.dedup;
+	assert_false(dedup.enabled);
+	assert_int_equal(dedup.window_ms, 120000);
+	assert_string_equal(dedup.header, "dedup-id");
+	assert_int_equal(dedup.header_length, 8);
+	assert_int_equal(dedup.scope, DEDUP_PARTITION);
+	assert_int_equal(dedup.on_full, DEDUP_EVICT);
+	assert_int_equal(dedup.entries_max, 1000000);
+}
+
+static void a_dedup_window_is_what_the_topic_says(void **state)
+{
+	static const char *const settings[][2] = {
+		{"dedup.enable", "true"},      {"dedup.header", "Nats-Msg-Id"},
+		{"dedup.scope", "key"},        {"dedup.window.ms", "1d"},
+		{"dedup.max.entries", "5000"}, {"dedup.on.full", "reject"},
+	};
+	struct fixture *f = *state;
+	struct topic_overrides overrides = {0};
+	char why[256];
+
+	assert_int_equal(load(f, NULL, 0, NULL), 0);
+	for (size_t i = 0; i < array_count(settings); i++)
+		assert_int_equal(topic_overrides_set(&overrides, settings[i][0], settings[i][1],
+						     why, sizeof(why)),
+				 0);
+	struct dedup_config dedup = topic_config_resolve(&f->config, &overrides).log.dedup;
+	assert_true(dedup.enabled);
+	assert_string_equal(dedup.header, "Nats-Msg-Id");
+	assert_int_equal(dedup.scope, DEDUP_KEY);
+	assert_int_equal(dedup.window_ms, 86400000);
+	assert_int_equal(dedup.entries_max, 5000);
+	assert_int_equal(dedup.on_full, DEDUP_REJECT);
+	topic_overrides_fini(&overrides);
+}
+
+static void a_bad_dedup_setting_is_refused_in_clear_words(void **state)
+{
+	static const char *const refused[][3] = {
+		{"dedup.header", "", "1 to 63 visible ASCII characters, no spaces"},
+		{"dedup.header", "with space", "1 to 63 visible ASCII characters, no spaces"},
+		{"dedup.header", "\xc3\xa9", "1 to 63 visible ASCII characters, no spaces"},
+		{"dedup.window.ms", "999", "milliseconds, 1000 to 604800000"},
+		{"dedup.window.ms", "8d", "milliseconds, 1000 to 604800000"},
+		{"dedup.max.entries", "99", "number, 100 to 1000000000"},
+		{"dedup.scope", "topic", "partition|key"},
+		{"dedup.on.full", "drop", "evict|reject"},
+		{"dedup.enable", "yes", "true|false"},
+		{"dedup.window", "1s", "did you mean \"dedup.window.ms\"?"},
+	};
+	struct topic_overrides overrides = {0};
+	char longest[DEDUP_HEADER_MAX + 2];
+	char why[256];
+
+	(void)state;
+	for (size_t i = 0; i < array_count(refused); i++) {
+		assert_int_equal(topic_overrides_set(&overrides, refused[i][0], refused[i][1], why,
+						     sizeof(why)),
+				 -ERR_CONFIG);
+		assert_non_null(strstr(why, refused[i][2]));
+	}
+	memset(longest, 'h', sizeof(longest));
+	longest[DEDUP_HEADER_MAX + 1] = '\0';
+	assert_int_equal(topic_overrides_set(&overrides, "dedup.header", longest, why, sizeof(why)),
+			 -ERR_CONFIG);
+	assert_int_equal(
+		topic_overrides_set(&overrides, "dedup.header", longest + 1, why, sizeof(why)), 0);
+	topic_overrides_fini(&overrides);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -296,6 +373,9 @@ int main(void)
 		TEST(a_topic_takes_the_brokers_default_until_it_has_its_own),
 		TEST(every_default_of_a_topic_is_valid),
 		TEST(a_refused_setting_changes_nothing),
+		TEST(a_dedup_window_is_off_and_has_defaults),
+		TEST(a_dedup_window_is_what_the_topic_says),
+		TEST(a_bad_dedup_setting_is_refused_in_clear_words),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include "base/errors.h"
 #include "storage/batch.h"
 #include "storage/compress.h"
+#include "storage/dedup.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <errno.h>
@@ -18,11 +19,19 @@ enum {
 	RULE_APPEND_TIME = 0x04,
 	RULE_TIMESTAMPS = 0x08,
 	RULE_SMALL = 0x10,
+	RULE_DEDUP = 0x20,
+	RULE_DEDUP_KEY = 0x40,
+	IDS_MAX = 1 << 16,
 	AT_LENGTH = 8,
 	AT_MAGIC = 16,
 	AT_CRC = 17,
 	DECOMPRESSED_BYTES_MAX = 1 << 20,
 	SMALL_BYTES_MAX = 4096,
+};
+
+static const struct dedup_config dedup_configs[] = {
+	{.header = "id", .header_length = 2},
+	{.header = "id", .header_length = 2, .scope = DEDUP_KEY},
 };
 
 static struct batch_rules rules_of(uint8_t choice)
@@ -37,6 +46,7 @@ static struct batch_rules rules_of(uint8_t choice)
 		.keys_required = choice & RULE_KEYS,
 		.zstd_allowed = !(choice & RULE_NO_ZSTD),
 		.log_append_time = choice & RULE_APPEND_TIME,
+		.dedup = choice & RULE_DEDUP ? &dedup_configs[!!(choice & RULE_DEDUP_KEY)] : NULL,
 	};
 }
 
@@ -59,6 +69,19 @@ static void check_accepted(const struct batch *batch, uint8_t *data, size_t size
 	check(again.record_count == batch->record_count);
 }
 
+/* As many as the header says, and not one more; null: that is absurd. */
+static struct dedup_id *room_for_ids(const uint8_t *data, size_t size)
+{
+	struct batch batch;
+
+	if (batch_parse(&batch, data, size) < 0 || batch.record_count <= 0 ||
+	    batch.record_count > IDS_MAX)
+		return NULL;
+	struct dedup_id *ids = malloc((size_t)batch.record_count * sizeof(*ids));
+	check(ids != NULL);
+	return ids;
+}
+
 static void try(const uint8_t *data, size_t size, const struct batch_rules *rules, bool repair)
 {
 	static struct decompressor *decompressor;
@@ -78,13 +101,19 @@ static void try(const uint8_t *data, size_t size, const struct batch_rules *rule
 		store_be32(copy + AT_CRC,
 			   crc32c(0, copy + BATCH_CRC_START, size - BATCH_CRC_START));
 	}
-	int rc = batch_validate(&batch, copy, size, rules, decompressor, &fault);
+	struct batch_rules own = *rules;
+	if (rules->dedup)
+		own.ids = room_for_ids(copy, size);
+	if (!own.ids)
+		own.dedup = NULL;
+	int rc = batch_validate(&batch, copy, size, &own, decompressor, &fault);
 	if (rc == 0)
 		check_accepted(&batch, copy, size);
 	else
 		check(fault.text != NULL);
 	check(rc == 0 || rc == -ERR_CORRUPT || rc == -ERR_INVALID_RECORD ||
 	      rc == -ERR_INVALID_TIMESTAMP || rc == -ERR_TOO_LARGE || rc == -ERR_CODEC);
+	free(own.ids);
 	free(copy);
 }
 
