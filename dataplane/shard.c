@@ -45,9 +45,16 @@ static void show_store_stats(struct shard *shard)
 {
 	const struct store_stats *stats = store_stats(shard->store);
 
-	__atomic_store_n(&shard->counters.producers, stats->producers, __ATOMIC_RELAXED);
-	__atomic_store_n(&shard->counters.producers_forgotten, stats->producers_forgotten,
-			 __ATOMIC_RELAXED);
+#define SHOW(name) __atomic_store_n(&shard->counters.name, stats->name, __ATOMIC_RELAXED)
+	SHOW(producers);
+	SHOW(producers_forgotten);
+	SHOW(dedup_entries);
+	SHOW(dedup_memory_bytes);
+	SHOW(dedup_file_bytes);
+	SHOW(dedup_hits);
+	SHOW(dedup_evictions);
+	SHOW(dedup_rejections);
+#undef SHOW
 }
 
 static void housekeep(struct timer *timer)
@@ -92,6 +99,9 @@ static int set_up(struct shard *shard)
 		.producers_max = shard->options.producers_per_partition_max,
 		.producers_total_max = shard->options.producers_max,
 		.producer_expiration_ms = shard->options.producer_expiration_ms,
+		.dedup_bytes_max = shard->options.dedup_bytes_max,
+		.offload = shard_offload,
+		.offload_context = shard,
 	};
 	int rc = open_backend(shard);
 

@@ -82,6 +82,7 @@ struct shard_options {
 	size_t producers_per_partition_max; /* idempotent ones that are remembered */
 	size_t producers_max;               /* of this shard, about */
 	int64_t producer_expiration_ms;
+	size_t dedup_bytes_max; /* memory of this shard's dedup windows */
 	const struct clock *clock;
 	/* Set as message.handle of a control_request; runs on the control plane. */
 	void (*control_request)(struct message *message, void *control);

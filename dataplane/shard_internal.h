@@ -99,6 +99,7 @@ struct shard {
 	uint32_t share_holders;  /* numbers given to share sessions */
 	unsigned share_sessions; /* of this shard's connections, or still being ended */
 	unsigned shares_out;     /* messages to the coordinator about shares */
+	unsigned jobs_out;       /* of the store, at the control plane */
 
 	/* Stopping. */
 	struct shard_stop *stop;
@@ -141,6 +142,9 @@ void shard_datagrams_woken(struct shard *shard);
 void shard_datagrams_drain(struct shard *shard);
 bool shard_datagrams_stop(struct shard *shard); /* until true */
 void shard_datagrams_free(struct shard *shard);
+
+/* shard_jobs.c: store_options.offload, with the shard as its context. */
+void shard_offload(void *context, struct store_job *job);
 
 /* shard_stop.c */
 void shard_stop_step(struct shard *shard);
