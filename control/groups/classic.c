@@ -152,15 +152,18 @@ static enum kafka_error may_commit(const struct group *group, const struct group
 	if (claim->epoch < 0 && classic->state == CLASSIC_EMPTY)
 		return KAFKA_NONE;
 	if (claim->epoch < 0 && claim->member_id.length <= 0 && claim->instance_id.length < 0)
-		return KAFKA_UNKNOWN_MEMBER_ID;
+		return claim->in_transaction ? KAFKA_NONE : KAFKA_UNKNOWN_MEMBER_ID;
 	enum kafka_error error = classic_members_identify(classic, &claim->member_id,
 							  &claim->instance_id, &member);
 	if (error != KAFKA_NONE)
 		return error;
 	if (claim->epoch != classic->generation)
 		return KAFKA_ILLEGAL_GENERATION;
-	/* It knows of the new generation, and may not own what it owned before. */
-	return classic->state == CLASSIC_COMPLETING ? KAFKA_REBALANCE_IN_PROGRESS : KAFKA_NONE;
+	/* It knows of the new generation, and may not own what it owned before.  To transactions
+	 * that does not matter, as in Kafka. */
+	return classic->state == CLASSIC_COMPLETING && !claim->in_transaction
+		       ? KAFKA_REBALANCE_IN_PROGRESS
+		       : KAFKA_NONE;
 }
 
 static enum kafka_error may_fetch(const struct group *group, const struct group_claim *claim)

@@ -142,6 +142,17 @@ static enum kafka_error check_epoch(const struct consumer_group *consumer,
 	return member->classic ? KAFKA_ILLEGAL_GENERATION : KAFKA_STALE_MEMBER_EPOCH;
 }
 
+/* A producer need not say whose offsets it commits.  Where it does, it knows of generations alone.
+ */
+static enum kafka_error may_commit_in_transaction(const struct consumer_group *consumer,
+						  const struct group_claim *claim)
+{
+	if (claim->epoch < 0 && claim->member_id.length <= 0 && claim->instance_id.length < 0)
+		return KAFKA_NONE;
+	enum kafka_error error = check_epoch(consumer, claim);
+	return error == KAFKA_STALE_MEMBER_EPOCH ? KAFKA_ILLEGAL_GENERATION : error;
+}
+
 /* Who has no epoch is no member: an administrator, while there are no members. */
 static enum kafka_error may_commit(const struct group *group, const struct group_claim *claim)
 {
@@ -149,6 +160,8 @@ static enum kafka_error may_commit(const struct group *group, const struct group
 
 	if (claim->epoch < 0 && consumer->member_count == 0)
 		return KAFKA_NONE;
+	if (claim->in_transaction)
+		return may_commit_in_transaction(consumer, claim);
 	const struct consumer_member *member = consumer_find(consumer, &claim->member_id);
 	if (member && !member->classic && claim->version < FIRST_COMMIT_WITH_MEMBER_EPOCHS)
 		return KAFKA_UNSUPPORTED_VERSION;

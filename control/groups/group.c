@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "control/config.h"
 #include "control/groups/groups_internal.h"
+#include "control/groups/pending_offsets.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -121,6 +122,7 @@ static struct group *make(struct groups *groups, const struct kafka_string *id, 
 	group->id_length = length;
 	group->partition = partition;
 	offsets_init(&group->offsets);
+	list_init(&group->pending);
 	struct group **place = place_of(groups, copy, length);
 	group->chain = *place;
 	*place = group;
@@ -148,6 +150,11 @@ struct group *group_obtain(struct groups *groups, const struct kafka_string *id,
 	return group;
 }
 
+bool group_has_offsets(const struct group *group)
+{
+	return group->offsets.count > 0 || !list_empty(&group->pending);
+}
+
 bool group_empty(const struct group *group)
 {
 	return !group->kind || group->kind->member_count(group) == 0;
@@ -172,6 +179,8 @@ void group_drop(struct group *group, enum kafka_error error)
 	list_remove(&group->link);
 	groups->count--;
 	offsets_fini(&group->offsets);
+	list_foreach_safe(node, after, &group->pending)
+		pending_offsets_free(container_of(node, struct pending_offsets, link));
 	free(group->id);
 	free(group);
 }
@@ -189,6 +198,6 @@ int group_delete(struct group *group)
 
 void group_delete_if_idle(struct group *group)
 {
-	if (group_vacant(group) && group->offsets.count == 0)
+	if (group_vacant(group) && !group_has_offsets(group))
 		group_delete(group); /* out of memory: idle still, and tried again */
 }

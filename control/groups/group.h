@@ -3,7 +3,7 @@
  * What all have in common is here: the id, the committed offsets, the partition that stores it.
  * What the members do is a kind's: struct group_kind, with one implementation a protocol
  * (classic.c, consumer.c, share.c).  A group without members may change its kind; one that has
- * neither members nor offsets is deleted.
+ * neither members nor offsets, pending ones included, is deleted.
  *
  * Phases: of no kind (only offsets, or just made) -> of a kind, empty <-> with members -> deleted.
  */
@@ -28,6 +28,7 @@ struct group_claim {
 	struct kafka_string instance_id; /* null: none */
 	int32_t epoch;                   /* generation or member epoch; -1: not a member */
 	int16_t version;                 /* of the request, where an error depends on it */
+	bool in_transaction;
 };
 
 struct group_kind {
@@ -72,7 +73,8 @@ struct group {
 	/* Wall clock, as stored; 0: it has members, never had, or the kind does not store it.
 	 * Offsets expire by the later of this and their commit. */
 	int64_t empty_since_ms;
-	struct offsets offsets;
+	struct offsets offsets; /* committed */
+	struct list pending;    /* struct pending_offsets.link, in order of their making */
 };
 
 /* Which of `count` partitions of __consumer_offsets stores the group: Kafka's rule, the absolute
@@ -87,6 +89,8 @@ struct group *group_find(const struct groups *groups, const struct kafka_string 
  * GROUP_MAX_SIZE_REACHED, which group.max.groups is (never while the partition is loading). */
 struct group *group_obtain(struct groups *groups, const struct kafka_string *id,
 			   enum kafka_error *ret_error);
+/* Committed or pending. */
+bool group_has_offsets(const struct group *group);
 /* Members: none, whatever the kind. */
 bool group_empty(const struct group *group);
 /* It has no members, and its kind nothing to keep: it may change its kind. */

@@ -58,6 +58,7 @@ void groups_free(struct groups *groups)
 		return;
 	groups_stop(groups);
 	arena_fini(&groups->scratch);
+	map64_fini(&groups->pending);
 	free(groups->partitions);
 	free(groups->table);
 	free(groups);
@@ -170,6 +171,8 @@ static const struct handler handlers[] = {
 	{KAFKA_HEARTBEAT, classic_heartbeat, ONE_GROUP(heartbeat), KAFKA_INVALID_GROUP_ID},
 	{KAFKA_LEAVE_GROUP, classic_leave, ONE_GROUP(leave_group), KAFKA_INVALID_GROUP_ID},
 	{KAFKA_OFFSET_COMMIT, offset_commit, ONE_GROUP(offset_commit), KAFKA_NONE},
+	{KAFKA_TXN_OFFSET_COMMIT, txn_offset_commit, ONE_GROUP(txn_offset_commit),
+	 KAFKA_INVALID_GROUP_ID},
 	{KAFKA_OFFSET_FETCH, offset_fetch, NO_GROUP, KAFKA_NONE},
 	{KAFKA_OFFSET_DELETE, offset_delete, ONE_GROUP(offset_delete), KAFKA_INVALID_GROUP_ID},
 	{KAFKA_LIST_GROUPS, groups_list, NO_GROUP, KAFKA_NONE},
@@ -204,13 +207,21 @@ enum kafka_error groups_ready(const struct groups *groups, const struct kafka_st
 }
 
 /* Clients do not expect to be told of loading everywhere: some end at it.  So a heartbeat is taken
- * on trust and a member that asks for its assignment joins again, as Kafka has it. */
-static enum kafka_error while_loading(const struct handler *handler)
+ * on trust, a member that asks for its assignment joins again, and an old producer looks for its
+ * coordinator again, as Kafka has it. */
+static enum kafka_error while_loading(const struct control_request *request)
 {
-	if (handler->key == KAFKA_HEARTBEAT)
+	switch (request->api->key) {
+	case KAFKA_HEARTBEAT:
 		return KAFKA_NONE;
-	return handler->key == KAFKA_SYNC_GROUP ? KAFKA_REBALANCE_IN_PROGRESS
-						: KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
+	case KAFKA_SYNC_GROUP:
+		return KAFKA_REBALANCE_IN_PROGRESS;
+	case KAFKA_TXN_OFFSET_COMMIT:
+		return request->version < 2 ? KAFKA_COORDINATOR_NOT_AVAILABLE
+					    : KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
+	default:
+		return KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
+	}
 }
 
 /* Answers what must not be handled: there is no coordinator, not yet or no more. */
@@ -231,7 +242,7 @@ static bool turned_away(struct groups *groups, const struct handler *handler,
 	if (!error)
 		return false;
 	if (error == KAFKA_COORDINATOR_LOAD_IN_PROGRESS)
-		error = while_loading(handler);
+		error = while_loading(request);
 	groups_refuse(groups, request, error);
 	return true;
 }

@@ -46,7 +46,7 @@ void groups_share(struct groups *groups, struct share_ask *ask);
  * there may be none.  -ERR_LOADING: not now, `wait` will not run; -ENOMEM: likewise. */
 int groups_end_transaction(struct groups *groups, int32_t partition, int64_t producer_id,
 			   bool commit, struct state_wait *wait);
-/* Where a group lives. */
+/* Where a group lives; -1: not before groups_set_partitions. */
 int32_t groups_partition_of(const struct groups *groups, const struct kafka_string *group_id);
 /* The topics as they are from now on; used until the next call.  Offsets of topics that are gone
  * are forgotten; groups whose subscriptions they change are told. */

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 
 #include "base/arena.h"
+#include "base/map64.h"
 #include "base/timer_wheel.h"
 #include "control/groups/group.h"
 #include "control/state_log.h"
@@ -35,6 +36,8 @@ struct groups {
 	size_t table_size;
 	uint64_t hash_seed; /* clients choose the ids */
 	size_t count;
+	struct map64 pending; /* producer id -> its first struct pending_offsets */
+	size_t pending_count; /* offsets in them */
 	bool stopping;
 };
 
@@ -73,6 +76,7 @@ void classic_sync(struct groups *groups, struct control_request *request);
 void classic_heartbeat(struct groups *groups, struct control_request *request);
 void classic_leave(struct groups *groups, struct control_request *request);
 void offset_commit(struct groups *groups, struct control_request *request);
+void txn_offset_commit(struct groups *groups, struct control_request *request);
 void offset_fetch(struct groups *groups, struct control_request *request);
 void offset_delete(struct groups *groups, struct control_request *request);
 void groups_list(struct groups *groups, struct control_request *request);
@@ -99,20 +103,26 @@ bool replay_epoch_sound(int32_t epoch);
 int replay_find_group(struct groups *groups, const struct kafka_string *id, bool make,
 		      const struct group_kind *kind, int (*begin)(struct group *group),
 		      struct group **ret);
+/* Of committed and of pending offsets. */
 int offsets_replay(struct groups *groups, const struct group_record *record);
 
 /* The rows that a request asked for, each with this error.  -ENOMEM. */
-int offset_commit_rows(struct control_request *request, enum kafka_error error);
-int offset_fetch_rows(struct control_request *request, enum kafka_error error);
+int offset_commit_refuse(struct control_request *request, enum kafka_error error);
+int txn_offset_commit_refuse(struct control_request *request, enum kafka_error error);
+int offset_fetch_refuse(struct control_request *request, enum kafka_error error);
 
-/* offset_records.c: a group's offsets as they are stored. */
-int offsets_append(const struct group *group, const struct kafka_string *topic,
-		   const struct uuid *id, int32_t partition,
-		   const struct committed_offset *committed);
+/* offset_records.c: a group's offsets as they are stored; `offsets` are the group's committed ones
+ * or some of its pending ones. */
+/* offsets_exchange, and the record.  -ENOMEM: nothing changed. */
+int offsets_put(struct group *group, struct offsets *offsets, const struct kafka_string *topic,
+		const struct uuid *id, int32_t partition, struct committed_offset *committed);
 /* The offset and its record.  -ENOMEM: it is still there. */
-int offsets_forget(struct group *group, const struct kafka_string *topic, int32_t partition);
-int offsets_erase(struct group *group);   /* all of them */
-int offsets_rewrite(struct group *group); /* appends all of them */
+int offsets_forget(struct group *group, struct offsets *offsets, const struct kafka_string *topic,
+		   int32_t partition);
+/* All of the group, committed and pending: tombstones for them; their records anew.  -ENOMEM: of
+ * some. */
+int offsets_erase(struct group *group);
+int offsets_rewrite(const struct group *group);
 
 /* offset_expiry.c */
 void offset_expiry_start(struct groups *groups);

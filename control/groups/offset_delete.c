@@ -1,6 +1,7 @@
-/* OffsetDelete: forgets offsets of topics that no member reads. */
+/* OffsetDelete: forgets offsets of topics that no member reads, those of open transactions too. */
 #include "control/groups/groups_internal.h"
 
+#include "control/groups/pending_offsets.h"
 #include "dataplane/topics.h"
 
 #include <errno.h>
@@ -19,6 +20,14 @@ static enum kafka_error admit(const struct group *group)
 	return KAFKA_NONE;
 }
 
+static int forget(struct group *group, struct offsets *offsets, const struct kafka_string *topic,
+		  int32_t partition)
+{
+	return offsets_get(offsets, topic, partition)
+		       ? offsets_forget(group, offsets, topic, partition)
+		       : 0;
+}
+
 static enum kafka_error delete_one(struct group *group, const struct topic *topic,
 				   int32_t partition)
 {
@@ -27,10 +36,14 @@ static enum kafka_error delete_one(struct group *group, const struct topic *topi
 	if (!group_empty(group) && group->kind->subscribed(group, topic))
 		return KAFKA_GROUP_SUBSCRIBED_TO_TOPIC;
 	struct kafka_string name = kafka_string_of(topic->name);
-	if (offsets_get(&group->offsets, &name, partition) &&
-	    offsets_forget(group, &name, partition) < 0)
-		return KAFKA_COORDINATOR_NOT_AVAILABLE;
-	return KAFKA_NONE;
+	int rc = forget(group, &group->offsets, &name, partition);
+	list_foreach_safe(node, after, &group->pending) {
+		struct pending_offsets *pending = container_of(node, struct pending_offsets, link);
+		if (rc == 0)
+			rc = forget(group, &pending->offsets, &name, partition);
+		pending_offsets_free_if_empty(pending);
+	}
+	return rc < 0 ? KAFKA_COORDINATOR_NOT_AVAILABLE : KAFKA_NONE;
 }
 
 static int delete_topic(struct group *group, struct arena *arena, const REQUEST(topic) * asked,

@@ -2,10 +2,11 @@
  * of the later ones, answered, and put back.
  *
  * What has never been committed is no error: offset -1.  Every partition that was asked for has its
- * row.  TODO(transactions): once offsets can be pending, their rows are UNSTABLE_OFFSET_COMMIT
- * where the request wants stable ones. */
+ * row; where the request wants stable offsets and some are pending, it is UNSTABLE_OFFSET_COMMIT.
+ * Who asks for all gets what is committed, and such rows in between. */
 #include "control/groups/groups_internal.h"
 
+#include "control/groups/pending_offsets.h"
 #include "dataplane/topics.h"
 
 #include <errno.h>
@@ -17,22 +18,35 @@ enum { FIRST_WITH_ERROR = 2, FIRST_WITH_GROUPS = 8, FIRST_WITH_TOPIC_IDS = 10 };
 
 /* ---- one partition, one topic, one group ---- */
 
-static int fill_row(struct arena *arena, const struct committed_offset *committed,
-		    RESPONSE(partitions) * row)
+static bool unstable(const struct control_request *request, const struct group *group,
+		     const struct kafka_string *topic, int32_t partition)
 {
-	row->committed_offset = -1;
-	row->committed_leader_epoch = -1;
-	row->metadata = kafka_string_of("");
+	const struct kafka_offset_fetch_request *asked = request->request;
+
+	return asked->require_stable && pending_offsets_latest(group, topic, partition) > 0;
+}
+
+/* `committed` null: there is none. */
+static int fill_row(struct control_request *request, const struct group *group,
+		    const struct kafka_string *topic, int32_t partition,
+		    const struct committed_offset *committed, RESPONSE(partitions) * row)
+{
+	*row = (RESPONSE(partitions)){
+		.partition_index = partition,
+		.committed_offset = -1,
+		.committed_leader_epoch = -1,
+		.metadata = kafka_string_of(""),
+	};
+	if (group && unstable(request, group, topic, partition)) {
+		row->error_code = KAFKA_UNSTABLE_OFFSET_COMMIT;
+		return 0;
+	}
 	if (!committed)
 		return 0;
 	struct kafka_string metadata = committed_offset_metadata(committed);
-	char *copy = arena_strndup(arena, metadata.data, (size_t)metadata.length);
-	if (!copy)
-		return -ENOMEM;
 	row->committed_offset = committed->offset;
 	row->committed_leader_epoch = committed->leader_epoch;
-	row->metadata = (struct kafka_string){copy, metadata.length};
-	return 0;
+	return groups_copy_text(request->arena, &metadata, &row->metadata);
 }
 
 static RESPONSE(partitions) * make_rows(struct arena *arena, RESPONSE(topics) * topic, size_t count)
@@ -71,32 +85,33 @@ static int fetch_topic(const struct groups *groups, const struct group *group,
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++) {
 		int32_t index = asked->partition_indexes[i];
-		int rc = fill_row(request->arena,
+		int rc = fill_row(request, unknown ? NULL : group, &name, index,
 				  any ? offsets_get(&group->offsets, &name, index) : NULL,
 				  &ret->partitions[i]);
 		if (rc < 0)
 			return rc;
-		ret->partitions[i].partition_index = index;
-		ret->partitions[i].error_code = unknown ? KAFKA_UNKNOWN_TOPIC_ID : KAFKA_NONE;
+		if (unknown)
+			ret->partitions[i].error_code = KAFKA_UNKNOWN_TOPIC_ID;
 	}
 	return 0;
 }
 
-static int fetch_whole_topic(struct control_request *request, const struct offset_topic *topic,
-			     const struct uuid *id, RESPONSE(topics) * ret)
+static int fetch_whole_topic(struct control_request *request, const struct group *group,
+			     const struct offset_topic *topic, const struct uuid *id,
+			     RESPONSE(topics) * ret)
 {
-	char *name = arena_strndup(request->arena, topic->name, (size_t)topic->name_length);
+	struct kafka_string name = {topic->name, topic->name_length};
 
-	if (!name || !make_rows(request->arena, ret, topic->count))
+	if (groups_copy_text(request->arena, &name, &ret->name) < 0 ||
+	    !make_rows(request->arena, ret, topic->count))
 		return -ENOMEM;
-	ret->name = (struct kafka_string){name, topic->name_length};
 	ret->topic_id = *id;
 	for (size_t i = 0; i < topic->count; i++) {
-		int rc = fill_row(request->arena, &topic->partitions[i].committed,
+		const struct offset_partition *one = &topic->partitions[i];
+		int rc = fill_row(request, group, &name, one->index, &one->committed,
 				  &ret->partitions[i]);
 		if (rc < 0)
 			return rc;
-		ret->partitions[i].partition_index = topic->partitions[i].index;
 	}
 	return 0;
 }
@@ -118,7 +133,7 @@ static int fetch_all(const struct groups *groups, const struct group *group,
 		if (offsets_gone(groups, committed) ||
 		    (request->version >= FIRST_WITH_TOPIC_IDS && uuid_zero(&id)))
 			continue;
-		int rc = fetch_whole_topic(request, committed, &id,
+		int rc = fetch_whole_topic(request, group, committed, &id,
 					   &ret->topics[ret->topics_count]);
 		if (rc < 0)
 			return rc;
@@ -284,7 +299,7 @@ static int make_groups(struct control_request *request)
 	return 0;
 }
 
-int offset_fetch_rows(struct control_request *request, enum kafka_error error)
+int offset_fetch_refuse(struct control_request *request, enum kafka_error error)
 {
 	const struct kafka_offset_fetch_request *asked = request->request;
 	const struct kafka_offset_fetch_response *response = request->response;

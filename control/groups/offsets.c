@@ -40,7 +40,7 @@ void committed_offset_fini(struct committed_offset *committed)
 
 void offsets_init(struct offsets *offsets)
 {
-	*offsets = (struct offsets){0};
+	*offsets = (struct offsets){.producer_id = NO_PRODUCER};
 }
 
 static void topic_free(struct offset_topic *topic)

@@ -1,4 +1,5 @@
-/* control/groups/offsets.h: the offsets that one group has committed.
+/* control/groups/offsets.h: the offsets that one group has committed, or that an open transaction
+ * has given to it (pending_offsets.h).
  *
  * By topic name and partition, with the topic's id where it is known, so that the offsets of a
  * deleted topic do not come back with a new one of its name.  Both levels are sorted arrays: what
@@ -12,6 +13,7 @@
 #include "dataplane/kafka/wire.h"
 
 #define OFFSET_NONE INT64_MIN /* no client can commit it */
+#define NO_PRODUCER (-1)
 
 struct committed_offset {
 	int64_t offset;       /* OFFSET_NONE: nothing is committed */
@@ -21,6 +23,9 @@ struct committed_offset {
 			    */
 	char *metadata;    /* not terminated; null: empty */
 	uint16_t metadata_length;
+	/* Of what is committed to one partition in transactions and besides them, the later has the
+	 * greater one, whenever it becomes valid.  0: nothing was pending beside it. */
+	int64_t order;
 };
 
 /* Copies the text.  -ENOMEM. */
@@ -44,13 +49,14 @@ struct offset_topic {
 };
 
 struct offsets {
+	int64_t producer_id;          /* NO_PRODUCER: committed; else pending in its transaction */
 	struct offset_topic **topics; /* by name, ascending; each has partitions */
 	size_t topic_count;
 	size_t topic_capacity;
 	size_t count; /* of all topics */
 };
 
-void offsets_init(struct offsets *offsets);
+void offsets_init(struct offsets *offsets); /* committed ones */
 void offsets_fini(struct offsets *offsets);
 /* Puts *committed there and takes what was there (OFFSET_NONE: nothing) into *committed, which is
  * the caller's with its metadata.  Where the topic is known by another id, its old offsets go

@@ -38,16 +38,6 @@ static int refuse_leave(struct control_request *request, enum kafka_error error)
 	return 0;
 }
 
-static int refuse_commit(struct control_request *request, enum kafka_error error)
-{
-	return offset_commit_rows(request, error);
-}
-
-static int refuse_fetch(struct control_request *request, enum kafka_error error)
-{
-	return offset_fetch_rows(request, error);
-}
-
 static int refuse_delete_offsets(struct control_request *request, enum kafka_error error)
 {
 	((struct kafka_offset_delete_response *)request->response)->error_code = (int16_t)error;
@@ -162,8 +152,9 @@ void refusal_fill(struct control_request *request, enum kafka_error error)
 		{KAFKA_SYNC_GROUP, refuse_sync},
 		{KAFKA_HEARTBEAT, refuse_heartbeat},
 		{KAFKA_LEAVE_GROUP, refuse_leave},
-		{KAFKA_OFFSET_COMMIT, refuse_commit},
-		{KAFKA_OFFSET_FETCH, refuse_fetch},
+		{KAFKA_OFFSET_COMMIT, offset_commit_refuse},
+		{KAFKA_TXN_OFFSET_COMMIT, txn_offset_commit_refuse},
+		{KAFKA_OFFSET_FETCH, offset_fetch_refuse},
 		{KAFKA_OFFSET_DELETE, refuse_delete_offsets},
 		{KAFKA_LIST_GROUPS, refuse_list},
 		{KAFKA_DESCRIBE_GROUPS, refuse_describe},

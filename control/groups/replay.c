@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/errors.h"
 #include "control/groups/group_records.h"
+#include "control/groups/pending_offsets.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -24,6 +25,7 @@ int groups_append(const struct group *group, enum kafka_record_type type, const 
 static const struct kafka_string *group_of(const struct group_record *record)
 {
 	static_assert(offsetof(struct record_offset_commit_key, group) == 0, "first");
+	static_assert(offsetof(struct record_pending_offset_key, group) == 0, "first");
 	static_assert(offsetof(struct record_group_metadata_key, group) == 0, "first");
 	static_assert(offsetof(struct record_consumer_group_metadata_key, group_id) == 0, "first");
 	static_assert(offsetof(struct record_share_partition_key, group_id) == 0, "first");
@@ -60,6 +62,7 @@ static int replay(struct groups *groups, const struct group_record *record)
 {
 	switch (record->type) {
 	case RECORD_OFFSET_COMMIT:
+	case RECORD_PENDING_OFFSET:
 		return offsets_replay(groups, record);
 	case RECORD_GROUP_METADATA:
 		return classic_replay(groups, record);
@@ -77,7 +80,6 @@ static int replay(struct groups *groups, const struct group_record *record)
 	case RECORD_SHARE_GROUP_CURRENT_MEMBER_ASSIGNMENT:
 	case RECORD_SHARE_PARTITION:
 		return share_replay(groups, record);
-	case RECORD_PENDING_OFFSET:
 	case RECORD_TRANSACTION: /* of another topic */
 		break;
 	}
@@ -130,7 +132,7 @@ size_t groups_live_records(const struct groups *groups, int32_t partition)
 
 	list_foreach(node, &groups->partitions[partition].groups) {
 		const struct group *group = container_of(node, struct group, link);
-		count += group->offsets.count;
+		count += group->offsets.count + pending_offsets_count(group);
 		if (group->kind)
 			count += group->kind->live_records(group);
 	}

@@ -417,6 +417,50 @@ static void while_preparing_members_commit_and_while_completing_they_are_told_to
 	assert_int_equal(may_commit(&b), KAFKA_REBALANCE_IN_PROGRESS);
 }
 
+static enum kafka_error may_commit_in_transaction(const struct client *client)
+{
+	const struct group *group = group_of(client->world, client->group);
+	struct group_claim claim = claim_of(client);
+
+	claim.in_transaction = true;
+	return group->kind->may_commit(group, &claim);
+}
+
+/* Before version 3 the producer cannot say who it is. */
+static void in_a_transaction_a_member_is_checked_if_it_says_who_it_is(void **state)
+{
+	struct client a = client_of(*state, "g"), b = client_of(*state, "g"),
+		      nobody = client_of(*state, "g");
+
+	a.instance = "a";
+	clients_settle((struct client *[]){&a, &b}, 2);
+	assert_int_equal(may_commit_in_transaction(&nobody), KAFKA_NONE);
+	assert_int_equal(may_commit_in_transaction(&a), KAFKA_NONE);
+	struct client wrong = b;
+	wrong.generation--;
+	assert_int_equal(may_commit_in_transaction(&wrong), KAFKA_ILLEGAL_GENERATION);
+	wrong.generation = -1;
+	assert_int_equal(may_commit_in_transaction(&wrong), KAFKA_ILLEGAL_GENERATION);
+	wrong = a;
+	wrong.id[0] ^= 1;
+	assert_int_equal(may_commit_in_transaction(&wrong), KAFKA_FENCED_INSTANCE_ID);
+	wrong.instance = NULL;
+	assert_int_equal(may_commit_in_transaction(&wrong), KAFKA_UNKNOWN_MEMBER_ID);
+}
+
+static void in_a_transaction_members_commit_in_the_middle_of_a_rebalance(void **state)
+{
+	struct client a = client_of(*state, "g"), b = client_of(*state, "g");
+
+	clients_settle((struct client *[]){&a, &b}, 2);
+	client_send_join(&a);
+	assert_int_equal(may_commit_in_transaction(&b), KAFKA_NONE);
+	client_send_join(&b);
+	assert_int_equal(client_joined(&a), KAFKA_NONE);
+	assert_int_equal(client_joined(&b), KAFKA_NONE);
+	assert_int_equal(may_commit_in_transaction(&b), KAFKA_NONE);
+}
+
 static void anyone_commits_to_an_empty_group(void **state)
 {
 	struct client a = client_of(*state, "g"), nobody = client_of(*state, "g");
@@ -452,6 +496,8 @@ int main(void)
 		each(the_last_to_leave_leaves_an_empty_group),
 		each(only_members_of_the_generation_commit),
 		each(while_preparing_members_commit_and_while_completing_they_are_told_to_join),
+		each(in_a_transaction_a_member_is_checked_if_it_says_who_it_is),
+		each(in_a_transaction_members_commit_in_the_middle_of_a_rebalance),
 		each(anyone_commits_to_an_empty_group),
 	};
 

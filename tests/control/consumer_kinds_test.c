@@ -81,6 +81,39 @@ static void who_is_no_member_commits_to_empty_groups_only(void **state)
 	assert_int_equal(commit(w, 9, NULL, -1), KAFKA_NONE);
 }
 
+static int16_t commit_in_transaction(struct world *w, int16_t version, const char *member,
+				     int32_t epoch)
+{
+	struct world_request *ask = txn_ask(w, version, "g", 1000);
+
+	if (version >= 3)
+		txn_as(ask, member, NULL, epoch);
+	txn_add(ask, "t", 0, 7, "");
+	world_send(ask);
+	return txn_error(ask, "t", 0);
+}
+
+/* Producers know of generations alone. */
+static void in_a_transaction_members_commit_with_their_epoch_and_others_without(void **state)
+{
+	struct world *w = *state;
+
+	join(w, "a", "t");
+	for (int16_t version = 0; version <= 5; version++)
+		assert_int_equal(commit_in_transaction(w, version, "", -1), KAFKA_NONE);
+	for (int16_t version = 3; version <= 5; version++) {
+		assert_int_equal(commit_in_transaction(w, version, "a", 1), KAFKA_NONE);
+		assert_int_equal(commit_in_transaction(w, version, "a", 0),
+				 KAFKA_ILLEGAL_GENERATION);
+		assert_int_equal(commit_in_transaction(w, version, "a", 2),
+				 KAFKA_ILLEGAL_GENERATION);
+		assert_int_equal(commit_in_transaction(w, version, "b", 1),
+				 KAFKA_UNKNOWN_MEMBER_ID);
+	}
+	leave(w, "a");
+	assert_int_equal(commit_in_transaction(w, 5, "", -1), KAFKA_NONE);
+}
+
 static void members_fetch_with_their_epoch_and_others_without(void **state)
 {
 	struct world *w = *state;
@@ -246,6 +279,7 @@ int main(void)
 		TEST(members_commit_with_their_epoch),
 		TEST(members_do_not_commit_with_old_versions),
 		TEST(who_is_no_member_commits_to_empty_groups_only),
+		TEST(in_a_transaction_members_commit_with_their_epoch_and_others_without),
 		TEST(members_fetch_with_their_epoch_and_others_without),
 		TEST(offsets_of_subscribed_topics_are_not_deleted),
 		TEST(a_group_is_described_with_its_members),

@@ -110,6 +110,10 @@ static struct world_request *ask_of(struct world *world, const struct kafka_api 
 		ask = commit_ask(world, version, "g");
 		commit_add(ask, "orders", 0, 1, NULL);
 		break;
+	case KAFKA_TXN_OFFSET_COMMIT:
+		ask = txn_ask(world, version, "g", 1000);
+		txn_add(ask, "orders", 0, 1, NULL);
+		break;
 	case KAFKA_OFFSET_FETCH:
 		ask = fetch_ask(world, version, "g");
 		fetch_add(ask, "orders", 0);
@@ -168,6 +172,8 @@ static int16_t error_of(struct world_request *ask)
 		return ((struct kafka_leave_group_response *)answer)->error_code;
 	case KAFKA_OFFSET_COMMIT:
 		return commit_error(ask, "orders", 0);
+	case KAFKA_TXN_OFFSET_COMMIT:
+		return txn_error(ask, "orders", 0);
 	case KAFKA_OFFSET_FETCH:
 		return ask->request.version < 2 ? fetch_row(ask, "orders", 0).error
 						: fetch_error(ask);
@@ -195,13 +201,12 @@ static int16_t error_of(struct world_request *ask)
 	}
 }
 
-/* The others are of transactions.  TODO(transactions): TxnOffsetCommit is of both. */
+/* The others are of transactions. */
 static bool of_groups(const struct kafka_api *api)
 {
 	return api->where == KAFKA_ON_COORDINATOR && api->key != KAFKA_ADD_PARTITIONS_TO_TXN &&
 	       api->key != KAFKA_ADD_OFFSETS_TO_TXN && api->key != KAFKA_END_TXN &&
-	       api->key != KAFKA_TXN_OFFSET_COMMIT && api->key != KAFKA_DESCRIBE_TRANSACTIONS &&
-	       api->key != KAFKA_LIST_TRANSACTIONS;
+	       api->key != KAFKA_DESCRIBE_TRANSACTIONS && api->key != KAFKA_LIST_TRANSACTIONS;
 }
 
 /* Asks every version of every API of the groups. */
@@ -229,6 +234,7 @@ static void each_request(struct world *world, bool (*wanted)(const struct kafka_
 static bool told_of_loading(const struct kafka_api *api)
 {
 	return api->key != KAFKA_HEARTBEAT && api->key != KAFKA_SYNC_GROUP &&
+	       api->key != KAFKA_TXN_OFFSET_COMMIT &&
 	       api->key != KAFKA_CONSUMER_GROUP_DESCRIBE; /* the fake has its own answer */
 }
 

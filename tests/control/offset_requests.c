@@ -94,6 +94,99 @@ int16_t commit_one(struct world *world, int16_t version, const char *group, cons
 	return commit_error(ask, topic, partition);
 }
 
+/* ---- commit in a transaction ---- */
+
+#define TXN(name) struct kafka_txn_offset_commit_request_txn_offset_commit_request_##name
+#define TXN_ANSWER(name) struct kafka_txn_offset_commit_response_txn_offset_commit_response_##name
+
+struct world_request *txn_ask(struct world *world, int16_t version, const char *group,
+			      int64_t producer_id)
+{
+	struct world_request *ask = world_ask(world, KAFKA_TXN_OFFSET_COMMIT, version);
+	struct kafka_txn_offset_commit_request *message = ask->message;
+
+	message->transactional_id = kafka_string_of("transactional");
+	message->group_id = kafka_string_of(group);
+	message->producer_id = producer_id;
+	message->topics = world_alloc(ask, ROWS_MAX, sizeof(*message->topics));
+	return ask;
+}
+
+void txn_as(struct world_request *ask, const char *member, const char *instance, int32_t generation)
+{
+	struct kafka_txn_offset_commit_request *message = ask->message;
+
+	message->member_id = kafka_string_of(member);
+	message->group_instance_id = kafka_string_of(instance);
+	message->generation_id = generation;
+}
+
+void txn_add(struct world_request *ask, const char *topic, int32_t partition, int64_t offset,
+	     const char *metadata)
+{
+	struct kafka_txn_offset_commit_request *message = ask->message;
+	TXN(topic) *row = &message->topics[message->topics_count++];
+
+	assert_in_range(message->topics_count, 1, ROWS_MAX);
+	row->name = kafka_string_of(topic);
+	row->partitions_count = 1;
+	row->partitions = world_alloc(ask, 1, sizeof(*row->partitions));
+	row->partitions[0] = (TXN(partition)){partition, offset, 5, kafka_string_of(metadata)};
+}
+
+int16_t txn_error(struct world_request *ask, const char *topic, int32_t partition)
+{
+	const struct kafka_txn_offset_commit_response *answer = world_answer(ask);
+
+	for (int32_t i = 0; i < answer->topics_count; i++) {
+		const TXN_ANSWER(topic) *rows = &answer->topics[i];
+		if (same(ask, &rows->name, NULL, topic) &&
+		    rows->partitions[0].partition_index == partition)
+			return rows->partitions[0].error_code;
+	}
+	fail_msg("no row for %s-%d", topic, partition);
+	return 0;
+}
+
+int16_t txn_one(struct world *world, const char *group, int64_t producer_id, const char *topic,
+		int32_t partition, int64_t offset)
+{
+	struct world_request *ask = txn_ask(world, 5, group, producer_id);
+
+	txn_add(ask, topic, partition, offset, NULL);
+	world_send(ask);
+	return txn_error(ask, topic, partition);
+}
+
+static void end_done(struct state_wait *wait, int rc)
+{
+	struct ending *ending = container_of(wait, struct ending, wait);
+
+	assert_false(ending->done);
+	ending->done = true;
+	ending->rc = rc;
+}
+
+int txn_end_begin(struct world *world, const char *group, int64_t producer_id, bool commit,
+		  struct ending *ret)
+{
+	struct kafka_string id = kafka_string_of(group);
+
+	*ret = (struct ending){.wait.done = end_done};
+	return groups_end_transaction(world->groups, groups_partition_of(world->groups, &id),
+				      producer_id, commit, &ret->wait);
+}
+
+int txn_end(struct world *world, const char *group, int64_t producer_id, bool commit)
+{
+	struct ending ending;
+	int rc = txn_end_begin(world, group, producer_id, commit, &ending);
+
+	assert_int_equal(ending.done, rc == 0);
+	assert_int_equal(ending.rc, 0);
+	return rc;
+}
+
 /* ---- fetch ---- */
 
 #define FETCH(name) struct kafka_offset_fetch_request_offset_fetch_request_##name
@@ -138,6 +231,11 @@ void fetch_add(struct world_request *ask, const char *topic, int32_t partition)
 	group->topics[group->topics_count++] = (FETCH(topics)){kafka_string_of(topic),
 							       id_of(ask->world, topic), index, 1};
 	message->topics[message->topics_count++] = (FETCH(topic)){kafka_string_of(topic), index, 1};
+}
+
+void fetch_stable(struct world_request *ask)
+{
+	((struct kafka_offset_fetch_request *)ask->message)->require_stable = true;
 }
 
 /* Calls `visit` for each row, in the words of the latest version. */

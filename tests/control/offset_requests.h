@@ -17,6 +17,28 @@ int16_t commit_error(struct world_request *ask, const char *topic, int32_t parti
 int16_t commit_one(struct world *world, int16_t version, const char *group, const char *topic,
 		   int32_t partition, int64_t offset);
 
+/* TxnOffsetCommit in the transaction of `producer_id`, without a member. */
+struct world_request *txn_ask(struct world *world, int16_t version, const char *group,
+			      int64_t producer_id);
+void txn_as(struct world_request *ask, const char *member, const char *instance,
+	    int32_t generation); /* 3+ */
+void txn_add(struct world_request *ask, const char *topic, int32_t partition, int64_t offset,
+	     const char *metadata);
+int16_t txn_error(struct world_request *ask, const char *topic, int32_t partition);
+int16_t txn_one(struct world *world, const char *group, int64_t producer_id, const char *topic,
+		int32_t partition, int64_t offset);
+/* The transaction has ended, as the group's partition of __consumer_offsets is told: what
+ * groups_end_transaction says, and what it says later. */
+struct ending {
+	struct state_wait wait;
+	bool done;
+	int rc;
+};
+int txn_end_begin(struct world *world, const char *group, int64_t producer_id, bool commit,
+		  struct ending *ret);
+/* Where nothing holds the log. */
+int txn_end(struct world *world, const char *group, int64_t producer_id, bool commit);
+
 struct fetched {
 	int64_t offset;
 	int32_t leader_epoch;
@@ -28,6 +50,7 @@ struct fetched {
 struct world_request *fetch_ask(struct world *world, int16_t version, const char *group);
 void fetch_as(struct world_request *ask, const char *member, int32_t epoch); /* 9+ */
 void fetch_add(struct world_request *ask, const char *topic, int32_t partition);
+void fetch_stable(struct world_request *ask); /* 7+ */
 /* The row, which must be there. */
 struct fetched fetch_row(struct world_request *ask, const char *topic, int32_t partition);
 int fetch_row_count(struct world_request *ask);

@@ -4,11 +4,12 @@
  *
  * Messages: each version of each, filled at random.  Batches and compressed data: the same records
  * under each codec, so that the fuzzer need not invent a valid stream.  Groups: one of every type
- * of stored record. */
+ * of stored record, and offsets within transactions. */
 #include "base/arena.h"
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "kafka_messages.h"
 #include "storage/batch.h"
 #include "storage/compress.h"
 #include "tests/dataplane/kafka_codec.h"
@@ -284,6 +285,52 @@ static void save_group_records(uint64_t seed)
 	save("group_records", name, bytes, length);
 }
 
+static size_t put_offset(uint8_t *to, enum kafka_record_type type, const void *key,
+			 const void *value)
+{
+	const struct kafka_record *record = kafka_record_find((int16_t)type);
+	struct wire_writer writer;
+	struct arena arena;
+	size_t length;
+
+	arena_init(&arena, 1 << 20);
+	check(kafka_encode_record_key(record, key, &arena, &writer) == 0);
+	length = put_written(to, &writer);
+	if (value) {
+		check(kafka_encode_record_value(record, value, &arena, &writer) == 0);
+		length += put_written(to + length, &writer);
+	} else {
+		store_be16(to + length, UINT16_MAX);
+		length += 2;
+	}
+	arena_fini(&arena);
+	return length;
+}
+
+/* Two transactions and a plain commit to one partition; then one of the transactions ends. */
+static void save_pending_offsets(void)
+{
+	static uint8_t bytes[BYTES_MAX];
+	struct kafka_string group = kafka_string_of("g"), topic = kafka_string_of("t");
+	struct record_offset_commit_key committed_key = {group, topic, 1};
+	struct record_offset_commit_value committed;
+	struct record_pending_offset_key pending_key = {group, 1000, topic, 1};
+	struct record_pending_offset_value pending;
+	size_t length = 0;
+
+	record_offset_commit_value_init(&committed);
+	record_pending_offset_value_init(&pending);
+	committed.metadata = pending.metadata = kafka_string_of("m");
+	for (pending.order = 1; pending.order <= 3; pending.order++) {
+		pending_key.producer_id = 1000 + pending.order % 2;
+		length += put_offset(bytes + length, RECORD_PENDING_OFFSET, &pending_key, &pending);
+		committed.order = pending.order;
+	}
+	length += put_offset(bytes + length, RECORD_OFFSET_COMMIT, &committed_key, &committed);
+	length += put_offset(bytes + length, RECORD_PENDING_OFFSET, &pending_key, NULL);
+	save("group_records", "pending_offsets", bytes, length);
+}
+
 int main(int argc, char **argv)
 {
 	static uint8_t records[BYTES_MAX], packed[BYTES_MAX];
@@ -300,6 +347,7 @@ int main(int argc, char **argv)
 	}
 	for (uint64_t seed = 0; seed < SEEDS_OF_GROUPS; seed++)
 		save_group_records(seed);
+	save_pending_offsets();
 	size_t length = put_records(records);
 	for (size_t i = 0; i < array_count(codecs); i++) {
 		size_t packed_length = codecs[i].pack(records, length, packed);
