@@ -52,6 +52,8 @@ static int check_header(const struct batch *batch, const struct batch_rules *rul
 	    (batch->producer_id >= 0 && (batch->producer_epoch < 0 || batch->base_sequence < 0)))
 		return fault(ret, -ERR_INVALID_RECORD, -1,
 			     "producer id without epoch and sequence");
+	if ((batch->attributes & BATCH_TRANSACTIONAL) && batch->producer_id < 0)
+		return fault(ret, -ERR_INVALID_RECORD, -1, "transaction without producer id");
 	if (codec >= CODEC_COUNT || (codec == CODEC_ZSTD && !rules->zstd_allowed))
 		return fault(ret, -ERR_CODEC, -1, "compression type not allowed");
 	return 0;

@@ -656,7 +656,8 @@ static int prepare(struct log *log, const struct batch *batch)
 	return rc;
 }
 
-static void note_producer(struct log *log, const struct batch *stored)
+static void note_producer(struct log *log, const struct batch *stored,
+			  const struct control_marker *marker)
 {
 	struct store *store = log->store;
 	size_t before;
@@ -664,14 +665,14 @@ static void note_producer(struct log *log, const struct batch *stored)
 	if (stored->producer_id < 0)
 		return;
 	before = producers_count(&log->producers);
-	producers_apply(&log->producers, stored, now_ns(store));
+	producers_apply(&log->producers, stored, marker, now_ns(store));
 	log->producers_changed = true;
 	store->stats.producers += producers_count(&log->producers) - before;
 	/* The log that grew gives up its own, but not who has just appended. */
 	if (store->options.producers_total_max && before &&
 	    producers_count(&log->producers) > before &&
-	    store->stats.producers > store->options.producers_total_max) {
-		producers_forget_oldest(&log->producers);
+	    store->stats.producers > store->options.producers_total_max &&
+	    producers_forget_oldest(&log->producers, stored->producer_id)) {
 		store->stats.producers--;
 		store->stats.producers_forgotten++;
 	}
@@ -685,7 +686,6 @@ static void wait_for_first(struct log *log, struct log_append *append, int64_t e
 
 	append->end_offset = end_offset;
 	append->ack = ack;
-	log->store->stats.duplicates++;
 	if (end_offset <= log->durable_offset ||
 	    (ack == ACK_SUBMITTED && !list_linked(&log->dirty))) {
 		list_push_back(&log->store->again, &append->waiting);
@@ -701,21 +701,39 @@ static void wait_for_first(struct log *log, struct log_append *append, int64_t e
 	list_push_front(before, &append->waiting);
 }
 
+/* What its producer has it be: 0: appended; else log_append's answer.  A marker that has nothing to
+ * end waits for everything before it: what it would have ended may be among that. */
+static int check_producer(struct log *log, const void *data, const struct batch *batch,
+			  enum log_ack ack, struct log_append *append,
+			  struct control_marker *ret_marker)
+{
+	bool control = batch->attributes & BATCH_CONTROL;
+	int rc = control ? control_batch_read(ret_marker, data, batch) : 0;
+
+	if (rc == 0)
+		rc = producers_check(&log->producers, batch, &append->base_offset);
+	if (rc <= 0)
+		return rc;
+	log->store->stats.duplicates += !control;
+	wait_for_first(log, append,
+		       control ? log->next_offset
+			       : append->base_offset + batch->last_offset_delta + 1,
+		       ack);
+	return rc;
+}
+
 int log_append(struct log *log, const void *data, const struct batch *batch, int64_t append_time_ms,
 	       enum log_ack ack, struct log_append *append)
 {
 	struct batch stored = *batch;
+	struct control_marker marker;
 	int rc;
 
 	if (log_closing(log))
 		return -ERR_CLOSING;
 	if (log->state == LOG_FAILED && !commit_try_repair(log))
 		return -ERR_STORAGE;
-	rc = batch->producer_id < 0 ? 0
-				    : producers_check(&log->producers, batch, &append->base_offset);
-	if (rc > 0)
-		wait_for_first(log, append, append->base_offset + batch->last_offset_delta + 1,
-			       ack);
+	rc = check_producer(log, data, batch, ack, append, &marker);
 	if (rc == 0)
 		rc = prepare(log, batch);
 	if (rc != 0)
@@ -729,7 +747,7 @@ int log_append(struct log *log, const void *data, const struct batch *batch, int
 	stored.leader_epoch = log->identity.leader_epoch;
 	segment_add_batch(segment, &stored, segment->end);
 	add_mark(log, segment);
-	note_producer(log, &stored);
+	note_producer(log, &stored, stored.attributes & BATCH_CONTROL ? &marker : NULL);
 	store_batch(log, data, batch, append_time_ms);
 	log->next_offset = segment->next_offset;
 	append->base_offset = base_offset;

@@ -144,6 +144,7 @@ static void read_at(struct log_find *find, int64_t offset)
 	find->read.offset = offset;
 	find->read.bytes_max = READ_CHUNK_BYTES;
 	find->read.oversize_first = true;
+	find->read.committed = find->committed;
 	find->read.done = read_done;
 	log_read(find->log, &find->read);
 }

@@ -434,18 +434,27 @@ void log_seal(struct log *log)
 	producers_checkpoint(log);
 }
 
+/* What was unstable and has been deleted holds readers back no more. */
+static void wake_if_stable_rose(struct log *log, int64_t before)
+{
+	if (log_last_stable_offset(log) > before)
+		log_wake_watches(log);
+}
+
 void store_housekeep(struct store *store)
 {
 	uint64_t now_ns = clock_monotonic_ns(store->clock);
 
 	list_foreach_safe(node, after, &store->logs) {
 		struct log *log = container_of(node, struct log, link);
+		int64_t stable = log_last_stable_offset(log);
 		if (log->ahead && now_ns - log->ahead_ns > ahead_kept_ns)
 			log_drop_ahead(log);
 		commit_try_repair(log);
 		producers_forget(log);
 		checkpoint(log);
 		retain(log);
+		wake_if_stable_rose(log, stable);
 	}
 }
 
@@ -455,6 +464,7 @@ void log_trim(struct log *log, struct log_trim *trim)
 	 */
 	int64_t limit = log->durable_offset;
 	int64_t to = trim->offset == -1 ? limit : trim->offset;
+	int64_t stable = log_last_stable_offset(log);
 	int rc = 0;
 
 	if (to < 0 || to > limit)
@@ -470,6 +480,7 @@ void log_trim(struct log *log, struct log_trim *trim)
 		else
 			retain(log);
 	}
+	wake_if_stable_rose(log, stable);
 	trim->start_offset = log->start_offset;
 	trim->done(trim, rc);
 }

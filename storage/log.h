@@ -117,19 +117,21 @@ struct log_append {
 /* Appends one validated batch: assigns offsets, copies `data` once; `data` is free on return.
  * 0: accepted, base_offset is set, `done` will run.  1: nothing is appended, as its producer has
  * sent it before, or all of its records are in the dedup window, or it is a marker of a transaction
- * that has none open here; base_offset is that of the first, `done` runs as it does for that. Of a
- * batch with some records in the window the others are appended, at the offsets that they have in
- * the whole. -ERR_SEQUENCE, -ERR_PRODUCER_EPOCH, -ERR_TXN_STATE (producers.h), -ERR_WINDOW_FULL,
- * -ERR_STORAGE, -ERR_CLOSING, -ENOMEM, -ERR_BATCH_OVER_SEGMENT, -ERR_TOO_LARGE (for the buffers),
- * -ENOBUFS (buffers full until writes drain, or a full segment is being flushed: the caller waits
- * and tries again): nothing happened and `done` will not run.  `append_time_ms` >= 0 stamps the
- * batch with LogAppendTime. */
+ * that has none open here; base_offset is that of the first, -1 for a marker; `done` runs as it
+ * does for that, for a marker as for all that was appended before. Of a batch with some records in
+ * the window the others are appended, at the offsets that they have in the whole. -ERR_CORRUPT
+ * (control batches: control_batch.h), -ERR_SEQUENCE, -ERR_PRODUCER_EPOCH, -ERR_TXN_STATE
+ * (producers.h), -ERR_WINDOW_FULL, -ERR_STORAGE, -ERR_CLOSING, -ENOMEM, -ERR_BATCH_OVER_SEGMENT,
+ * -ERR_TOO_LARGE (for the buffers), -ENOBUFS (buffers full until writes drain, or a full segment is
+ * being flushed: the caller waits and tries again): nothing happened and `done` will not run.
+ * `append_time_ms` >= 0 stamps the batch with LogAppendTime. */
 int log_append(struct log *log, const void *data, const struct batch *batch, int64_t append_time_ms,
 	       enum log_ack ack, struct log_append *append);
 
 /* ---- producers and transactions ---- */
 /* What log_append would say of the batch's producer now: 0, 1 or -ERR_SEQUENCE,
- * -ERR_PRODUCER_EPOCH, -ERR_TXN_STATE.  *ret_open: it has a transaction open in this log. */
+ * -ERR_PRODUCER_EPOCH, -ERR_TXN_STATE.  *ret_open: it has a transaction open in this log.  Of a log
+ * that is not writable nothing is known: 0, and none is open. */
 int log_check_producer(const struct log *log, const struct batch *batch, bool *ret_open);
 
 struct aborted_transaction {
@@ -160,7 +162,8 @@ int64_t log_start_offset(const struct log *log);
 int64_t log_end_offset(const struct log *log);     /* next offset to be assigned */
 int64_t log_high_watermark(const struct log *log); /* what readers may see; see read_unflushed */
 /* What readers of committed records may see: nothing of a transaction that is open, or whose end is
- * not durable.  At most what is durable, whatever read_unflushed says; it never falls. */
+ * not durable.  At most what is durable, whatever read_unflushed says, and at least the log's
+ * start; it never falls. */
 int64_t log_last_stable_offset(const struct log *log);
 int32_t log_leader_epoch(const struct log *log);
 /* Until it is verified: what then is found behind the high watermark belongs to the log. */
@@ -194,8 +197,8 @@ struct log_read {
 void log_read(struct log *log, struct log_read *read);
 void log_read_release(struct store *store, struct log_read *read); /* after done; twice is fine */
 
-/* One-shot: `changed` runs when the high watermark rises or the log closes, fails or recovers; it
- * must not close the log. */
+/* One-shot: `changed` runs when the high watermark or the last stable offset rises or the log
+ * closes, fails or recovers; it must not close the log. */
 struct log_watch {
 	struct list link;
 	void (*changed)(struct log_watch *watch);

@@ -1,9 +1,9 @@
-/* A log's producers through restarts.
+/* A log's producers and transactions through restarts.
  *
  *     checkpoint, sealed segment, close
  *         image of the state at next_offset ─> durable so far ─> NNNN.producers, beside and renamed
  *     recovery
- *         newest snapshot that is sound ─> batches behind it, headers only ─> the state
+ *         newest snapshot that is sound ─> batches behind it, headers and markers ─> the state
  *
  * NNNN is the offset that the snapshot speaks of; the two newest are kept, so that one that a power
  * cut has left in pieces costs only reading.  They are not flushed: what does not check is not
@@ -119,6 +119,7 @@ void producers_durable(struct log *log)
 {
 	int64_t offsets[SNAPSHOTS_MAX];
 
+	log_transactions_durable(&log->producers.transactions, log->durable_offset);
 	if (!log->image.bytes || log->image.offset > log->durable_offset)
 		return;
 	int rc = write_file(log, &log->image);
@@ -146,19 +147,6 @@ void producers_checkpoint(struct log *log)
 	log->image = (struct producers_image){bytes, size, log->next_offset};
 	log->producers_changed = false;
 	producers_durable(log);
-}
-
-void producers_forget(struct log *log)
-{
-	struct store *store = log->store;
-
-	if (!producers_count(&log->producers))
-		return;
-	uint64_t age_ns = (uint64_t)store->options.producer_expiration_ms * NS_PER_MS;
-	uint64_t now_ns = clock_monotonic_ns(store->clock);
-	size_t forgotten = now_ns > age_ns ? producers_expire(&log->producers, now_ns - age_ns) : 0;
-	store->stats.producers -= forgotten;
-	store->stats.producers_forgotten += forgotten;
 }
 
 /* ---- recovery ---- */
@@ -189,7 +177,7 @@ static int read_file(const struct log *log, int64_t offset, uint8_t **ret, size_
 }
 
 /* False: it is not to be believed. */
-static bool take_snapshot(struct log *log, int64_t offset)
+static bool take_snapshot(const struct log *log, int64_t offset, struct producers *producers)
 {
 	uint8_t *bytes = NULL;
 	size_t size = 0;
@@ -197,7 +185,7 @@ static bool take_snapshot(struct log *log, int64_t offset)
 	int rc = read_file(log, offset, &bytes, &size);
 
 	if (rc == 0)
-		rc = producers_snapshot_read(&log->producers, bytes, size,
+		rc = producers_snapshot_read(producers, bytes, size,
 					     clock_monotonic_ns(log->store->clock), &told);
 	free(bytes);
 	if (rc == 0 && told != offset)
@@ -206,12 +194,12 @@ static bool take_snapshot(struct log *log, int64_t offset)
 		return true;
 	log_warn("storage", "snapshot of producers not used log=%s offset=%" PRId64 " error=\"%s\"",
 		 log->name, offset, error_text(rc));
-	producers_clear(&log->producers);
+	producers_clear(producers);
 	return false;
 }
 
 /* *ret_from: the batches from here on are still to be applied. */
-static int load_snapshot(struct log *log, int64_t *ret_from)
+static int load_snapshot(const struct log *log, struct producers *producers, int64_t *ret_from)
 {
 	int64_t offsets[SNAPSHOTS_MAX] = {0};
 	int count = list_snapshots(log, offsets);
@@ -222,7 +210,7 @@ static int load_snapshot(struct log *log, int64_t *ret_from)
 		if (offsets[i] > log->next_offset) {
 			remove_snapshot(log, offsets[i]);
 			removed = true;
-		} else if (take_snapshot(log, offsets[i])) {
+		} else if (take_snapshot(log, offsets[i], producers)) {
 			*ret_from = offsets[i];
 			break;
 		}
@@ -240,11 +228,10 @@ struct walk {
 	size_t length;
 };
 
-/* The header at `position`, which is below the segment's end. */
-static int header_at(struct walk *walk, uint64_t position, struct batch *ret)
+/* `length` bytes from `position` on, until the next call.  -ERR_CORRUPT: the file ends before. */
+static int bytes_at(struct walk *walk, uint64_t position, size_t length, const uint8_t **ret)
 {
-	if (position < walk->position ||
-	    position + BATCH_HEADER_BYTES > walk->position + walk->length) {
+	if (position < walk->position || position + length > walk->position + walk->length) {
 		walk->position = round_down(position, BLOCK_BYTES);
 		ssize_t got = pread(walk->segment->fd, walk->data, WALK_BYTES,
 				    (off_t)walk->position);
@@ -253,34 +240,72 @@ static int header_at(struct walk *walk, uint64_t position, struct batch *ret)
 		walk->length = (size_t)got;
 	}
 	size_t at = (size_t)(position - walk->position);
-	if (walk->length < at + BATCH_HEADER_BYTES)
+	if (walk->length < at + length)
 		return -ERR_CORRUPT;
-	int rc = batch_parse(ret, walk->data + at, BATCH_HEADER_BYTES);
+	*ret = walk->data + at;
+	return 0;
+}
+
+/* The header at `position`, which is below the segment's end. */
+static int header_at(struct walk *walk, uint64_t position, struct batch *ret)
+{
+	const uint8_t *data;
+	int rc = bytes_at(walk, position, BATCH_HEADER_BYTES, &data);
+
+	if (rc == 0)
+		rc = batch_parse(ret, data, BATCH_HEADER_BYTES);
 	return rc == -EMSGSIZE ? 0 : rc;
 }
 
-static int apply(struct log *log, const struct batch *batch, uint64_t now_ns)
+/* What it says of a transaction cannot be guessed from its header. */
+static int marker_at(struct walk *walk, uint64_t position, const struct batch *batch,
+		     struct control_marker *ret)
 {
-	int rc = producers_reserve(&log->producers, batch);
+	const uint8_t *data;
+	int rc = bytes_at(walk, position, CONTROL_BATCH_BYTES, &data);
 
-	if (rc == 0)
-		producers_apply(&log->producers, batch, now_ns);
-	return rc;
+	if (rc < 0)
+		return rc;
+	if (batch->size != CONTROL_BATCH_BYTES || !batch_crc_valid(batch, data))
+		return -ERR_CORRUPT;
+	return control_batch_read(ret, data, batch);
 }
 
-static int replay_segment(struct log *log, const struct segment *segment, int64_t from,
-			  uint64_t now_ns, struct walk *walk)
+struct replay {
+	struct producers *producers;
+	int64_t from;
+	uint64_t now_ns;
+	struct walk walk;
+};
+
+static int replay_batch(struct replay *replay, uint64_t position, const struct batch *batch)
 {
-	const struct index_entry *entry = segment_seek(segment, from);
+	bool control = batch->attributes & BATCH_CONTROL;
+	struct control_marker marker;
+	int rc = control ? marker_at(&replay->walk, position, batch, &marker) : 0;
+
+	if (rc == 0)
+		rc = producers_reserve(replay->producers, batch);
+	if (rc < 0)
+		return rc;
+	producers_apply(replay->producers, batch, control ? &marker : NULL, replay->now_ns);
+	log_transactions_durable(&replay->producers->transactions,
+				 batch->base_offset + batch->last_offset_delta + 1);
+	return 0;
+}
+
+static int replay_segment(struct replay *replay, const struct segment *segment)
+{
+	const struct index_entry *entry = segment_seek(segment, replay->from);
 	uint64_t position = entry ? entry->position : SEGMENT_HEADER_BYTES;
 
-	walk->segment = segment;
-	walk->length = 0;
+	replay->walk.segment = segment;
+	replay->walk.length = 0;
 	while (position < segment->end) {
 		struct batch batch = {0};
-		int rc = header_at(walk, position, &batch);
-		if (rc == 0 && batch.base_offset >= from)
-			rc = apply(log, &batch, now_ns);
+		int rc = header_at(&replay->walk, position, &batch);
+		if (rc == 0 && batch.producer_id >= 0 && batch.base_offset >= replay->from)
+			rc = replay_batch(replay, position, &batch);
 		if (rc < 0)
 			return rc;
 		position += batch.size;
@@ -288,36 +313,48 @@ static int replay_segment(struct log *log, const struct segment *segment, int64_
 	return 0;
 }
 
-static int replay(struct log *log, int64_t from)
+static int replay(const struct log *log, struct producers *producers, int64_t from)
 {
-	struct walk walk = {.data = aligned_alloc(BLOCK_BYTES, WALK_BYTES)};
-	uint64_t now_ns = clock_monotonic_ns(log->store->clock);
+	struct replay replay = {
+		.producers = producers,
+		.from = from,
+		.now_ns = clock_monotonic_ns(log->store->clock),
+		.walk.data = aligned_alloc(BLOCK_BYTES, WALK_BYTES),
+	};
 	int rc = 0;
 
-	if (!walk.data)
+	if (!replay.walk.data)
 		return -ENOMEM;
 	list_foreach(node, &log->segments) {
 		const struct segment *segment = container_of(node, struct segment, link);
 		if (rc == 0 && segment->idempotent && segment->next_offset > from)
-			rc = replay_segment(log, segment, from, now_ns, &walk);
+			rc = replay_segment(&replay, segment);
 	}
-	free(walk.data);
+	free(replay.walk.data);
 	return rc;
 }
 
+/* Made beside what there is: of a log that fails to be verified, that still holds readers back. */
 int producers_recover(struct log *log)
 {
-	struct store *store = log->store;
+	struct producers fresh;
 	int64_t from;
 
 	drop_image(log);
-	store->stats.producers -= producers_count(&log->producers);
-	producers_clear(&log->producers);
-	int rc = load_snapshot(log, &from);
-	if (rc == 0 && log->producers.max)
-		rc = replay(log, from);
-	store->stats.producers += producers_count(&log->producers);
-	/* What had to be read is not read again. */
-	log->producers_changed = producers_count(&log->producers) > 0 && from < log->next_offset;
+	producers_init(&fresh, log->producers.max);
+	int rc = load_snapshot(log, &fresh, &from);
+	if (rc == 0)
+		rc = replay(log, &fresh, from);
+	if (rc == 0) {
+		log_transactions_trim(&fresh.transactions, log->start_offset);
+		log->store->stats.producers -= producers_count(&log->producers);
+		log->store->stats.producers += producers_count(&fresh);
+		producers_move(&log->producers, &fresh);
+		/* What had to be read is not read again. */
+		log->producers_changed = (producers_count(&log->producers) ||
+					  log->producers.transactions.aborted_count) &&
+					 from < log->next_offset;
+	}
+	producers_fini(&fresh);
 	return rc;
 }

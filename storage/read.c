@@ -34,6 +34,12 @@ static void finish(struct log_read *read, int rc)
 	read->done(read, rc);
 }
 
+/* The reader is given nothing at or above it. */
+static int64_t limit_of(const struct log *log, const struct log_read *read)
+{
+	return read->committed ? log_last_stable_offset(log) : log_high_watermark(log);
+}
+
 /* ---- from the tail ---- */
 
 struct tail_cursor {
@@ -174,7 +180,7 @@ static bool fits(const struct log_read *read, uint64_t taken, size_t size)
 /* Where the batches end that the reader may have, from the cursor on. */
 static uint64_t batches_end(const struct log_read *read, struct tail_cursor c, uint64_t reachable)
 {
-	int64_t limit = log_high_watermark(c.log);
+	int64_t limit = limit_of(c.log, read);
 	uint64_t begin = c.position;
 	struct batch batch;
 
@@ -191,7 +197,7 @@ static uint64_t batches_end(const struct log_read *read, struct tail_cursor c, u
 /* False: the file is to be read.  Else *ret_rc is log_read's. */
 static bool read_tail(struct log *log, struct log_read *read, int *ret_rc)
 {
-	int64_t limit = log_high_watermark(log);
+	int64_t limit = limit_of(log, read);
 	struct buffer *start = tail_buffer_below(log, read->offset);
 	struct batch batch;
 
@@ -254,7 +260,7 @@ static size_t take_batches(struct file_read *f, const struct buffer *buffer, uin
 			   uint64_t *ret_end, int64_t *ret_next_offset)
 {
 	const struct log *log = f->log;
-	int64_t limit = log_high_watermark(log);
+	int64_t limit = limit_of(log, f->read);
 	uint64_t position = f->position;
 	uint64_t begin = 0;
 	struct batch batch;
@@ -460,7 +466,7 @@ void log_read(struct log *log, struct log_read *read)
 		finish(read, -ERR_OFFSET_RANGE);
 		return;
 	}
-	if (read->offset >= log_high_watermark(log) || read_tail(log, read, &rc)) {
+	if (read->offset >= limit_of(log, read) || read_tail(log, read, &rc)) {
 		finish(read, rc);
 		return;
 	}

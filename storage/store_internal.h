@@ -237,13 +237,17 @@ int log_note_epoch(struct log *log, int32_t epoch, int64_t offset);
 void log_drop_ahead(struct log *log);
 
 /* producer_files.c */
-/* The producers of a log just recovered: from the newest snapshot and what lies behind it. */
+/* The producers and transactions of a log just recovered: from the newest snapshot and what lies
+ * behind it.  On failure they stay what they were. */
 int producers_recover(struct log *log);
 /* Takes an image of the producers, if they have changed; it becomes a file when the log is durable
  * so far.  What cannot be written is only read again at the next start. */
 void producers_checkpoint(struct log *log);
 void producers_durable(struct log *log); /* durable_offset has risen */
-void producers_forget(struct log *log);  /* those that have expired */
+
+/* log_producers.c */
+/* Producers that have expired, and transactions that lie before the log's start. */
+void producers_forget(struct log *log);
 
 /* flush.c */
 void flush_probe(struct store *store);

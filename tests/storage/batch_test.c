@@ -146,6 +146,7 @@ static void header_fields_are_checked(void **state)
 	assert_int_equal(changed(23, 4, 3), -ERR_INVALID_RECORD);
 	assert_int_equal(changed(43, 8, 7), -ERR_INVALID_RECORD); /* producer without epoch */
 	assert_int_equal(changed(43, 8, -2), -ERR_INVALID_RECORD);
+	assert_int_equal(changed(21, 2, BATCH_TRANSACTIONAL), -ERR_INVALID_RECORD);
 	assert_int_equal(changed(57, 4, 0), -ERR_INVALID_RECORD); /* count */
 	assert_int_equal(changed(57, 4, -1), -ERR_INVALID_RECORD);
 	assert_int_equal(changed(57, 4, INT32_MAX), -ERR_INVALID_RECORD);

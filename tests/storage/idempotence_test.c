@@ -38,18 +38,9 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* BATCH_RECORDS records of a producer; their contents follow from it and the sequence. */
 static struct made_batch batch_of(int64_t producer, int16_t epoch, int32_t sequence, size_t bytes)
 {
-	struct made_batch made = make_batch(BATCH_RECORDS, bytes, 1000,
-					    (uint64_t)producer << 32 | (uint32_t)sequence);
-
-	store_be64(made.data + 43, (uint64_t)producer);
-	store_be16(made.data + 51, (uint16_t)epoch);
-	store_be32(made.data + 53, (uint32_t)sequence);
-	fix_batch(made.data, made.size);
-	check(batch_parse(&made.batch, made.data, made.size) == 0);
-	return made;
+	return make_producer_batch(BATCH_RECORDS, bytes, producer, epoch, sequence, 0);
 }
 
 /* The rc of log_append, or of its answer. */
@@ -345,7 +336,7 @@ static int64_t apply_read(struct rig *rig, int64_t offset, struct producers *pro
 	for (size_t at = 0; at < read.size; at += batch.size) {
 		assert_int_equal(batch_parse(&batch, read.data + at, read.size - at), 0);
 		assert_int_equal(producers_reserve(producers, &batch), 0);
-		producers_apply(producers, &batch, 0);
+		producers_apply(producers, &batch, NULL, 0);
 		offset = batch.base_offset + batch.last_offset_delta + 1;
 	}
 	free(read.data);

@@ -34,7 +34,7 @@ static void append(struct producers *producers, struct batch batch, int64_t offs
 {
 	batch.base_offset = offset;
 	assert_int_equal(producers_reserve(producers, &batch), 0);
-	producers_apply(producers, &batch, now_ns);
+	producers_apply(producers, &batch, NULL, now_ns);
 }
 
 static int set_up(void **state)

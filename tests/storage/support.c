@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/crc32c.h"
 #include "base/errors.h"
+#include "storage/control_batch.h"
 #include "storage/store_internal.h"
 
 #include <dirent.h>
@@ -93,6 +94,31 @@ struct made_batch make_batch(unsigned records, size_t value_bytes, int64_t first
 	store_be32(made.data + 53, UINT32_MAX);
 	store_be32(made.data + 57, records);
 	fix_batch(made.data, made.size);
+	check(batch_parse(&made.batch, made.data, made.size) == 0);
+	return made;
+}
+
+struct made_batch make_producer_batch(unsigned records, size_t value_bytes, int64_t producer_id,
+				      int16_t epoch, int32_t sequence, uint16_t attributes)
+{
+	struct made_batch made = make_batch(records, value_bytes, 1000,
+					    (uint64_t)producer_id << 32 | (uint32_t)sequence);
+
+	store_be16(made.data + 21, attributes);
+	store_be64(made.data + 43, (uint64_t)producer_id);
+	store_be16(made.data + 51, (uint16_t)epoch);
+	store_be32(made.data + 53, (uint32_t)sequence);
+	fix_batch(made.data, made.size);
+	check(batch_parse(&made.batch, made.data, made.size) == 0);
+	return made;
+}
+
+struct made_batch make_marker(const struct control_marker *marker)
+{
+	struct made_batch made = {.data = malloc(CONTROL_BATCH_BYTES), .size = CONTROL_BATCH_BYTES};
+
+	check(made.data);
+	control_batch_write(marker, made.data);
 	check(batch_parse(&made.batch, made.data, made.size) == 0);
 	return made;
 }
@@ -397,36 +423,51 @@ static void read_done(struct log_read *read, int rc)
 	waited->rc = rc;
 }
 
-struct rig_read rig_read(struct rig *rig, int64_t offset, size_t bytes_max, bool oversize_first)
+static struct rig_read wait_for_read(struct rig *rig, struct waited_read *waited)
 {
-	struct waited_read waited = {
-		.read =
-			{
-				.offset = offset,
-				.bytes_max = bytes_max,
-				.oversize_first = oversize_first,
-				.done = read_done,
-			},
-	};
 	struct rig_read ret = {0};
 
-	log_read(rig->log, &waited.read);
-	for (int turns = 0; !waited.done; turns++) {
+	waited->read.done = read_done;
+	log_read(rig->log, &waited->read);
+	for (int turns = 0; !waited->done; turns++) {
 		check(turns < 10000);
 		rig_turn(rig);
 	}
-	ret.rc = waited.rc;
-	ret.data = malloc(waited.read.bytes + 1);
+	ret.rc = waited->rc;
+	ret.data = malloc(waited->read.bytes + 1);
 	check(ret.data);
-	for (unsigned i = 0; i < waited.read.vector_count; i++) {
-		memcpy(ret.data + ret.size, waited.read.vectors[i].iov_base,
-		       waited.read.vectors[i].iov_len);
-		ret.size += waited.read.vectors[i].iov_len;
+	for (unsigned i = 0; i < waited->read.vector_count; i++) {
+		memcpy(ret.data + ret.size, waited->read.vectors[i].iov_base,
+		       waited->read.vectors[i].iov_len);
+		ret.size += waited->read.vectors[i].iov_len;
 	}
-	check(ret.size == waited.read.bytes);
-	log_read_release(rig->store, &waited.read);
-	log_read_release(rig->store, &waited.read);
+	check(ret.size == waited->read.bytes);
+	log_read_release(rig->store, &waited->read);
+	log_read_release(rig->store, &waited->read);
 	return ret;
+}
+
+struct rig_read rig_read(struct rig *rig, int64_t offset, size_t bytes_max, bool oversize_first)
+{
+	struct waited_read waited = {
+		.read = {.offset = offset,
+			 .bytes_max = bytes_max,
+			 .oversize_first = oversize_first},
+	};
+
+	return wait_for_read(rig, &waited);
+}
+
+struct rig_read rig_read_committed(struct rig *rig, int64_t offset, size_t bytes_max)
+{
+	struct waited_read waited = {
+		.read = {.offset = offset,
+			 .bytes_max = bytes_max,
+			 .oversize_first = true,
+			 .committed = true},
+	};
+
+	return wait_for_read(rig, &waited);
 }
 
 struct waited_find {
@@ -443,19 +484,32 @@ static void find_done(struct log_find *find, int rc)
 	waited->rc = rc;
 }
 
-int rig_find(struct rig *rig, int64_t timestamp_ms, int64_t *ret_offset, int64_t *ret_ms)
+static void wait_for_find(struct rig *rig, struct waited_find *waited)
 {
-	struct waited_find waited = {
-		.find = {.timestamp_ms = timestamp_ms, .done = find_done},
-	};
-
-	log_find(rig->log, &waited.find);
-	for (int turns = 0; !waited.done; turns++) {
+	waited->find.done = find_done;
+	log_find(rig->log, &waited->find);
+	for (int turns = 0; !waited->done; turns++) {
 		check(turns < 10000);
 		rig_turn(rig);
 	}
+}
+
+int rig_find(struct rig *rig, int64_t timestamp_ms, int64_t *ret_offset, int64_t *ret_ms)
+{
+	struct waited_find waited = {.find = {.timestamp_ms = timestamp_ms}};
+
+	wait_for_find(rig, &waited);
 	*ret_offset = waited.find.offset;
 	*ret_ms = waited.find.found_ms;
+	return waited.rc;
+}
+
+int rig_find_committed(struct rig *rig, int64_t timestamp_ms, int64_t *ret_offset)
+{
+	struct waited_find waited = {.find = {.timestamp_ms = timestamp_ms, .committed = true}};
+
+	wait_for_find(rig, &waited);
+	*ret_offset = waited.find.offset;
 	return waited.rc;
 }
 

@@ -36,6 +36,11 @@ struct made_batch {
 /* `records` records of about `value_bytes` each, contents from `seed`; the first at `first_ms`,
  * each one a millisecond later. */
 struct made_batch make_batch(unsigned records, size_t value_bytes, int64_t first_ms, uint64_t seed);
+/* Of a producer, its contents follow from it and the sequence. */
+struct made_batch make_producer_batch(unsigned records, size_t value_bytes, int64_t producer_id,
+				      int16_t epoch, int32_t sequence, uint16_t attributes);
+struct control_marker;
+struct made_batch make_marker(const struct control_marker *marker);
 /* Puts the right length and CRC into a batch whose other bytes were edited. */
 void fix_batch(uint8_t *data, size_t size);
 
@@ -112,8 +117,10 @@ struct rig_read {
 	int rc;
 };
 struct rig_read rig_read(struct rig *rig, int64_t offset, size_t bytes_max, bool oversize_first);
+struct rig_read rig_read_committed(struct rig *rig, int64_t offset, size_t bytes_max);
 /* Finds by time; returns rc, outputs as log_find's. */
 int rig_find(struct rig *rig, int64_t timestamp_ms, int64_t *ret_offset, int64_t *ret_ms);
+int rig_find_committed(struct rig *rig, int64_t timestamp_ms, int64_t *ret_offset);
 int rig_trim(struct rig *rig, int64_t offset, int64_t *ret_start);
 /* Reads everything from the log's start: checks framing, checksums, that offsets follow one another
  * and reach the high watermark.  Returns the number of batches. */
