@@ -13,6 +13,7 @@
 enum {
 	LENGTH_AT = 8,
 	CRC_AT = 17,
+	ATTRIBUTES_AT = 21,
 	MAX_TIMESTAMP_AT = 35,
 	COUNT_AT = 57,
 };
@@ -179,4 +180,20 @@ int batch_filter_run(struct batch_filter *filter, const void *data, const struct
 		rc = batch_parse(ret_batch, room->data, room->size);
 	}
 	return rc < 0 ? rc : chosen.count;
+}
+
+int batch_filter_empty(struct batch_filter *filter, const void *data, const struct batch *batch,
+		       const void **ret_data, struct batch *ret_batch)
+{
+	struct chosen none = {.max_timestamp = -1};
+	int rc = make_room(&filter->kept, BATCH_HEADER_BYTES);
+
+	if (rc < 0)
+		return rc;
+	add(&filter->kept, data, BATCH_HEADER_BYTES);
+	store_be16(filter->kept.data + ATTRIBUTES_AT,
+		   (uint16_t)(batch->attributes & ~(BATCH_CODEC_MASK | BATCH_LOG_APPEND_TIME)));
+	seal(&filter->kept, &(struct batch){0}, &none);
+	*ret_data = filter->kept.data;
+	return batch_parse(ret_batch, filter->kept.data, filter->kept.size);
 }

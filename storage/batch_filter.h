@@ -24,3 +24,8 @@ int batch_filter_run(struct batch_filter *filter, const void *data, const struct
 		     size_t decompressed_bytes_max,
 		     bool (*keep)(void *context, const struct record *record), void *context,
 		     const void **ret_data, struct batch *ret_batch);
+/* *ret_data has *ret_batch, the filter's until its next run: `batch` without any of its records, as
+ * compaction leaves it behind so that the producer's sequence stays in the log.  It has no largest
+ * timestamp. */
+int batch_filter_empty(struct batch_filter *filter, const void *data, const struct batch *batch,
+		       const void **ret_data, struct batch *ret_batch);

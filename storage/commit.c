@@ -467,22 +467,6 @@ static int reload_tail(struct log *log)
 	return 0;
 }
 
-/* Asked for once between two store_submits: a small append costs little more than that. */
-static int64_t wall_ms(struct store *store)
-{
-	if (!store->wall_ms)
-		store->wall_ms = clock_wall_ms(store->clock);
-	return store->wall_ms;
-}
-
-/* Likewise. */
-static uint64_t now_ns(struct store *store)
-{
-	if (!store->now_ns)
-		store->now_ns = clock_monotonic_ns(store->clock);
-	return store->now_ns;
-}
-
 /* A segment that takes the batch: the active one or a new one. */
 static int prepare_segment(struct log *log, size_t size)
 {
@@ -491,7 +475,7 @@ static int prepare_segment(struct log *log, size_t size)
 	if (active && active->end == SEGMENT_HEADER_BYTES)
 		return 0;
 	if (active) {
-		int64_t age_ms = wall_ms(log->store) - active->created_ms;
+		int64_t age_ms = store_wall_ms(log->store) - active->created_ms;
 		bool full = active->end + size > SEGMENT_HEADER_BYTES + log->config.segment_bytes;
 		if (!full && age_ms <= log->config.segment_ms)
 			return 0;
@@ -665,7 +649,7 @@ static void note_producer(struct log *log, const struct batch *stored,
 	if (stored->producer_id < 0)
 		return;
 	before = producers_count(&log->producers);
-	producers_apply(&log->producers, stored, marker, now_ns(store));
+	producers_apply(&log->producers, stored, marker, store_now_ns(store));
 	log->producers_changed = true;
 	store->stats.producers += producers_count(&log->producers) - before;
 	/* The log that grew gives up its own, but not who has just appended. */
@@ -678,7 +662,8 @@ static void note_producer(struct log *log, const struct batch *stored,
 	}
 }
 
-/* A batch sent again waits for the one it repeats, among those that wait by rising offset. */
+/* A batch that is not stored, as the log has it, waits for that, among those that wait by rising
+ * offset. */
 static void wait_for_first(struct log *log, struct log_append *append, int64_t end_offset,
 			   enum log_ack ack)
 {
@@ -709,23 +694,45 @@ static int check_producer(struct log *log, const void *data, const struct batch 
 {
 	bool control = batch->attributes & BATCH_CONTROL;
 	int rc = control ? control_batch_read(ret_marker, data, batch) : 0;
+	int64_t end_offset = log->next_offset;
 
 	if (rc == 0)
 		rc = producers_check(&log->producers, batch, &append->base_offset);
 	if (rc <= 0)
 		return rc;
-	log->store->stats.duplicates += !control;
-	wait_for_first(log, append,
-		       control ? log->next_offset
-			       : append->base_offset + batch->last_offset_delta + 1,
-		       ack);
+	if (!control) {
+		log->store->stats.duplicates++;
+		end_offset = append->base_offset + batch->last_offset_delta + 1;
+		append->base_offset = dedup_original(log, batch, append->base_offset, append->ids);
+	}
+	wait_for_first(log, append, end_offset, ack);
+	return rc;
+}
+
+/* What the dedup window leaves of it, and room for that.  1: nothing. */
+static int admit(struct log *log, const void *data, const struct batch *batch,
+		 int64_t append_time_ms, enum log_ack ack, struct log_append *append,
+		 struct dedup_verdict *ret)
+{
+	int rc = dedup_admit(log, data, batch, append_time_ms, append->ids, ret);
+
+	if (rc > 0) {
+		append->base_offset = ret->original;
+		wait_for_first(log, append, ret->end, ack);
+	}
+	if (rc != 0)
+		return rc;
+	rc = prepare(log, &ret->batch);
+	/* A log that has failed may be gone; what it remembers is made anew. */
+	if (rc < 0 && rc != -ERR_STORAGE)
+		dedup_withdraw(log, ret);
 	return rc;
 }
 
 int log_append(struct log *log, const void *data, const struct batch *batch, int64_t append_time_ms,
 	       enum log_ack ack, struct log_append *append)
 {
-	struct batch stored = *batch;
+	struct dedup_verdict admitted;
 	struct control_marker marker;
 	int rc;
 
@@ -735,9 +742,13 @@ int log_append(struct log *log, const void *data, const struct batch *batch, int
 		return -ERR_STORAGE;
 	rc = check_producer(log, data, batch, ack, append, &marker);
 	if (rc == 0)
-		rc = prepare(log, batch);
+		rc = admit(log, data, batch, append_time_ms, ack, append, &admitted);
 	if (rc != 0)
 		return rc;
+	struct batch stored = admitted.batch;
+	/* Without records there is no time. */
+	if (!stored.record_count)
+		append_time_ms = -1;
 	if (append_time_ms >= 0)
 		stored.max_timestamp = append_time_ms;
 	struct segment *segment = log->active;
@@ -748,16 +759,17 @@ int log_append(struct log *log, const void *data, const struct batch *batch, int
 	segment_add_batch(segment, &stored, segment->end);
 	add_mark(log, segment);
 	note_producer(log, &stored, stored.attributes & BATCH_CONTROL ? &marker : NULL);
-	store_batch(log, data, batch, append_time_ms);
+	store_batch(log, admitted.data, &admitted.batch, append_time_ms);
 	log->next_offset = segment->next_offset;
-	append->base_offset = base_offset;
+	dedup_appended(log, &admitted, stored.max_timestamp);
+	append->base_offset = admitted.original >= 0 ? admitted.original : base_offset;
 	append->end_offset = log->next_offset;
 	append->ack = ack;
 	list_push_back(ack == ACK_DURABLE ? &log->durable_waiters : &log->submit_waiters,
 		       &append->waiting);
 	commit_want(log);
 	log->store->stats.appends++;
-	log->store->stats.append_bytes += batch->size;
+	log->store->stats.append_bytes += stored.size;
 	if (log->config.read_unflushed)
 		log_wake_watches(log);
 	return 0;

@@ -97,25 +97,30 @@ static size_t next_group(const struct dedup_groups *groups, size_t index)
 	return index + 1 == groups->count ? 0 : index + 1;
 }
 
-static int64_t find_in(const struct dedup_table *table, const struct dedup_groups *groups,
-		       const struct dedup_id *id)
+struct place {
+	struct dedup_group *group; /* null: none */
+	unsigned index;
+};
+
+static struct place find_in(const struct dedup_table *table, const struct dedup_groups *groups,
+			    const struct dedup_id *id)
 {
 	size_t index = groups->count ? home(groups, id) : 0;
 
 	for (size_t i = 0; i < groups->count; i++, index = next_group(groups, index)) {
-		const struct dedup_group *group = &groups->at[index];
+		struct dedup_group *group = &groups->at[index];
 		mask same = tags_equal(group, tag_of(id));
 		if (same)
 			same &= live_buckets(table, group);
 		for (; same; same &= same - 1) {
 			unsigned place = (unsigned)__builtin_ctz(same);
 			if (group->ids[place].low == id->low && group->ids[place].high == id->high)
-				return offset_at(group, place);
+				return (struct place){group, place};
 		}
 		if (tags_equal(group, TAG_EMPTY))
-			return -1;
+			break;
 	}
-	return -1;
+	return (struct place){0};
 }
 
 /* There is a place. */
@@ -244,9 +249,11 @@ void dedup_table_fini(struct dedup_table *table)
 
 int64_t dedup_table_find(const struct dedup_table *table, const struct dedup_id *id)
 {
-	int64_t offset = find_in(table, &table->groups, id);
+	struct place place = find_in(table, &table->groups, id);
 
-	return offset < 0 && table->old.at ? find_in(table, &table->old, id) : offset;
+	if (!place.group && table->old.at)
+		place = find_in(table, &table->old, id);
+	return place.group ? offset_at(place.group, place.index) : -1;
 }
 
 void dedup_table_prefetch(const struct dedup_table *table, const struct dedup_id *id)
@@ -262,6 +269,23 @@ void dedup_table_insert(struct dedup_table *table, const struct dedup_id *id, in
 	table->counts[table->newest]++;
 	table->count++;
 	move_groups(table, 1);
+}
+
+void dedup_table_remove(struct dedup_table *table, const struct dedup_id *id)
+{
+	struct dedup_groups *groups = &table->groups;
+	struct place place = find_in(table, groups, id);
+
+	if (!place.group) {
+		groups = &table->old;
+		place = find_in(table, groups, id);
+	}
+	check(place.group);
+	bool empty = tags_equal(place.group, TAG_EMPTY);
+	groups->used -= empty;
+	place.group->tags[place.index] = empty ? TAG_EMPTY : TAG_DROPPED;
+	table->counts[place.group->buckets[place.index]]--;
+	table->count--;
 }
 
 unsigned dedup_table_buckets(const struct dedup_table *table)

@@ -58,6 +58,7 @@ void dedup_table_prefetch(const struct dedup_table *table, const struct dedup_id
 int dedup_table_reserve(struct dedup_table *table, size_t count);
 /* Into the newest bucket; the id is not there.  0 <= offset < 2^48. */
 void dedup_table_insert(struct dedup_table *table, const struct dedup_id *id, int64_t offset);
+void dedup_table_remove(struct dedup_table *table, const struct dedup_id *id); /* it is there */
 
 /* Begins a new bucket.  There are fewer than DEDUP_BUCKETS_MAX. */
 void dedup_table_begin_bucket(struct dedup_table *table);

@@ -48,7 +48,7 @@ static int search_batch(struct log_find *find, const struct batch *batch, const 
 	struct record record;
 	int rc;
 
-	if (batch->max_timestamp < find->timestamp_ms)
+	if (batch->max_timestamp < find->timestamp_ms || !batch->record_count)
 		return 0;
 	find->leader_epoch = batch->leader_epoch;
 	if (batch->attributes & BATCH_LOG_APPEND_TIME) {

@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/errors.h"
+#include "storage/batch_filter.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -60,6 +61,7 @@ void store_free(struct store *store)
 	check(list_empty(&store->logs));
 	check(list_empty(&store->again));
 	decompressor_free(store->decompressor);
+	batch_filter_free(store->filter);
 	if (store->flush_fd >= 0)
 		close(store->flush_fd);
 	if (store->dir_fd >= 0)
@@ -120,6 +122,7 @@ static void log_free(struct log *log)
 	log->store->stats.producers -= producers_count(&log->producers);
 	producers_fini(&log->producers);
 	free(log->image.bytes);
+	dedup_fini(log);
 	free(log->epochs);
 	free(log->marks);
 	free(log);
@@ -165,6 +168,7 @@ int log_open(struct log **ret, struct store *store, const struct log_identity *i
 void log_set_config(struct log *log, const struct log_config *config)
 {
 	log->config = *config;
+	dedup_configure(log);
 }
 
 /* ---- closing ---- */
@@ -452,6 +456,7 @@ void store_housekeep(struct store *store)
 			log_drop_ahead(log);
 		commit_try_repair(log);
 		producers_forget(log);
+		dedup_housekeep(log);
 		checkpoint(log);
 		retain(log);
 		wake_if_stable_rose(log, stable);

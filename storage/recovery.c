@@ -256,5 +256,10 @@ int log_recover(struct log *log, int64_t must_reach, char *why, size_t why_bytes
 	rc = producers_recover(log);
 	if (rc < 0)
 		snprintf(why, why_bytes, "producers: %s", error_text(rc));
+	if (rc < 0)
+		return rc;
+	rc = dedup_recover(log);
+	if (rc < 0)
+		snprintf(why, why_bytes, "dedup window: %s", error_text(rc));
 	return rc;
 }

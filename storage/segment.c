@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/errors.h"
+#include "storage/file_window.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -484,52 +485,10 @@ static int read_header(struct segment *segment, bool last)
 	return 0;
 }
 
-/* A window over the file that slides forward. */
-struct window {
-	int fd;
-	uint64_t file_bytes;
-	uint8_t *data;
-	size_t capacity;
-	uint64_t position; /* of data[0], block aligned */
-	size_t length;
-	int error; /* of the machine: not to be taken for the end */
-};
-
-/* `count` bytes at `position`, or null at the end of the file. */
-static const uint8_t *window_at(struct window *w, uint64_t position, size_t count)
-{
-	if (count > w->file_bytes || position > w->file_bytes - count)
-		return NULL;
-	if (position >= w->position && position + count <= w->position + w->length)
-		return w->data + (position - w->position);
-	size_t needed = round_up(count + BLOCK_BYTES, BLOCK_BYTES);
-	if (needed < READ_CHUNK_BYTES)
-		needed = READ_CHUNK_BYTES;
-	if (needed > w->capacity) {
-		free(w->data);
-		w->data = aligned_alloc(BLOCK_BYTES, needed);
-		w->capacity = w->data ? needed : 0;
-	}
-	w->length = 0;
-	w->position = round_down(position, BLOCK_BYTES);
-	while (w->data && w->position + w->length < position + count) {
-		ssize_t got = pread(w->fd, w->data + w->length, w->capacity - w->length,
-				    (off_t)(w->position + w->length));
-		if (got <= 0) {
-			w->error = got < 0 ? -errno : 0;
-			return NULL;
-		}
-		w->length += (size_t)got;
-	}
-	if (!w->data)
-		w->error = -ENOMEM;
-	return w->data ? w->data + (position - w->position) : NULL;
-}
-
 /* The batch at `position` when it is whole, valid and has the offset that comes next. */
-static bool batch_at(struct window *w, uint64_t position, int64_t offset, struct batch *ret)
+static bool batch_at(struct file_window *w, uint64_t position, int64_t offset, struct batch *ret)
 {
-	const uint8_t *data = window_at(w, position, BATCH_HEADER_BYTES);
+	const uint8_t *data = file_window_at(w, position, BATCH_HEADER_BYTES);
 	int rc = data ? batch_parse(ret, data, BATCH_HEADER_BYTES) : -ERR_CORRUPT;
 
 	if (rc != -EMSGSIZE && rc != 0)
@@ -537,7 +496,7 @@ static bool batch_at(struct window *w, uint64_t position, int64_t offset, struct
 	if (ret->base_offset != offset || ret->last_offset_delta < 0 ||
 	    offset > INT64_MAX - INT32_MAX - 1)
 		return false;
-	data = window_at(w, position, ret->size);
+	data = file_window_at(w, position, ret->size);
 	return data && batch_crc_valid(ret, data);
 }
 
@@ -547,7 +506,7 @@ static int32_t last_epoch(const struct segment *segment)
 }
 
 /* Adds the batches behind segment->end. */
-static int scan(struct segment *segment, struct window *w)
+static int scan(struct segment *segment, struct file_window *w)
 {
 	struct batch batch;
 
@@ -564,7 +523,7 @@ static int scan(struct segment *segment, struct window *w)
 }
 
 /* Are the last batches where the index says, and do they end there? */
-static bool index_fits(const struct segment *segment, struct window *w,
+static bool index_fits(const struct segment *segment, struct file_window *w,
 		       const struct index_header *file)
 {
 	const struct index_entry *entries = (const struct index_entry *)(file + 1);
@@ -613,7 +572,7 @@ static int take_index(struct segment *segment, const struct index_header *file)
 }
 
 /* Did a write that was broken off leave something?  A look at what follows is enough to tell. */
-static bool remains_behind(struct window *w, uint64_t end)
+static bool remains_behind(struct file_window *w, uint64_t end)
 {
 	size_t count = BLOCK_BYTES;
 
@@ -621,7 +580,7 @@ static bool remains_behind(struct window *w, uint64_t end)
 		return false;
 	if (count > w->file_bytes - end)
 		count = (size_t)(w->file_bytes - end);
-	const uint8_t *data = window_at(w, end, count);
+	const uint8_t *data = file_window_at(w, end, count);
 	for (size_t i = 0; data && i < count; i++) {
 		if (data[i])
 			return true;
@@ -632,7 +591,7 @@ static bool remains_behind(struct window *w, uint64_t end)
 /* What batches there are, from the index as far as it goes and reaches. */
 static int find_batches(struct segment *segment, int64_t next_base, char *why, size_t why_bytes)
 {
-	struct window w = {.fd = segment->fd, .file_bytes = segment->allocated_end};
+	struct file_window w = {.fd = segment->fd, .file_bytes = segment->allocated_end};
 	struct index_header *file = read_index(segment);
 	uint64_t vouched_end = file ? file->end : 0;
 	int rc = 0;
@@ -643,7 +602,7 @@ static int find_batches(struct segment *segment, int64_t next_base, char *why, s
 	if (rc == 0 && segment->next_offset != next_base)
 		rc = scan(segment, &w);
 	segment->torn = rc == 0 && next_base < 0 && remains_behind(&w, segment->end);
-	free(w.data);
+	file_window_fini(&w);
 	if (rc == 0 && segment->end < vouched_end) {
 		snprintf(why, why_bytes,
 			 "segment %020lld.log is damaged at byte %llu, offset %lld: it was durable "

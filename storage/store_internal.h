@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "storage/buffer.h"
 #include "storage/compress.h"
+#include "storage/dedup_log.h"
 #include "storage/log.h"
 #include "storage/producers.h"
 
@@ -141,6 +142,8 @@ struct log {
 	struct producers_image image; /* not yet a file */
 	bool producers_changed;       /* since the last image */
 
+	struct dedup_log dedup;
+
 	struct mark *marks; /* ring: appended, not yet durable */
 	size_t mark_first, mark_count, mark_capacity;
 	struct list submit_waiters;
@@ -188,6 +191,7 @@ struct store {
 	struct list prewrites; /* segments that want zeros ahead of them */
 	unsigned prewrites_out;
 	struct decompressor *decompressor;
+	struct batch_filter *filter; /* made when first needed */
 	struct store_stats stats;
 };
 
@@ -199,6 +203,22 @@ static inline bool log_writes(const struct log *log)
 static inline bool log_closing(const struct log *log)
 {
 	return log->state == LOG_CLOSING || log->state == LOG_ABANDONED;
+}
+
+/* Asked for once between two store_submits: a small append costs little more than that. */
+static inline int64_t store_wall_ms(struct store *store)
+{
+	if (!store->wall_ms)
+		store->wall_ms = clock_wall_ms(store->clock);
+	return store->wall_ms;
+}
+
+/* Likewise. */
+static inline uint64_t store_now_ns(struct store *store)
+{
+	if (!store->now_ns)
+		store->now_ns = clock_monotonic_ns(store->clock);
+	return store->now_ns;
 }
 
 /* segment.c */

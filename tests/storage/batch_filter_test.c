@@ -151,6 +151,30 @@ static void of_nothing_nothing_is_made(void **state)
 	free(made.data);
 }
 
+static void an_empty_batch_keeps_the_place_of_what_it_had(void **state)
+{
+	struct made_batch made = compressed(CODEC_ZSTD, 1);
+	const void *data = NULL;
+	struct batch batch;
+
+	store_be64(made.data + 43, 4711);
+	store_be16(made.data + 51, 5);
+	store_be32(made.data + 53, 77);
+	fix_batch(made.data, made.size);
+	check(batch_parse(&made.batch, made.data, made.size) == 0);
+	assert_int_equal(batch_filter_empty(*state, made.data, &made.batch, &data, &batch), 0);
+	assert_int_equal(batch.size, BATCH_HEADER_BYTES);
+	assert_int_equal(batch.record_count, 0);
+	assert_int_equal(batch.last_offset_delta, RECORDS - 1);
+	assert_int_equal(batch.producer_id, 4711);
+	assert_int_equal(batch.producer_epoch, 5);
+	assert_int_equal(batch.base_sequence, 77);
+	assert_int_equal(batch.max_timestamp, -1);
+	assert_int_equal(batch.attributes, CODEC_NONE);
+	assert_true(batch_crc_valid(&batch, data));
+	free(made.data);
+}
+
 static void the_time_of_the_log_stays_with_the_batch(void **state)
 {
 	struct made_batch made = compressed(CODEC_NONE, 1);
@@ -186,6 +210,7 @@ int main(void)
 		TEST(what_stays_keeps_its_offset_and_its_bytes_in_every_codec),
 		TEST(a_batch_that_stays_whole_is_not_touched),
 		TEST(of_nothing_nothing_is_made),
+		TEST(an_empty_batch_keeps_the_place_of_what_it_had),
 		TEST(the_time_of_the_log_stays_with_the_batch),
 	};
 #undef TEST

@@ -207,6 +207,11 @@ static void random_calls_do_what_a_list_does(void **state)
 			offsets[number] = step;
 			buckets[number] = newest;
 		}
+		if (expected >= 0 && draw(&seed, 4) == 0) {
+			struct dedup_id id = id_of(number);
+			dedup_table_remove(table, &id);
+			offsets[number] = -1;
+		}
 		if (draw(&seed, 50) == 0 && newest - oldest + 1 < BUCKETS) {
 			dedup_table_begin_bucket(table);
 			newest++;

@@ -373,7 +373,7 @@ static void append_done(struct log_append *append, int rc)
 int rig_start_append(struct rig *rig, const struct made_batch *batch, enum log_ack ack,
 		     struct rig_append *append)
 {
-	*append = (struct rig_append){.append.done = append_done};
+	*append = (struct rig_append){.append.done = append_done, .append.ids = batch->ids};
 	return log_append(rig->log, batch->data, &batch->batch, -1, ack, &append->append);
 }
 

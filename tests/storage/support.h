@@ -31,6 +31,7 @@ struct made_batch {
 	uint8_t *data; /* to free */
 	size_t size;
 	struct batch batch;
+	struct dedup_id *ids; /* of its records, for a dedup window; null: none; to free */
 };
 
 /* `records` records of about `value_bytes` each, contents from `seed`; the first at `first_ms`,

@@ -1,0 +1,291 @@
+#include "storage/dedup_window.h"
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum {
+	CHUNK_ENTRIES = 682, /* 16 KiB */
+	HELD_MAX = DEDUP_BUCKETS_MAX - 1,
+};
+
+/* Ids of a bucket in the order in which they came: what a file is made of, and what undoing and
+ * counting go by. */
+struct dedup_chunk {
+	struct dedup_chunk *next; /* older */
+	uint32_t count;
+	struct dedup_entry entries[CHUNK_ENTRIES];
+};
+
+/* ---- making and ending ---- */
+
+void dedup_window_init(struct dedup_window *window)
+{
+	*window = (struct dedup_window){.largest_ms = -1};
+	list_init(&window->buckets);
+	dedup_table_init(&window->table);
+}
+
+static void free_chunks(struct dedup_window *window, struct dedup_chunk *chunk)
+{
+	while (chunk) {
+		struct dedup_chunk *next = chunk->next;
+		free(chunk);
+		window->chunk_bytes -= sizeof(*chunk);
+		chunk = next;
+	}
+}
+
+static void free_bucket(struct dedup_window *window, struct dedup_bucket *bucket)
+{
+	list_remove(&bucket->link);
+	free_chunks(window, bucket->chunks);
+	free(bucket);
+}
+
+void dedup_window_end(struct dedup_window *window)
+{
+	if (!window->buckets.next)
+		return;
+	while (!list_empty(&window->buckets))
+		free_bucket(window, container_of(window->buckets.next, struct dedup_bucket, link));
+	free_chunks(window, window->spare);
+	dedup_table_fini(&window->table);
+	dedup_window_init(window);
+}
+
+static bool add_bucket(struct dedup_window *window, int64_t from)
+{
+	struct dedup_bucket *bucket = calloc(1, sizeof(*bucket));
+
+	if (!bucket)
+		return false;
+	bucket->from = from;
+	bucket->to = -1;
+	list_push_back(&window->buckets, &bucket->link);
+	return true;
+}
+
+int dedup_window_begin(struct dedup_window *window, const struct dedup_config *config,
+		       int64_t offset, uint64_t now_ns)
+{
+	dedup_window_end(window);
+	dedup_window_init(window);
+	if (!add_bucket(window, offset))
+		return -ENOMEM;
+	window->config = *config;
+	window->complete_ns = now_ns;
+	window->on = true;
+	return 0;
+}
+
+int64_t dedup_window_largest(const struct dedup_window *window, int64_t max_ms, int64_t wall_ms)
+{
+	int64_t ms = max_ms < wall_ms ? max_ms : wall_ms;
+
+	return ms > window->largest_ms ? ms : window->largest_ms;
+}
+
+/* ---- ids ---- */
+
+struct dedup_bucket *dedup_window_open_bucket(const struct dedup_window *window)
+{
+	return container_of(window->buckets.prev, struct dedup_bucket, link);
+}
+
+static struct dedup_bucket *oldest_bucket(const struct dedup_window *window)
+{
+	return container_of(window->buckets.next, struct dedup_bucket, link);
+}
+
+static size_t room_of(const struct dedup_chunk *chunk)
+{
+	return chunk ? CHUNK_ENTRIES - chunk->count : 0;
+}
+
+/* Chunks that the next entries go to, after the newest one. */
+static int reserve_chunks(struct dedup_window *window, size_t count)
+{
+	size_t room = room_of(dedup_window_open_bucket(window)->chunks);
+
+	for (const struct dedup_chunk *chunk = window->spare; chunk; chunk = chunk->next)
+		room += CHUNK_ENTRIES;
+	while (room < count) {
+		struct dedup_chunk *chunk = malloc(sizeof(*chunk));
+		if (!chunk)
+			return -ENOMEM;
+		chunk->count = 0;
+		chunk->next = window->spare;
+		window->spare = chunk;
+		window->chunk_bytes += sizeof(*chunk);
+		room += CHUNK_ENTRIES;
+	}
+	return 0;
+}
+
+int dedup_window_reserve(struct dedup_window *window, size_t count)
+{
+	int rc = dedup_table_reserve(&window->table, count);
+
+	return rc == 0 ? reserve_chunks(window, count) : rc;
+}
+
+void dedup_window_prefetch(const struct dedup_window *window, const struct dedup_id *id)
+{
+	dedup_table_prefetch(&window->table, id);
+}
+
+int64_t dedup_window_find(const struct dedup_window *window, const struct dedup_id *id)
+{
+	return dedup_table_find(&window->table, id);
+}
+
+static void note_entry(struct dedup_window *window, struct dedup_bucket *bucket,
+		       const struct dedup_id *id, int64_t offset)
+{
+	struct dedup_chunk *chunk = bucket->chunks;
+
+	if (!room_of(chunk)) {
+		chunk = window->spare;
+		check(chunk);
+		window->spare = chunk->next;
+		chunk->next = bucket->chunks;
+		bucket->chunks = chunk;
+	}
+	chunk->entries[chunk->count++] = (struct dedup_entry){*id, offset};
+}
+
+void dedup_window_insert(struct dedup_window *window, const struct dedup_id *id, int64_t offset,
+			 const struct dedup_now *now)
+{
+	struct dedup_bucket *bucket = dedup_window_open_bucket(window);
+
+	dedup_table_insert(&window->table, id, offset);
+	note_entry(window, bucket, id, offset);
+	if (!bucket->count) {
+		bucket->first_ns = now->ns;
+		bucket->first_ms = now->largest_ms;
+	}
+	bucket->last_ns = now->ns;
+	bucket->last_ms = now->largest_ms;
+	bucket->count++;
+	window->entries++;
+}
+
+void dedup_window_undo(struct dedup_window *window, size_t count)
+{
+	struct dedup_bucket *bucket = dedup_window_open_bucket(window);
+
+	check(count <= bucket->count);
+	bucket->count -= count;
+	window->entries -= count;
+	while (count--) {
+		struct dedup_chunk *chunk = bucket->chunks;
+		dedup_table_remove(&window->table, &chunk->entries[--chunk->count].id);
+		if (chunk->count)
+			continue;
+		bucket->chunks = chunk->next;
+		chunk->next = window->spare;
+		window->spare = chunk;
+	}
+}
+
+void dedup_window_replay(struct dedup_window *window, const struct dedup_id *id, int64_t offset,
+			 const struct dedup_now *now)
+{
+	int64_t known = dedup_table_find(&window->table, id);
+
+	if (known >= 0) {
+		struct list *node = window->buckets.prev;
+		while (container_of(node, struct dedup_bucket, link)->from > known)
+			node = node->prev;
+		container_of(node, struct dedup_bucket, link)->count--;
+		window->entries--;
+		dedup_table_remove(&window->table, id);
+	}
+	dedup_window_insert(window, id, offset, now);
+}
+
+/* ---- buckets ---- */
+
+static uint64_t entries_max(const struct dedup_window *window)
+{
+	return window->config.entries_max ? window->config.entries_max : 1;
+}
+
+bool dedup_window_due(const struct dedup_window *window, const struct dedup_now *now,
+		      bool by_stamps)
+{
+	const struct dedup_bucket *open = dedup_window_open_bucket(window);
+	uint64_t share_ms = (uint64_t)window->config.window_ms / DEDUP_SHARES;
+
+	if (!open->count)
+		return false;
+	if (open->count >= entries_max(window) / DEDUP_SHARES + 1)
+		return true;
+	if (by_stamps)
+		return now->largest_ms >= open->first_ms + (int64_t)share_ms;
+	return now->ns >= open->first_ns + share_ms * NS_PER_MS;
+}
+
+bool dedup_window_close_bucket(struct dedup_window *window, int64_t offset)
+{
+	struct dedup_bucket *open = dedup_window_open_bucket(window);
+
+	if (dedup_table_buckets(&window->table) >= HELD_MAX || !add_bucket(window, offset))
+		return false;
+	open->to = offset;
+	dedup_table_begin_bucket(&window->table);
+	return true;
+}
+
+struct dedup_bucket *dedup_window_outlived(const struct dedup_window *window,
+					   const struct dedup_now *now)
+{
+	struct dedup_bucket *bucket = oldest_bucket(window);
+	int64_t window_ms = window->config.window_ms;
+
+	if (bucket->to < 0)
+		return NULL;
+	if (now->ns <= bucket->last_ns + (uint64_t)window_ms * NS_PER_MS)
+		return NULL;
+	/* A timestamp that is missing, or was taken from a clock that has been set back since, says
+	 * nothing. */
+	if (bucket->last_ms < 0 || bucket->last_ms > now->wall_ms)
+		return bucket;
+	return now->largest_ms - bucket->last_ms > window_ms ? bucket : NULL;
+}
+
+struct dedup_bucket *dedup_window_excess(const struct dedup_window *window)
+{
+	struct dedup_bucket *bucket = oldest_bucket(window);
+
+	return bucket->to >= 0 && window->entries > entries_max(window) ? bucket : NULL;
+}
+
+void dedup_window_drop_oldest(struct dedup_window *window)
+{
+	struct dedup_bucket *bucket = oldest_bucket(window);
+
+	check(bucket->to >= 0);
+	dedup_table_drop_bucket(&window->table);
+	window->entries -= bucket->count;
+	if (bucket->last_ns > window->complete_ns)
+		window->complete_ns = bucket->last_ns;
+	free_bucket(window, bucket);
+}
+
+size_t dedup_window_bytes(const struct dedup_window *window)
+{
+	return dedup_table_bytes(&window->table) + window->chunk_bytes;
+}
+
+int64_t dedup_window_covered_ms(const struct dedup_window *window, uint64_t now_ns)
+{
+	int64_t complete_ms = (int64_t)((now_ns - window->complete_ns) / NS_PER_MS);
+
+	return complete_ms < window->config.window_ms ? complete_ms : window->config.window_ms;
+}

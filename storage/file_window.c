@@ -1,0 +1,53 @@
+#include "storage/file_window.h"
+
+#include "base/bytes.h"
+#include "storage/store_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Room for `count` bytes from anywhere in a block. */
+static bool grow(struct file_window *w, size_t count)
+{
+	size_t needed = round_up(count + BLOCK_BYTES, BLOCK_BYTES);
+
+	if (needed < READ_CHUNK_BYTES)
+		needed = READ_CHUNK_BYTES;
+	if (needed <= w->capacity)
+		return true;
+	free(w->data);
+	w->data = aligned_alloc(BLOCK_BYTES, needed);
+	w->capacity = w->data ? needed : 0;
+	if (!w->data)
+		w->error = -ENOMEM;
+	return w->data;
+}
+
+const uint8_t *file_window_at(struct file_window *w, uint64_t position, size_t count)
+{
+	if (count > w->file_bytes || position > w->file_bytes - count)
+		return NULL;
+	if (position >= w->position && position + count <= w->position + w->length)
+		return w->data + (position - w->position);
+	w->length = 0;
+	w->position = round_down(position, BLOCK_BYTES);
+	if (!grow(w, count))
+		return NULL;
+	while (w->position + w->length < position + count) {
+		ssize_t got = pread(w->fd, w->data + w->length, w->capacity - w->length,
+				    (off_t)(w->position + w->length));
+		if (got <= 0) {
+			w->error = got < 0 ? -errno : 0;
+			return NULL;
+		}
+		w->length += (size_t)got;
+	}
+	return w->data + (position - w->position);
+}
+
+void file_window_fini(struct file_window *w)
+{
+	free(w->data);
+	*w = (struct file_window){.fd = -1};
+}

@@ -1,0 +1,20 @@
+/* storage/file_window.h: a window over a file that slides forward, for who reads a segment batch by
+ * batch at a start. */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+struct file_window {
+	int fd; /* the caller's; may be open for direct I/O */
+	uint64_t file_bytes;
+	uint8_t *data;
+	size_t capacity;
+	uint64_t position; /* of data[0], block aligned */
+	size_t length;
+	int error; /* of the machine: not to be taken for the end */
+};
+
+/* `count` bytes at `position`, until the next call; null at the end of the file, or with `error`
+ * set. */
+const uint8_t *file_window_at(struct file_window *window, uint64_t position, size_t count);
+void file_window_fini(struct file_window *window); /* a zeroed one is fine; the file stays open */
