@@ -18,7 +18,9 @@ static size_t check_rows(const struct offset_commit *commit)
 
 	for (size_t i = 0; i < commit->rows.count; i++) {
 		const struct offset_row *row = &commit->rows.rows[i];
-		*row->error = (int16_t)(row->topic ? offset_row_check(row) : commit->unknown_topic);
+		*row->error = (int16_t)(row->topic
+						? offset_partition_check(row->topic, row->partition)
+						: commit->unknown_topic);
 		good += !*row->error;
 	}
 	return good;

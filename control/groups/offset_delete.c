@@ -1,5 +1,5 @@
 /* OffsetDelete: forgets offsets of topics that no member reads, those of open transactions too. */
-#include "control/groups/groups_internal.h"
+#include "control/groups/offset_rows.h"
 
 #include "control/groups/pending_offsets.h"
 #include "dataplane/topics.h"
@@ -31,8 +31,10 @@ static int forget(struct group *group, struct offsets *offsets, const struct kaf
 static enum kafka_error delete_one(struct group *group, const struct topic *topic,
 				   int32_t partition)
 {
-	if (!topic || partition < 0 || partition >= topic->partition_count)
-		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+	enum kafka_error error = offset_partition_check(topic, partition);
+
+	if (error)
+		return error;
 	if (!group_empty(group) && group->kind->subscribed(group, topic))
 		return KAFKA_GROUP_SUBSCRIBED_TO_TOPIC;
 	struct kafka_string name = kafka_string_of(topic->name);

@@ -2,9 +2,9 @@
 
 #include "dataplane/topics.h"
 
-enum kafka_error offset_row_check(const struct offset_row *row)
+enum kafka_error offset_partition_check(const struct topic *topic, int32_t partition)
 {
-	if (!row->topic || row->partition < 0 || row->partition >= row->topic->partition_count)
+	if (!topic || partition < 0 || partition >= topic->partition_count)
 		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 	return KAFKA_NONE;
 }

@@ -21,8 +21,8 @@ struct offset_rows {
 	size_t count;
 };
 
-/* NONE, or UNKNOWN_TOPIC_OR_PARTITION. */
-enum kafka_error offset_row_check(const struct offset_row *row);
+/* NONE, or UNKNOWN_TOPIC_OR_PARTITION; `topic` null: there is none. */
+enum kafka_error offset_partition_check(const struct topic *topic, int32_t partition);
 /* Every row that has none yet. */
 void offset_rows_fail(const struct offset_rows *rows, enum kafka_error error);
 

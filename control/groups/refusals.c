@@ -20,30 +20,6 @@ static int refuse_join(struct control_request *request, enum kafka_error error)
 	return 0;
 }
 
-static int refuse_sync(struct control_request *request, enum kafka_error error)
-{
-	((struct kafka_sync_group_response *)request->response)->error_code = (int16_t)error;
-	return 0;
-}
-
-static int refuse_heartbeat(struct control_request *request, enum kafka_error error)
-{
-	((struct kafka_heartbeat_response *)request->response)->error_code = (int16_t)error;
-	return 0;
-}
-
-static int refuse_leave(struct control_request *request, enum kafka_error error)
-{
-	((struct kafka_leave_group_response *)request->response)->error_code = (int16_t)error;
-	return 0;
-}
-
-static int refuse_delete_offsets(struct control_request *request, enum kafka_error error)
-{
-	((struct kafka_offset_delete_response *)request->response)->error_code = (int16_t)error;
-	return 0;
-}
-
 static int refuse_list(struct control_request *request, enum kafka_error error)
 {
 	struct kafka_list_groups_response *response = request->response;
@@ -54,123 +30,76 @@ static int refuse_list(struct control_request *request, enum kafka_error error)
 	return 0;
 }
 
-static int refuse_describe(struct control_request *request, enum kafka_error error)
-{
-	const struct kafka_describe_groups_request *asked = request->request;
-	struct kafka_describe_groups_response *response = request->response;
-
-	response->groups = arena_calloc(request->arena, (size_t)asked->groups_count,
-					sizeof(*response->groups));
-	if (!response->groups)
-		return -ENOMEM;
-	response->groups_count = asked->groups_count;
-	for (int32_t i = 0; i < asked->groups_count; i++) {
-		kafka_describe_groups_response_described_group_init(&response->groups[i]);
-		response->groups[i].group_id = asked->groups[i];
-		response->groups[i].error_code = (int16_t)error;
+/* A row for each id that was asked for.  `api` answers those in request.`ids` with rows in
+ * response.`rows`, which are `row`s. */
+#define REFUSE_EACH(api, ids, rows, row)                                                           \
+	static int refuse_##api(struct control_request *request, enum kafka_error error)           \
+	{                                                                                          \
+		const struct kafka_##api##_request *asked = request->request;                      \
+		struct kafka_##api##_response *response = request->response;                       \
+                                                                                                   \
+		response->rows = arena_calloc(request->arena, (size_t)asked->ids##_count,          \
+					      sizeof(*response->rows));                            \
+		if (!response->rows)                                                               \
+			return -ENOMEM;                                                            \
+		response->rows##_count = asked->ids##_count;                                       \
+		for (int32_t i = 0; i < asked->ids##_count; i++) {                                 \
+			kafka_##api##_response_##row##_init(&response->rows[i]);                   \
+			response->rows[i].group_id = asked->ids[i];                                \
+			response->rows[i].error_code = (int16_t)error;                             \
+		}                                                                                  \
+		return 0;                                                                          \
 	}
-	return 0;
-}
 
-static int refuse_delete(struct control_request *request, enum kafka_error error)
+REFUSE_EACH(describe_groups, groups, groups, described_group)
+REFUSE_EACH(delete_groups, groups_names, results, deletable_group_result)
+REFUSE_EACH(consumer_group_describe, group_ids, groups, described_group)
+REFUSE_EACH(share_group_describe, group_ids, groups, described_group)
+
+struct refusal {
+	int16_t key;
+	int (*fill)(struct control_request *request, enum kafka_error error);
+	size_t error_code_at; /* all there is to fill in, where `fill` is null */
+};
+
+#define ERROR_CODE(api) NULL, offsetof(struct kafka_##api##_response, error_code)
+
+static const struct refusal refusals[] = {
+	{KAFKA_JOIN_GROUP, refuse_join},
+	{KAFKA_SYNC_GROUP, ERROR_CODE(sync_group)},
+	{KAFKA_HEARTBEAT, ERROR_CODE(heartbeat)},
+	{KAFKA_LEAVE_GROUP, ERROR_CODE(leave_group)},
+	{KAFKA_OFFSET_COMMIT, offset_commit_refuse},
+	{KAFKA_TXN_OFFSET_COMMIT, txn_offset_commit_refuse},
+	{KAFKA_OFFSET_FETCH, offset_fetch_refuse},
+	{KAFKA_OFFSET_DELETE, ERROR_CODE(offset_delete)},
+	{KAFKA_LIST_GROUPS, refuse_list},
+	{KAFKA_DESCRIBE_GROUPS, refuse_describe_groups},
+	{KAFKA_DELETE_GROUPS, refuse_delete_groups},
+	{KAFKA_CONSUMER_GROUP_HEARTBEAT, ERROR_CODE(consumer_group_heartbeat)},
+	{KAFKA_CONSUMER_GROUP_DESCRIBE, refuse_consumer_group_describe},
+	{KAFKA_SHARE_GROUP_HEARTBEAT, ERROR_CODE(share_group_heartbeat)},
+	{KAFKA_SHARE_GROUP_DESCRIBE, refuse_share_group_describe},
+};
+
+static const struct refusal *refusal_of(const struct kafka_api *api)
 {
-	const struct kafka_delete_groups_request *asked = request->request;
-	struct kafka_delete_groups_response *response = request->response;
-
-	response->results = arena_calloc(request->arena, (size_t)asked->groups_names_count,
-					 sizeof(*response->results));
-	if (!response->results)
-		return -ENOMEM;
-	response->results_count = asked->groups_names_count;
-	for (int32_t i = 0; i < asked->groups_names_count; i++) {
-		kafka_delete_groups_response_deletable_group_result_init(&response->results[i]);
-		response->results[i].group_id = asked->groups_names[i];
-		response->results[i].error_code = (int16_t)error;
+	for (size_t i = 0; i < array_count(refusals); i++) {
+		if (refusals[i].key == api->key)
+			return &refusals[i];
 	}
-	return 0;
-}
-
-static int refuse_consumer_heartbeat(struct control_request *request, enum kafka_error error)
-{
-	struct kafka_consumer_group_heartbeat_response *response = request->response;
-
-	response->error_code = (int16_t)error;
-	return 0;
-}
-
-static int refuse_consumer_describe(struct control_request *request, enum kafka_error error)
-{
-	const struct kafka_consumer_group_describe_request *asked = request->request;
-	struct kafka_consumer_group_describe_response *response = request->response;
-
-	response->groups = arena_calloc(request->arena, (size_t)asked->group_ids_count,
-					sizeof(*response->groups));
-	if (!response->groups)
-		return -ENOMEM;
-	response->groups_count = asked->group_ids_count;
-	for (int32_t i = 0; i < asked->group_ids_count; i++) {
-		kafka_consumer_group_describe_response_described_group_init(&response->groups[i]);
-		response->groups[i].group_id = asked->group_ids[i];
-		response->groups[i].error_code = (int16_t)error;
-	}
-	return 0;
-}
-
-static int refuse_share_heartbeat(struct control_request *request, enum kafka_error error)
-{
-	struct kafka_share_group_heartbeat_response *response = request->response;
-
-	response->error_code = (int16_t)error;
-	return 0;
-}
-
-static int refuse_share_describe(struct control_request *request, enum kafka_error error)
-{
-	const struct kafka_share_group_describe_request *asked = request->request;
-	struct kafka_share_group_describe_response *response = request->response;
-
-	response->groups = arena_calloc(request->arena, (size_t)asked->group_ids_count,
-					sizeof(*response->groups));
-	if (!response->groups)
-		return -ENOMEM;
-	response->groups_count = asked->group_ids_count;
-	for (int32_t i = 0; i < asked->group_ids_count; i++) {
-		kafka_share_group_describe_response_described_group_init(&response->groups[i]);
-		response->groups[i].group_id = asked->group_ids[i];
-		response->groups[i].error_code = (int16_t)error;
-	}
-	return 0;
+	check(!"an API of the coordinator has no way to be refused");
+	return NULL;
 }
 
 void refusal_fill(struct control_request *request, enum kafka_error error)
 {
-	static const struct {
-		int16_t key;
-		int (*fill)(struct control_request *request, enum kafka_error error);
-	} refusals[] = {
-		{KAFKA_JOIN_GROUP, refuse_join},
-		{KAFKA_SYNC_GROUP, refuse_sync},
-		{KAFKA_HEARTBEAT, refuse_heartbeat},
-		{KAFKA_LEAVE_GROUP, refuse_leave},
-		{KAFKA_OFFSET_COMMIT, offset_commit_refuse},
-		{KAFKA_TXN_OFFSET_COMMIT, txn_offset_commit_refuse},
-		{KAFKA_OFFSET_FETCH, offset_fetch_refuse},
-		{KAFKA_OFFSET_DELETE, refuse_delete_offsets},
-		{KAFKA_LIST_GROUPS, refuse_list},
-		{KAFKA_DESCRIBE_GROUPS, refuse_describe},
-		{KAFKA_DELETE_GROUPS, refuse_delete},
-		{KAFKA_CONSUMER_GROUP_HEARTBEAT, refuse_consumer_heartbeat},
-		{KAFKA_CONSUMER_GROUP_DESCRIBE, refuse_consumer_describe},
-		{KAFKA_SHARE_GROUP_HEARTBEAT, refuse_share_heartbeat},
-		{KAFKA_SHARE_GROUP_DESCRIBE, refuse_share_describe},
-	};
+	const struct refusal *refusal = refusal_of(request->api);
 
 	request->api->init_response(request->response);
-	for (size_t i = 0; i < array_count(refusals); i++) {
-		if (refusals[i].key == request->api->key) {
-			request->rc = refusals[i].fill(request, error);
-			return;
-		}
-	}
-	check(!"an API of the coordinator has no way to be refused");
+	request->rc = 0;
+	if (refusal->fill)
+		request->rc = refusal->fill(request, error);
+	else
+		*(int16_t *)((char *)request->response + refusal->error_code_at) = (int16_t)error;
 }

@@ -167,14 +167,19 @@ static void end_done(struct state_wait *wait, int rc)
 	ending->rc = rc;
 }
 
+int txn_end_at(struct world *world, int32_t partition, int64_t producer_id, bool commit,
+	       struct ending *ret)
+{
+	*ret = (struct ending){.wait.done = end_done};
+	return groups_end_transaction(world->groups, partition, producer_id, commit, &ret->wait);
+}
+
 int txn_end_begin(struct world *world, const char *group, int64_t producer_id, bool commit,
 		  struct ending *ret)
 {
 	struct kafka_string id = kafka_string_of(group);
 
-	*ret = (struct ending){.wait.done = end_done};
-	return groups_end_transaction(world->groups, groups_partition_of(world->groups, &id),
-				      producer_id, commit, &ret->wait);
+	return txn_end_at(world, groups_partition_of(world->groups, &id), producer_id, commit, ret);
 }
 
 int txn_end(struct world *world, const char *group, int64_t producer_id, bool commit)

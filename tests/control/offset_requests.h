@@ -34,6 +34,8 @@ struct ending {
 	bool done;
 	int rc;
 };
+int txn_end_at(struct world *world, int32_t partition, int64_t producer_id, bool commit,
+	       struct ending *ret);
 int txn_end_begin(struct world *world, const char *group, int64_t producer_id, bool commit,
 		  struct ending *ret);
 /* Where nothing holds the log. */

@@ -406,6 +406,17 @@ static void there_is_no_end_while_the_partition_is_loaded_or_after_the_stop(void
 	assert_int_equal(stable_error(world, "orders", 0), KAFKA_UNSTABLE_OFFSET_COMMIT);
 }
 
+static void where_no_group_lives_there_is_nothing_to_end(void **state)
+{
+	struct world *world = *state;
+
+	for (int32_t partition = -1; partition <= 2; partition += 3) {
+		struct ending ending;
+		assert_int_equal(txn_end_at(world, partition, 7, true, &ending), 0);
+		assert_true(ending.done);
+	}
+}
+
 static void groups_without_partitions_live_nowhere(void **state)
 {
 	struct world *world = *state;
@@ -778,6 +789,7 @@ int main(void)
 		TEST(an_end_is_told_when_it_is_durable),
 		TEST(a_lost_end_is_told_and_leaves_the_offsets_pending),
 		TEST(there_is_no_end_while_the_partition_is_loaded_or_after_the_stop),
+		TEST(where_no_group_lives_there_is_nothing_to_end),
 		TEST(groups_without_partitions_live_nowhere),
 		TEST(an_end_that_ran_out_of_memory_goes_on_where_it_was),
 		TEST(of_a_transaction_and_a_plain_commit_the_later_counts),
