@@ -358,6 +358,8 @@ int control_start(struct control **ret, const struct config *config,
 	if (rc == 0)
 		rc = open_mesh(control, why, why_bytes);
 	if (rc == 0)
+		rc = dedup_stats_start(control);
+	if (rc == 0)
 		rc = start_coordinator(control, why, why_bytes);
 	if (rc == 0)
 		rc = listen_and_start(control, folder, &cpus, why, why_bytes);
@@ -428,6 +430,8 @@ int control_run(struct control *control)
 		if (rc < 0)
 			return rc;
 		handled = mesh_receive(control->mesh, self);
+		if (control->ready && !control->stopping)
+			dedup_stats_turn(control);
 		if (!control->stopping && atomic_load(&control->stop_wanted))
 			begin_stop(control);
 	}
@@ -452,6 +456,7 @@ void control_free(struct control *control)
 	if (!control)
 		return;
 	network_port_stop(control->port, control->shard_count);
+	dedup_stats_free(control);
 	publish_free(control);
 	catalog_close(control->catalog);
 	mesh_free(control->mesh);

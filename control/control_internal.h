@@ -31,6 +31,7 @@ struct control {
 	struct port *port;      /* null: none */
 	int32_t epoch;          /* of this run */
 	struct producer_ids producer_ids;
+	struct dedup_stats *dedup_stats; /* null: dpdk.telemetry is off */
 
 	struct shard **shards;
 	struct shard_publish *publishes; /* one a shard, the last for the coordinator */
@@ -113,6 +114,11 @@ enum outcome admin_incremental_alter_configs(struct control *control,
 
 /* ---- internal_topics.c ---- */
 void internal_topics_wish(struct message *message, void *control); /* coordinator_options.wish */
+
+/* ---- dedup_stats.c ---- */
+int dedup_stats_start(struct control *control); /* -ENOMEM */
+void dedup_stats_turn(struct control *control); /* asks when it is time to; while it is ready */
+void dedup_stats_free(struct control *control); /* no shard is left */
 
 /* ---- producer_ids.c ---- */
 enum outcome producer_ids_init(struct control *control, struct control_request *request);

@@ -2,19 +2,14 @@
  *
  *     /sluice/groups[,N]         the groups' ids, without the first N: as many as an answer holds
  *     /sluice/group_lag,<group>  the group, and under 0, 1, ... its partitions,
- *                                the most behind first
- *
- * The commands run on threads of DPDK's.  A picture is in one hand at a time: a command takes it
- * out of `current`, reads, and puts it back, unless a newer one has come meanwhile.  So the
- * coordinator never waits; commands wait for one another. */
+ *                                the most behind first */
 #include "control/group_telemetry.h"
 
 #include "control/groups/lag.h"
+#include "control/telemetry_slot.h"
 
 #include <errno.h>
-#include <rte_spinlock.h>
 #include <rte_telemetry.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,23 +18,12 @@ enum {
 	ROWS_MAX = 100, /* a row takes about 120 bytes */
 };
 
-static struct lag_picture *_Atomic current;
-static rte_spinlock_t among_commands = RTE_SPINLOCK_INITIALIZER;
-
-/* Pairs with put_back: what was written into a picture is seen by who takes it. */
-static struct lag_picture *take(struct lag_picture *in_its_place)
+static void free_picture(void *picture)
 {
-	return atomic_exchange_explicit(&current, in_its_place, memory_order_acq_rel);
+	lag_picture_free(picture);
 }
 
-static void put_back(struct lag_picture *picture)
-{
-	struct lag_picture *expected = NULL;
-
-	if (!atomic_compare_exchange_strong_explicit(&current, &expected, picture,
-						     memory_order_acq_rel, memory_order_relaxed))
-		lag_picture_free(picture);
-}
+static struct telemetry_slot slot = {.free = free_picture};
 
 static void tell_ids(const struct lag_picture *picture, size_t first, struct rte_tel_data *data)
 {
@@ -52,13 +36,10 @@ static int tell_groups(const char *command, const char *parameters, struct rte_t
 	size_t first = parameters ? strtoul(parameters, NULL, 10) : 0;
 
 	rte_tel_data_start_array(data, RTE_TEL_STRING_VAL);
-	rte_spinlock_lock(&among_commands);
-	struct lag_picture *picture = take(NULL);
-	if (picture) {
+	struct lag_picture *picture = telemetry_slot_take(&slot);
+	if (picture)
 		tell_ids(picture, first, data);
-		put_back(picture);
-	}
-	rte_spinlock_unlock(&among_commands);
+	telemetry_slot_put_back(&slot, picture);
 	return 0;
 }
 
@@ -106,21 +87,15 @@ static void tell_group(const struct lag_group *group, struct rte_tel_data *data)
 
 static int tell_lag(const char *command, const char *parameters, struct rte_tel_data *data)
 {
-	int rc = -EINVAL;
+	struct lag_picture *picture = telemetry_slot_take(&slot);
+	const struct lag_group *group = picture && parameters
+						? lag_picture_find(picture, parameters)
+						: NULL;
 
-	rte_spinlock_lock(&among_commands);
-	struct lag_picture *picture = take(NULL);
-	if (picture) {
-		const struct lag_group *group = parameters ? lag_picture_find(picture, parameters)
-							   : NULL;
-		if (group) {
-			tell_group(group, data);
-			rc = 0;
-		}
-		put_back(picture);
-	}
-	rte_spinlock_unlock(&among_commands);
-	return rc;
+	if (group)
+		tell_group(group, data);
+	telemetry_slot_put_back(&slot, picture);
+	return group ? 0 : -EINVAL;
 }
 
 void group_telemetry_start(void)
@@ -134,5 +109,5 @@ void group_telemetry_start(void)
 
 void group_telemetry_publish(struct lag_picture *picture)
 {
-	lag_picture_free(take(picture));
+	telemetry_slot_publish(&slot, picture);
 }
