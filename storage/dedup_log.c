@@ -66,6 +66,21 @@ static void age(struct log *log, const struct dedup_now *now)
 		dedup_window_drop_oldest(window);
 }
 
+/* Of a window that refuses.  While it does so the log's timestamps stand still, as a batch that is
+ * sent again has those it had: there the monotonic clock decides alone, or it would never end. */
+static void make_room(struct log *log, const struct dedup_now *now, uint64_t count)
+{
+	struct dedup_window *window = &log->dedup.window;
+	struct dedup_now by_clock = *now;
+
+	by_clock.largest_ms = INT64_MAX;
+	if (window->config.on_full != DEDUP_REJECT)
+		return;
+	while (window->entries + count > window->config.entries_max &&
+	       dedup_window_outlived(window, &by_clock))
+		dedup_window_drop_oldest(window);
+}
+
 static void tell_store(struct log *log)
 {
 	struct dedup_log *dedup = &log->dedup;
@@ -195,6 +210,7 @@ int dedup_admit(struct log *log, const void *data, const struct batch *batch,
 	struct dedup_now now = now_with(log, append_time_ms >= 0 ? append_time_ms
 								 : batch->max_timestamp);
 	age(log, &now);
+	make_room(log, &now, (uint64_t)batch->record_count);
 	int rc = dedup_window_reserve(&log->dedup.window, (size_t)batch->record_count);
 	if (rc < 0)
 		return rc;

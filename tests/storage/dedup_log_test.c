@@ -325,6 +325,30 @@ static void a_full_window_refuses_new_ids_where_it_shall(void **state)
 	free_id_batch(&made);
 }
 
+static void a_refused_batch_is_taken_in_time_though_its_timestamps_stay(void **state)
+{
+	struct rig *rig = *state;
+	struct id_batch_options options = {.first_ms = rig->now_ms};
+	const uint64_t number = 1000;
+	struct made_batch made = make_id_batch(&number, 1, &options);
+	struct rig_append append;
+
+	rig->config.dedup.entries_max = 160;
+	rig->config.dedup.on_full = DEDUP_REJECT;
+	log_set_config(rig->log, &rig->config);
+	store_housekeep(rig->store);
+	for (uint64_t i = 1; i <= 160; i++)
+		append_id(rig, i);
+	for (int i = 0; i < 7; i++) {
+		assert_int_equal(rig_start_append(rig, &made, ACK_DURABLE, &append),
+				 -ERR_WINDOW_FULL);
+		pass(rig, WINDOW_MS / 8);
+	}
+	pass(rig, WINDOW_MS / 4);
+	assert_int_equal(rig_append(rig, &made, ACK_DURABLE, NULL), 0);
+	free_id_batch(&made);
+}
+
 static void stored_batches_with_gaps_are_found_by_time(void **state)
 {
 	struct rig *rig = *state;
@@ -360,6 +384,7 @@ int main(void)
 		TEST(an_id_outside_the_window_is_stored_again),
 		TEST(a_full_window_forgets_the_oldest),
 		TEST(a_full_window_refuses_new_ids_where_it_shall),
+		TEST(a_refused_batch_is_taken_in_time_though_its_timestamps_stay),
 		TEST(stored_batches_with_gaps_are_found_by_time),
 	};
 #undef TEST
