@@ -149,9 +149,13 @@ class Batch:
         if crc32c(self.raw[21:]) != self.crc:
             raise ValueError(f"the batch at {self.base_offset} fails its checksum")
 
-    def records(self):
-        """(offset, timestamp, key, value) of an uncompressed batch."""
-        reader = Reader(self.raw[HEADER_BYTES:])
+    @property
+    def codec(self):
+        return self.attributes & 7
+
+    def records(self, decompress=bytes):
+        """(offset, timestamp, key, value) of a batch, which is uncompressed unless told how."""
+        reader = Reader(decompress(self.raw[HEADER_BYTES:]))
 
         def signed():
             value = reader.uvarint()

@@ -147,7 +147,7 @@ if not LONG:
 # Those whose range assignors share a group, and that tell of their commits.
 RANGE = [CONFLUENT, KAFKA_PYTHON, AIOKAFKA, JAVA, FRANZ_GO]
 
-# Idempotent producers, with the options of members/producer.py.
+# Idempotent producers, or with message ids, with the options of members/producer.py.
 CONFLUENT_PRODUCER = Library("confluent-kafka", python("producer.py", "confluent_kafka"))
 JAVA_PRODUCER = Library("java", lambda: java("RecordProducer"))
 FRANZ_GO_PRODUCER = Library("franz-go", lambda: go("producer"))

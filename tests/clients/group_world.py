@@ -119,15 +119,16 @@ class Client:
 
 
 class World:
-    def __init__(self, folder, broker, topics=("t",), partitions=4):
+    def __init__(self, folder, broker, topics=("t",), partitions=4, configs=None):
         self.folder, self.broker = pathlib.Path(folder), broker
         self.topics, self.partitions = list(topics), partitions
+        self.configs = configs or {}
         self.clients, self.producers, self.groups = [], [], {}
         self.harness = EventLog(self.folder / "harness.jsonl")
 
     def __enter__(self):
         admin = AdminClient({"bootstrap.servers": self.broker.address})
-        wanted = [NewTopic(topic, self.partitions, 1) for topic in self.topics]
+        wanted = [NewTopic(topic, self.partitions, 1, config=self.configs) for topic in self.topics]
         for future in admin.create_topics(wanted).values():
             future.result(ANSWER_SECONDS)
         return self
@@ -158,12 +159,14 @@ class World:
         self.groups.setdefault(group, []).append(client)
         return client
 
-    def producer(self, name, rate=500, library=libraries.CONFLUENT_PRODUCER, address=None):
-        """`address`: of a proxy before the broker."""
+    def producer(self, name, rate=500, library=libraries.CONFLUENT_PRODUCER, address=None,
+                 dedup=None):
+        """`address`: of a proxy before the broker; `dedup`: a prefix of message ids, and without
+        idempotence."""
         log = self.folder / f"{name}.jsonl"
         words = ["--brokers", address or self.broker.address, "--name", name, "--log", str(log),
                  "--topics", ",".join(self.topics), "--partitions", str(self.partitions),
-                 "--rate", str(rate)]
+                 "--rate", str(rate), *(["--dedup", dedup] if dedup else [])]
         client = Client(name, library, words, log)
         self.producers.append(client)
         return client

@@ -15,7 +15,8 @@ final class RecordProducer {
 	private final Map<String, String> options;
 	private final EventLog log;
 	private final String[] topics;
-	private final int partitions, rate;
+	private final String dedup; // prefix of message ids; null: idempotent
+	private final int partitions, rate, inFlight;
 	private final AtomicInteger waiting = new AtomicInteger();
 	private int number;
 
@@ -25,13 +26,16 @@ final class RecordProducer {
 		topics = options.get("topics").split(",");
 		partitions = Integer.parseInt(options.get("partitions"));
 		rate = Integer.parseInt(options.get("rate"));
+		dedup = options.get("dedup");
+		inFlight = dedup == null ? 5 : 1;
 		Support.address = options.get("brokers");
 	}
 
 	private KafkaProducer<byte[], byte[]> connect() {
 		// It never gives up: a record that timed out would say nothing.
 		return Support.producer("client.id", options.get("name"), "enable.idempotence",
-			"true", "acks", "all", "max.in.flight.requests.per.connection", "5",
+			"" + (dedup == null), "acks", "all",
+			"max.in.flight.requests.per.connection", "" + inFlight,
 			"linger.ms", "5", "delivery.timeout.ms", "" + Integer.MAX_VALUE,
 			"max.block.ms", "" + Integer.MAX_VALUE, "request.timeout.ms", "3000",
 			"retry.backoff.max.ms", "500", "reconnect.backoff.max.ms", "500");
@@ -48,12 +52,19 @@ final class RecordProducer {
 		CRC32 hash = new CRC32();
 		hash.update(key);
 		hash.update(value);
+		var record = new ProducerRecord<>(topic, partition, key, value);
+		if (dedup == null) {
+			log.write("event", "sent", "id", id, "topic", topic, "partition",
+				partition, "hash", hash.getValue());
+		} else {
+			String messageId = dedup + ":" + number;
+			record.headers().add("dedup-id", messageId.getBytes(StandardCharsets.UTF_8));
+			log.write("event", "sent", "id", id, "topic", topic, "partition",
+				partition, "hash", hash.getValue(), "dedup", messageId);
+		}
 		number++;
-		log.write("event", "sent", "id", id, "topic", topic, "partition", partition, "hash",
-			hash.getValue());
 		waiting.incrementAndGet();
-		producer.send(new ProducerRecord<>(topic, partition, key, value),
-			(answer, error) -> answered(id, answer, error));
+		producer.send(record, (answer, error) -> answered(id, answer, error));
 	}
 
 	private void answered(String id, RecordMetadata answer, Exception error) {
@@ -68,7 +79,7 @@ final class RecordProducer {
 
 	private void run() throws InterruptedException {
 		log.write("event", "start", "client", options.get("name"), "acks", "all",
-			"idempotent", true, "in_flight", 5);
+			"idempotent", dedup == null, "in_flight", inFlight);
 		try (var producer = connect()) {
 			while (!Support.stopping) {
 				// Where the broker is away, what waits for it stays within bounds.

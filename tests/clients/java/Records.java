@@ -427,4 +427,18 @@ final class Records extends Support {
 			check(System.nanoTime() - begun < 5e9, "close returns");
 		}
 	}
+
+	@Scenario(says = "NOT_ENOUGH_REPLICAS")
+	static void what_a_full_dedup_window_refuses_is_sent_again() throws Exception {
+		String topic = "java-full-window";
+		createTopic(topic, 1, "dedup.enable", "true", "dedup.max.entries", "100",
+			"dedup.on.full", "reject", "dedup.window.ms", "2000");
+		try (var producer = producer("enable.idempotence", "false")) {
+			for (int i = 0; i < 150; i++) {
+				var record = new ProducerRecord<>(topic, 0, bytes("key"), bytes("v"));
+				record.headers().add("dedup-id", bytes("id-" + i));
+				same((long) i, done(producer.send(record)).offset(), "offset " + i);
+			}
+		}
+	}
 }

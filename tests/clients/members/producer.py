@@ -1,4 +1,8 @@
-"""Produces with confluent-kafka until SIGTERM, evenly to all partitions, and logs each record."""
+"""Produces with confluent-kafka until SIGTERM, evenly to all partitions, and logs each record.
+
+It is idempotent, or, with --dedup PREFIX, its records have message ids, PREFIX:NUMBER, and one
+request is in flight, so that they stay in order.
+"""
 import argparse
 import time
 import zlib
@@ -17,13 +21,15 @@ class Producing:
         self.log = EventLog(options.log)
         self.answers = []
         self.number = 0
+        idempotent = options.dedup is None
+        in_flight = 5 if idempotent else 1
         self.log.write({"event": "start", "client": options.name, "acks": "all",
-                        "idempotent": True, "in_flight": 5})
+                        "idempotent": idempotent, "in_flight": in_flight})
         # It never gives up: a record that timed out would say nothing.
         self.producer = Producer({
             "bootstrap.servers": options.brokers, "client.id": options.name,
-            "enable.idempotence": True, "linger.ms": 5, "delivery.timeout.ms": 2147483647,
-            "reconnect.backoff.max.ms": 500, "retry.backoff.max.ms": 500, "log_level": 2})
+            "enable.idempotence": idempotent, "acks": "all", "max.in.flight": in_flight,
+            "linger.ms": 5, "delivery.timeout.ms": 2147483647, "reconnect.backoff.max.ms": 500, "retry.backoff.max.ms": 500, "log_level": 2})
 
     def send(self, count):
         records = []
@@ -32,13 +38,16 @@ class Producing:
             topic = self.options.topics[number % len(self.options.topics)]
             partition = number // len(self.options.topics) % self.options.partitions
             value = f"{name} ".encode().ljust(VALUE_BYTES, b"x")
-            records.append((topic, partition, b"k%d" % (number % 50), value, name))
+            message_id = self.options.dedup and f"{self.options.dedup}:{number}"
+            records.append((topic, partition, b"k%d" % (number % 50), value, name, message_id))
         self.number += count
         self.log.write(*({"event": "sent", "id": name, "topic": topic, "partition": partition,
-                          "hash": zlib.crc32(key + value)}
-                         for topic, partition, key, value, name in records))
-        for topic, partition, key, value, name in records:
-            self.producer.produce(topic, value, key, partition, on_delivery=self.answer(name))
+                          "hash": zlib.crc32(key + value),
+                          **({"dedup": message_id} if message_id else {})}
+                         for topic, partition, key, value, name, message_id in records))
+        for topic, partition, key, value, name, message_id in records:
+            self.producer.produce(topic, value, key, partition, on_delivery=self.answer(name),
+                                  headers=[("dedup-id", message_id)] if message_id else None)
 
     def answer(self, name):
         def answered(error, message):
@@ -79,6 +88,7 @@ def parsed_options():
     parser.add_argument("--name", required=True)
     parser.add_argument("--log", required=True)
     parser.add_argument("--rate", type=int, default=500, help="records a second")
+    parser.add_argument("--dedup", help="prefix of message ids")
     return parser.parse_args()
 
 

@@ -29,6 +29,7 @@ var (
 	name       = flag.String("name", "", "")
 	path       = flag.String("log", "", "")
 	rate       = flag.Int("rate", 500, "records a second")
+	dedup      = flag.String("dedup", "", "prefix of message ids; else it is idempotent")
 )
 
 type producer struct {
@@ -52,7 +53,12 @@ func (p *producer) write(event map[string]any) {
 // It never gives up, and where the broker refuses a sequence it fails and does not begin anew.
 // An idempotent one of this library has one request in flight.
 func (p *producer) connect() {
-	client, err := kgo.NewClient(kgo.SeedBrokers(*brokers), kgo.ClientID(*name),
+	var more []kgo.Opt
+	if *dedup != "" {
+		more = append(more, kgo.DisableIdempotentWrite(),
+			kgo.MaxProduceRequestsInflightPerBroker(1))
+	}
+	client, err := kgo.NewClient(append(more, kgo.SeedBrokers(*brokers), kgo.ClientID(*name),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.StopProducerOnDataLossDetected(), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerLinger(5*time.Millisecond), kgo.ProduceRequestTimeout(2*time.Second),
@@ -60,7 +66,7 @@ func (p *producer) connect() {
 		kgo.ProducerBatchCompression(kgo.NoCompression()),
 		kgo.UnknownTopicRetries(-1),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 100 * time.Millisecond }),
-		kgo.WithLogger(kgo.BasicLogger(os.Stderr, kgo.LogLevelError, nil)))
+		kgo.WithLogger(kgo.BasicLogger(os.Stderr, kgo.LogLevelError, nil)))...)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -75,10 +81,16 @@ func (p *producer) send() {
 		Partition: int32(p.number / len(p.topics) % *partitions),
 		Key:       []byte(fmt.Sprintf("k%d", p.number%50)),
 		Value:     []byte(text + strings.Repeat("x", valueBytes-len(text)))}
-	p.number++
 	sum := crc32.Update(crc32.ChecksumIEEE(record.Key), crc32.IEEETable, record.Value)
-	p.write(map[string]any{"event": "sent", "id": id, "topic": record.Topic,
-		"partition": record.Partition, "hash": sum})
+	sent := map[string]any{"event": "sent", "id": id, "topic": record.Topic,
+		"partition": record.Partition, "hash": sum}
+	if *dedup != "" {
+		messageID := fmt.Sprintf("%s:%d", *dedup, p.number)
+		record.Headers = []kgo.RecordHeader{{Key: "dedup-id", Value: []byte(messageID)}}
+		sent["dedup"] = messageID
+	}
+	p.number++
+	p.write(sent)
 	// Waits where as many as MaxBufferedRecords are under way.
 	p.client.Produce(context.Background(), record, func(stored *kgo.Record, err error) {
 		if err != nil {
@@ -115,7 +127,7 @@ func main() {
 	}
 	p := &producer{file: file, topics: strings.Split(*topics, ",")}
 	p.write(map[string]any{"event": "start", "client": *name, "acks": "all",
-		"idempotent": true, "in_flight": 1})
+		"idempotent": *dedup == "", "in_flight": 1})
 	p.connect()
 	p.run(ctx)
 }
