@@ -436,6 +436,29 @@ static void classic_members_commit_with_their_generation(void **state)
 	assert_int_equal(commit(f, 8, "n", JOINED), KAFKA_UNSUPPORTED_VERSION);
 }
 
+static int16_t commit_in_transaction(struct fixture *f, const char *member, int32_t epoch)
+{
+	struct world_request *ask = txn_ask(f->w, 5, "g", 1000);
+
+	txn_as(ask, member, NULL, epoch);
+	txn_add(ask, "t", 0, 7, "");
+	world_send(ask);
+	return txn_error(ask, "t", 0);
+}
+
+static void members_of_both_kinds_commit_in_transactions(void **state)
+{
+	struct fixture *f = *state;
+	const struct client *a = &f->a.client;
+
+	upgrade(f);
+	assert_int_equal(commit_in_transaction(f, a->id, a->generation), KAFKA_NONE);
+	assert_int_equal(commit_in_transaction(f, a->id, a->generation - 1),
+			 KAFKA_ILLEGAL_GENERATION);
+	assert_int_equal(commit_in_transaction(f, "n", JOINED), KAFKA_NONE);
+	assert_int_equal(commit_in_transaction(f, "n", JOINED - 1), KAFKA_ILLEGAL_GENERATION);
+}
+
 static void classic_members_have_the_session_they_asked_for(void **state)
 {
 	struct fixture *f = *state;
@@ -701,6 +724,7 @@ int main(void)
 		TEST(classic_members_have_to_share_an_assignor),
 		TEST(generations_and_ids_are_checked),
 		TEST(classic_members_commit_with_their_generation),
+		TEST(members_of_both_kinds_commit_in_transactions),
 		TEST(classic_members_have_the_session_they_asked_for),
 		TEST(a_classic_member_leaves_and_its_partitions_are_given_to_others),
 		TEST(members_are_upgraded_one_by_one),

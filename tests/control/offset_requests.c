@@ -315,6 +315,17 @@ struct fetched fetch_one(struct world *world, int16_t version, const char *group
 	return fetch_row(ask, topic, partition);
 }
 
+struct fetched stable_one(struct world *world, int16_t version, const char *group,
+			  const char *topic, int32_t partition)
+{
+	struct world_request *ask = fetch_ask(world, version, group);
+
+	fetch_add(ask, topic, partition);
+	fetch_stable(ask);
+	world_send(ask);
+	return fetch_row(ask, topic, partition);
+}
+
 /* ---- delete ---- */
 
 struct world_request *delete_ask(struct world *world, const char *group)

@@ -61,6 +61,10 @@ int16_t fetch_error(struct world_request *ask); /* of the group; 0 in version 1 
 struct fetched fetch_one(struct world *world, int16_t version, const char *group, const char *topic,
 			 int32_t partition);
 
+/* The same, by who wants stable offsets; that may be its error. */
+struct fetched stable_one(struct world *world, int16_t version, const char *group,
+			  const char *topic, int32_t partition);
+
 /* OffsetDelete */
 struct world_request *delete_ask(struct world *world, const char *group);
 void delete_add(struct world_request *ask, const char *topic, int32_t partition);

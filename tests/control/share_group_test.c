@@ -3,7 +3,7 @@
 #include "control/groups/share_assignor.h"
 #include "control/groups/share_internal.h"
 #include "kafka_messages.h"
-#include "tests/control/groups_world.h"
+#include "tests/control/offset_requests.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -357,6 +357,16 @@ static void a_group_that_has_begun_is_taken_over_by_no_other_kind(void **state)
 	free(ask.runs);
 }
 
+static void a_group_takes_offsets_neither_by_themselves_nor_in_a_transaction(void **state)
+{
+	struct world *w = *state;
+
+	join(w, "a");
+	assert_int_equal(commit_one(w, 8, "g", "t", 0, 1), KAFKA_GROUP_ID_NOT_FOUND);
+	assert_int_equal(txn_one(w, "g", 1000, "t", 0, 1), KAFKA_GROUP_ID_NOT_FOUND);
+	assert_int_equal(w->groups->pending_count, 0);
+}
+
 static void what_is_kept_goes_with_its_topic(void **state)
 {
 	struct world *w = *state;
@@ -403,6 +413,7 @@ int main(void)
 		IN_WORLD(a_partition_is_begun_at_its_end_once),
 		IN_WORLD(what_is_written_outlives_a_restart_and_the_members),
 		IN_WORLD(a_group_that_has_begun_is_taken_over_by_no_other_kind),
+		IN_WORLD(a_group_takes_offsets_neither_by_themselves_nor_in_a_transaction),
 		IN_WORLD(what_is_kept_goes_with_its_topic),
 		IN_WORLD(nothing_is_told_before_it_is_durable),
 	};
