@@ -62,11 +62,11 @@ static int64_t expiry_of(const struct offset_commit *commit, int64_t now_ms)
 static int64_t order_of(const struct group *group, bool in_transaction,
 			const struct kafka_string *topic, int32_t partition)
 {
-	const struct committed_offset *committed = offsets_get(&group->offsets, topic, partition);
 	int64_t pending = pending_offsets_latest(group, topic, partition);
 
 	if (!in_transaction)
 		return pending ? pending + 1 : 0;
+	const struct committed_offset *committed = offsets_get(&group->offsets, topic, partition);
 	return (committed && committed->order > pending ? committed->order : pending) + 1;
 }
 
