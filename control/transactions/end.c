@@ -57,6 +57,9 @@ void transaction_complete(struct transaction *transaction)
 {
 	struct transaction_value value = transaction->value;
 
+	/* After the stop nothing is stored: the next start tells the partitions once more. */
+	if (transaction->transactions->stopping)
+		return;
 	value.state = value.state == TRANSACTION_PREPARE_COMMIT ? TRANSACTION_COMPLETE_COMMIT
 								: TRANSACTION_COMPLETE_ABORT;
 	if (value.next_producer_id >= 0) {

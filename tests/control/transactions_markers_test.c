@@ -196,12 +196,33 @@ static void after_the_stop_no_marker_leaves(void **state)
 		assert_int_equal(producer_add(&producer, "out", partition), KAFKA_NONE);
 	world->hold_markers = true;
 	assert_int_equal(producer_end(&producer, true), KAFKA_NONE);
+	size_t stored = world_appended(world);
 	transactions_stop(world->transactions);
 	assert_false(transactions_idle(world->transactions));
 	world_take_markers(world);
 	assert_int_equal(world->sent_count, 0);
 	assert_true(transactions_idle(world->transactions));
 	assert_true(transactions_turn(world->transactions) == UINT64_MAX);
+	assert_int_equal(world_appended(world), stored);
+	world_free(world);
+}
+
+static void nothing_is_stored_after_the_stop(void **state)
+{
+	struct world *world = world_with_topics();
+	struct producer producer = producer_of(world);
+
+	assert_int_equal(producer_add(&producer, "out", 0), KAFKA_NONE);
+	world->hold_markers = true;
+	assert_int_equal(producer_end(&producer, true), KAFKA_NONE);
+	size_t stored = world_appended(world);
+	transactions_stop(world->transactions);
+	world_take_markers(world);
+	assert_int_equal(world_appended(world), stored);
+	world->hold_markers = false;
+	world_restart(world);
+	assert_string_equal(world_state(world, "app"), "CompleteCommit");
+	assert_int_equal(world_times_told(world, "out", 0, producer.producer_id, true), 2);
 	world_free(world);
 }
 
@@ -217,6 +238,7 @@ int main(void)
 		cmocka_unit_test(few_markers_of_a_shard_are_on_the_way_at_a_time),
 		cmocka_unit_test(markers_on_the_way_outlive_a_log_that_fails),
 		cmocka_unit_test(after_the_stop_no_marker_leaves),
+		cmocka_unit_test(nothing_is_stored_after_the_stop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
