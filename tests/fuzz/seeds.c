@@ -285,7 +285,7 @@ static void save_group_records(uint64_t seed)
 	save("group_records", name, bytes, length);
 }
 
-static size_t put_offset(uint8_t *to, enum kafka_record_type type, const void *key,
+static size_t put_stored(uint8_t *to, enum kafka_record_type type, const void *key,
 			 const void *value)
 {
 	const struct kafka_record *record = kafka_record_find((int16_t)type);
@@ -323,12 +323,42 @@ static void save_pending_offsets(void)
 	committed.metadata = pending.metadata = kafka_string_of("m");
 	for (pending.order = 1; pending.order <= 3; pending.order++) {
 		pending_key.producer_id = 1000 + pending.order % 2;
-		length += put_offset(bytes + length, RECORD_PENDING_OFFSET, &pending_key, &pending);
+		length += put_stored(bytes + length, RECORD_PENDING_OFFSET, &pending_key, &pending);
 		committed.order = pending.order;
 	}
-	length += put_offset(bytes + length, RECORD_OFFSET_COMMIT, &committed_key, &committed);
-	length += put_offset(bytes + length, RECORD_PENDING_OFFSET, &pending_key, NULL);
+	length += put_stored(bytes + length, RECORD_OFFSET_COMMIT, &committed_key, &committed);
+	length += put_stored(bytes + length, RECORD_PENDING_OFFSET, &pending_key, NULL);
 	save("group_records", "pending_offsets", bytes, length);
+}
+
+/* One id in every state, then a tombstone; with its partitions where it has some. */
+static void save_transactions(void)
+{
+	static uint8_t bytes[BYTES_MAX];
+	int32_t partitions[] = {0, 2};
+	struct record_transaction_value_transaction_topic topics[] = {
+		{kafka_string_of("t"), partitions, 2},
+		{kafka_string_of("__consumer_offsets"), partitions, 1},
+	};
+	char id[] = "a";
+	struct record_transaction_key key = {{id, 1}};
+	struct record_transaction_value value;
+	size_t length = 0;
+
+	record_transaction_value_init(&value);
+	value.producer_id = 1000;
+	value.timeout_ms = 60000;
+	value.start_ms = value.last_update_ms = INT64_C(1750000000000);
+	for (value.status = 0; value.status <= 5; value.status++, id[0]++) {
+		bool open = value.status >= 1 && value.status <= 3;
+		value.partitions = topics;
+		value.partitions_count = open ? 2 : 0;
+		value.next_producer_id = value.status == 2 ? 2000 : -1;
+		length += put_stored(bytes + length, RECORD_TRANSACTION, &key, &value);
+	}
+	id[0]--;
+	length += put_stored(bytes + length, RECORD_TRANSACTION, &key, NULL);
+	save("transaction_records", "all_states", bytes, length);
 }
 
 int main(int argc, char **argv)
@@ -348,6 +378,7 @@ int main(int argc, char **argv)
 	for (uint64_t seed = 0; seed < SEEDS_OF_GROUPS; seed++)
 		save_group_records(seed);
 	save_pending_offsets();
+	save_transactions();
 	size_t length = put_records(records);
 	for (size_t i = 0; i < array_count(codecs); i++) {
 		size_t packed_length = codecs[i].pack(records, length, packed);
