@@ -27,6 +27,7 @@ struct transaction_ask {
 	bool add;
 	/* Out: 0: it is one, durably; -ERR_TXN_STATE: it is not, or there is no transaction;
 	 * -ERR_PRODUCER_EPOCH, -ERR_PRODUCER_ID: another producer has the transactional id;
+	 * -ERR_LIMIT: it has as many partitions as a transaction may have;
 	 * -ERR_CONCURRENT_TXNS, -ERR_LOADING, -ERR_NO_COORDINATOR, -ENOMEM: ask again. */
 	int rc;
 };

@@ -28,8 +28,9 @@ enum {
 	PAUSE_MS_MIN = 10,
 	PAUSE_MS_MAX = 1000,
 	DOUBLINGS_MAX = 7,
-	ATTEMPTS_LOGGED = 10, /* every so many tries a line says why */
+	ATTEMPTS_QUIET = 10, /* before a line says why, and where: */
 };
+static const uint64_t between_lines_ns = 10 * NS_PER_SECOND; /* of all markers together */
 
 struct flight;
 
@@ -81,13 +82,25 @@ static void count_down(struct markers *markers)
 	transaction_complete(transaction);
 }
 
-static void say(enum log_level level, const struct marker *marker, const char *what, int rc)
+static void say(const struct marker *marker, const char *what, int rc)
 {
 	const struct transaction *transaction = marker->markers->transaction;
 
-	log_line(level, "transactions", "%s id=%.*s topic=%.*s partition=%d error=\"%s\"", what,
+	log_warn("transactions", "%s id=%.*s topic=%.*s partition=%d error=\"%s\"", what,
 		 (int)transaction->id_length, transaction->id, marker->topic->name_length,
 		 marker->topic->name, marker->partition, error_text(rc));
+}
+
+/* A shard that has failed may hold up the markers of very many transactions. */
+static void say_held_up(const struct marker *marker, int rc)
+{
+	struct transactions *transactions = transactions_of(marker);
+	uint64_t now_ns = transactions_now_ns(transactions);
+
+	if (marker->attempts < ATTEMPTS_QUIET || now_ns < transactions->next_line_ns)
+		return;
+	transactions->next_line_ns = now_ns + between_lines_ns;
+	say(marker, "a marker is not taken yet", rc);
 }
 
 static void pause_over(struct wheel_timer *timer)
@@ -103,8 +116,8 @@ static void send_later(struct marker *marker, int rc)
 
 	if (pause_ms > PAUSE_MS_MAX)
 		pause_ms = PAUSE_MS_MAX;
-	if (++marker->attempts % ATTEMPTS_LOGGED == 0)
-		say(LOG_WARN, marker, "a marker is not taken yet", rc);
+	marker->attempts++;
+	say_held_up(marker, rc);
 	marker->pause.expired = pause_over;
 	timer_wheel_arm(&transactions->wheel, &marker->pause,
 			transactions_now_ns(transactions) + pause_ms * NS_PER_MS);
@@ -126,7 +139,7 @@ static void back(struct marker *marker, int rc)
 {
 	if (rc == -ERR_PRODUCER_EPOCH) {
 		/* A later instance of the producer has written there: it began after this end. */
-		say(LOG_WARN, marker, "a marker came late", rc);
+		say(marker, "a marker came late", rc);
 		rc = 0;
 	}
 	if (rc < 0)

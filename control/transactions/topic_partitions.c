@@ -109,7 +109,8 @@ static int reserve_topic(struct topic_partitions *set)
 	if (set->topic_count < set->topic_capacity)
 		return 0;
 	size_t capacity = set->topic_capacity ? 2 * set->topic_capacity : FIRST_CAPACITY;
-	struct partitions_of_topic **larger = realloc(set->topics, capacity * sizeof(*larger));
+	struct partitions_of_topic **larger =
+		realloc(set->topics, capacity * sizeof(struct partitions_of_topic *));
 	if (!larger)
 		return -ENOMEM;
 	set->topics = larger;

@@ -54,7 +54,8 @@ struct transactions_options {
 
 int transactions_new(struct transactions **ret,
 		     const struct transactions_options *options); /* -ENOMEM */
-/* After transactions_stop, its answers and the markers' return; null is fine. */
+/* After transactions_stop, its answers, the log's waits and the markers' return
+ * (transactions_idle); null is fine. */
 void transactions_free(struct transactions *transactions);
 
 /* InitProducerId with a transactional id, AddPartitionsToTxn, AddOffsetsToTxn, EndTxn,
@@ -87,7 +88,7 @@ size_t transactions_live_records(const struct transactions *transactions, int32_
 /* Runs what is due; returns when to call again, on the monotonic clock at the latest. */
 uint64_t transactions_turn(struct transactions *transactions);
 /* The end: parked requests, and all that come from now on, are answered
- * COORDINATOR_NOT_AVAILABLE; no more markers are sent. */
+ * COORDINATOR_NOT_AVAILABLE; no more markers are sent, nothing more is stored. */
 void transactions_stop(struct transactions *transactions);
-/* No marker is on its way. */
+/* No marker is on its way, and no end of offsets. */
 bool transactions_idle(const struct transactions *transactions);

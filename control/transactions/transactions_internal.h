@@ -44,6 +44,7 @@ struct transactions {
 	size_t count;
 	struct marker_shard *shards; /* options.shard_count */
 	size_t in_flight;            /* of all shards, and of the groups */
+	uint64_t next_line_ns;       /* about markers that are not taken, at the earliest */
 	int64_t next_producer_id;
 	int64_t producer_ids_left;
 	struct list id_waits; /* requests that need an id; producer_ids.c */
