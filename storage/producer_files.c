@@ -249,7 +249,7 @@ static int bytes_at(struct walk *walk, uint64_t position, size_t length, const u
 /* The header at `position`, which is below the segment's end. */
 static int header_at(struct walk *walk, uint64_t position, struct batch *ret)
 {
-	const uint8_t *data;
+	const uint8_t *data = NULL;
 	int rc = bytes_at(walk, position, BATCH_HEADER_BYTES, &data);
 
 	if (rc == 0)
@@ -261,7 +261,7 @@ static int header_at(struct walk *walk, uint64_t position, struct batch *ret)
 static int marker_at(struct walk *walk, uint64_t position, const struct batch *batch,
 		     struct control_marker *ret)
 {
-	const uint8_t *data;
+	const uint8_t *data = NULL;
 	int rc = bytes_at(walk, position, CONTROL_BATCH_BYTES, &data);
 
 	if (rc < 0)

@@ -4,7 +4,7 @@
  *
  * Messages: each version of each, filled at random.  Batches and compressed data: the same records
  * under each codec, so that the fuzzer need not invent a valid stream.  Groups: one of every type
- * of stored record, and offsets within transactions. */
+ * of stored record, and offsets within transactions.  Producers: snapshots of some, and markers. */
 #include "base/arena.h"
 #include "base/bytes.h"
 #include "base/check.h"
@@ -12,6 +12,8 @@
 #include "kafka_messages.h"
 #include "storage/batch.h"
 #include "storage/compress.h"
+#include "storage/control_batch.h"
+#include "storage/producers.h"
 #include "tests/dataplane/kafka_codec.h"
 #include "tests/dataplane/kafka_fill.h"
 
@@ -361,6 +363,63 @@ static void save_transactions(void)
 	save("transaction_records", "all_states", bytes, length);
 }
 
+/* ---- producers ---- */
+
+static void apply(struct producers *producers, int64_t offset, int64_t id,
+		  const struct control_marker *marker)
+{
+	const struct batch batch = {
+		.base_offset = offset,
+		.attributes = BATCH_TRANSACTIONAL | (marker ? BATCH_CONTROL : 0),
+		.max_timestamp = 1000,
+		.producer_id = id,
+		.base_sequence = marker ? -1 : 0,
+		.record_count = 1,
+	};
+
+	check(producers_reserve(producers, &batch) == 0);
+	producers_apply(producers, &batch, marker, 0);
+}
+
+/* As many producers as the seed says begin, and every second is ended. */
+static void save_snapshot(int64_t count)
+{
+	const struct control_marker marker = {.type = CONTROL_ABORT};
+	struct producers producers;
+	char name[32];
+
+	producers_init(&producers, (size_t)count);
+	for (int64_t id = 0; id < count; id++)
+		apply(&producers, id, id, NULL);
+	for (int64_t id = 0; id < count; id += 2)
+		apply(&producers, count + id, id, &marker);
+	size_t size = 1 + producers_snapshot_size(&producers);
+	uint8_t *seed = calloc(1, size);
+	check(seed);
+	producers_snapshot_write(&producers, 3 * count, seed + 1);
+	snprintf(name, sizeof(name), "snapshot_%d", (int)count);
+	save("producers", name, seed, size);
+	free(seed);
+	producers_fini(&producers);
+}
+
+static void save_marker(enum control_type type, const char *name)
+{
+	const struct control_marker marker = {.type = type, .producer_id = 7, .timestamp_ms = 1000};
+	uint8_t seed[1 + CONTROL_BATCH_BYTES] = {1};
+
+	control_batch_write(&marker, seed + 1);
+	save("producers", name, seed, sizeof(seed));
+}
+
+static void save_producers(void)
+{
+	for (int64_t count = 0; count < 8; count++)
+		save_snapshot(count);
+	save_marker(CONTROL_ABORT, "abort");
+	save_marker(CONTROL_COMMIT, "commit");
+}
+
 int main(int argc, char **argv)
 {
 	static uint8_t records[BYTES_MAX], packed[BYTES_MAX];
@@ -379,6 +438,7 @@ int main(int argc, char **argv)
 		save_group_records(seed);
 	save_pending_offsets();
 	save_transactions();
+	save_producers();
 	size_t length = put_records(records);
 	for (size_t i = 0; i < array_count(codecs); i++) {
 		size_t packed_length = codecs[i].pack(records, length, packed);

@@ -1,13 +1,17 @@
-/* Producers' rules one by one, then random batches against a list of everything ever appended. */
+/* Producers' rules one by one, then random batches against a list of everything ever appended; and
+ * snapshots. */
 #include "storage/producers.h"
 
 #include "base/errors.h"
+
+#include <endian.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 #include <cmocka.h>
 
 enum { NOW = 1000 };
@@ -282,18 +286,138 @@ static void random_batches_are_judged_as_a_list_of_all_would(void **state)
 	}
 }
 
-/* ---- damaged snapshots ---- */
+/* ---- snapshots ---- */
+
+static void begin(struct producers *producers, int64_t id, int64_t offset)
+{
+	struct batch batch = batch_of(id, 0, 0, 1);
+
+	batch.attributes = BATCH_TRANSACTIONAL;
+	append(producers, batch, offset, NOW);
+}
+
+static void abort_at(struct producers *producers, int64_t id, int64_t offset)
+{
+	const struct control_marker marker = {.type = CONTROL_ABORT, .coordinator_epoch = 5};
+	struct batch batch = batch_of(id, 0, -1, 1);
+
+	batch.attributes = BATCH_TRANSACTIONAL | BATCH_CONTROL;
+	batch.base_offset = offset;
+	assert_int_equal(producers_reserve(producers, &batch), 0);
+	producers_apply(producers, &batch, &marker, NOW);
+	log_transactions_durable(&producers->transactions, offset + 1);
+}
+
+/* One of each kind: three silent ones, two that have something open, two aborted transactions. */
+static void fill(struct producers *producers)
+{
+	for (int64_t id = 0; id < 3; id++)
+		append(producers, batch_of(id, 0, 0, 1), id, NOW);
+	begin(producers, 3, 3);
+	begin(producers, 4, 4);
+	begin(producers, 5, 5);
+	abort_at(producers, 4, 6);
+	begin(producers, 6, 7);
+	abort_at(producers, 6, 8);
+}
+enum { FILLED_PRODUCERS = 7, FILLED_ABORTED = 2, FILLED_OFFSET = 9 };
+
+static void transactions_go_through_a_snapshot(void **state)
+{
+	struct producers *producers = *state;
+	struct aborted_transaction aborted[FILLED_ABORTED];
+
+	fill(producers);
+	through_a_snapshot(producers, FILLED_OFFSET);
+	assert_int_equal(log_transactions_unstable_from(&producers->transactions), 3);
+	assert_int_equal(log_transactions_aborted(&producers->transactions, 0, FILLED_OFFSET,
+						  aborted, FILLED_ABORTED),
+			 FILLED_ABORTED);
+	assert_int_equal(aborted[0].producer_id, 4);
+	assert_int_equal(aborted[0].first_offset, 4);
+	assert_int_equal(aborted[0].last_offset, 6);
+	assert_int_equal(producers_find(producers, 5)->open->first_offset, 5);
+	assert_null(producers_find(producers, 4)->open);
+	assert_int_equal(producers_find(producers, 4)->coordinator_epoch, 5);
+	assert_int_equal(producers_find(producers, 3)->coordinator_epoch, -1);
+}
+
+/* A snapshot as the first version wrote it: one producer, two batches. */
+struct first_version {
+	char magic[8];
+	uint32_t version, count;
+	uint64_t offset, sum, id;
+	uint16_t epoch, batch_count;
+	uint32_t zero;
+	struct {
+		uint64_t offset;
+		uint32_t first, last;
+	} batches[5];
+};
+_Static_assert(sizeof(struct first_version) == 128, "32 bytes and 96");
+
+static struct first_version first_version(void)
+{
+	struct first_version file = {
+		.magic = {'S', 'L', 'U', 'I', 'C', 'E', 'p', 's'},
+		.version = htole32(1),
+		.count = htole32(1),
+		.offset = htole64(20),
+		.id = htole64(7),
+		.epoch = htole16(3),
+		.batch_count = htole16(2),
+		.batches = {{htole64(10), htole32(0), htole32(1)},
+			    {htole64(15), htole32(2), htole32(4)}},
+	};
+
+	file.sum =
+		htole64(XXH3_64bits_withSeed(&file.id, sizeof(file) - 32, XXH3_64bits(&file, 24)));
+	return file;
+}
+
+static void a_snapshot_of_the_first_version_is_read(void **state)
+{
+	struct first_version file = first_version();
+	struct producers *producers = *state;
+	struct batch again = batch_of(7, 3, 0, 2);
+	int64_t offset = -1;
+
+	assert_int_equal(
+		producers_snapshot_read(producers, (uint8_t *)&file, sizeof(file), NOW, &offset),
+		0);
+	assert_int_equal(offset, 20);
+	assert_int_equal(producers_count(producers), 1);
+	assert_int_equal(producers_check(producers, &again, &offset), 1);
+	assert_int_equal(offset, 10);
+	assert_int_equal(check_batch(producers, batch_of(7, 3, 5, 1)), 0);
+	assert_int_equal(check_batch(producers, batch_of(7, 3, 6, 1)), -ERR_SEQUENCE);
+	const struct producer *producer = producers_find(producers, 7);
+	assert_null(producer->open);
+	assert_int_equal(producer->coordinator_epoch, -1);
+	assert_int_equal(producer->last_timestamp_ms, -1);
+	through_a_snapshot(producers, 20);
+}
+
+static void a_snapshot_of_a_newer_version_is_not(void **state)
+{
+	struct first_version file = first_version();
+	int64_t offset;
+
+	file.version = htole32(3);
+	assert_int_equal(
+		producers_snapshot_read(*state, (uint8_t *)&file, sizeof(file), NOW, &offset),
+		-ERR_FORMAT);
+}
 
 static void no_damaged_snapshot_is_believed(void **state)
 {
 	struct producers *producers = *state;
 	int64_t offset;
 
-	for (int64_t id = 0; id < 3; id++)
-		append(producers, batch_of(id, 0, 0, 1), id, NOW);
+	fill(producers);
 	size_t size = producers_snapshot_size(producers);
 	uint8_t *good = malloc(size);
-	producers_snapshot_write(producers, 3, good);
+	producers_snapshot_write(producers, FILLED_OFFSET, good);
 	for (size_t length = 0; length < size; length++) {
 		uint8_t *cut = malloc(length ? length : 1);
 		memcpy(cut, good, length);
@@ -309,8 +433,51 @@ static void no_damaged_snapshot_is_believed(void **state)
 		good[bit / 8] ^= (uint8_t)(1 << bit % 8);
 	}
 	assert_int_equal(producers_snapshot_read(producers, good, size, NOW, &offset), 0);
-	assert_int_equal(producers_count(producers), 3);
+	assert_int_equal(producers_count(producers), FILLED_PRODUCERS);
 	free(good);
+}
+
+/* With the right checksum, but what no log can have led to. */
+static void no_impossible_snapshot_is_believed(void **state)
+{
+	enum { ROW = 112, OPEN_AT = 40 + 104, ABORTED_AT = 40 + FILLED_PRODUCERS * ROW };
+	static const struct {
+		size_t at;
+		uint64_t value;
+	} all[] = {
+		{40 + ROW, 0},                         /* the first producer once more */
+		{40, UINT64_MAX},                      /* no id */
+		{OPEN_AT + 5 * ROW, FILLED_OFFSET},    /* begins behind the end */
+		{OPEN_AT + 6 * ROW, 3},                /* where another does */
+		{OPEN_AT + 5 * ROW, (uint64_t)-2},     /* nowhere */
+		{ABORTED_AT, UINT64_MAX},              /* nobody's */
+		{ABORTED_AT + 8, 6},                   /* begins with its marker */
+		{ABORTED_AT + 16, 8},                  /* ends where the next does */
+		{ABORTED_AT + 32 + 16, FILLED_OFFSET}, /* ends behind the end */
+		{ABORTED_AT + 24, UINT64_MAX},
+		{32, 3}, /* more than there are */
+		{32, UINT64_MAX / 32 + 3},
+	};
+	struct producers *producers = *state;
+	int64_t offset;
+
+	fill(producers);
+	size_t size = producers_snapshot_size(producers);
+	uint8_t *bytes = malloc(size);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		producers_clear(producers);
+		fill(producers);
+		producers_snapshot_write(producers, FILLED_OFFSET, bytes);
+		uint64_t value = htole64(all[i].value);
+		memcpy(bytes + all[i].at, &value, sizeof(value));
+		uint64_t sum = htole64(
+			XXH3_64bits_withSeed(bytes + 32, size - 32, XXH3_64bits(bytes, 24)));
+		memcpy(bytes + 24, &sum, sizeof(sum));
+		if (producers_snapshot_read(producers, bytes, size, NOW, &offset) != -ERR_CORRUPT)
+			fail_msg("case %zu", i);
+		assert_int_equal(producers_count(producers), 0);
+	}
+	free(bytes);
 }
 
 int main(void)
@@ -328,7 +495,11 @@ int main(void)
 		TEST(who_was_silent_too_long_is_forgotten_and_may_begin_anywhere),
 		TEST(a_limit_of_none_remembers_nothing),
 		TEST(random_batches_are_judged_as_a_list_of_all_would),
+		TEST(transactions_go_through_a_snapshot),
+		TEST(a_snapshot_of_the_first_version_is_read),
+		TEST(a_snapshot_of_a_newer_version_is_not),
 		TEST(no_damaged_snapshot_is_believed),
+		TEST(no_impossible_snapshot_is_believed),
 	};
 #undef TEST
 	return cmocka_run_group_tests(tests, NULL, NULL);
