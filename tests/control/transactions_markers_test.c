@@ -146,6 +146,23 @@ static void groups_that_are_not_loaded_are_told_later(void **state)
 	world_free(world);
 }
 
+static void markers_wait_for_the_topics_to_be_known(void **state)
+{
+	struct world *world = world_with_topics();
+	struct producer producer = producer_of(world);
+
+	assert_int_equal(producer_add(&producer, "out", 0), KAFKA_NONE);
+	transactions_set_topics(world->transactions, NULL);
+	assert_int_equal(producer_end(&producer, true), KAFKA_NONE);
+	world_advance(world, 3000);
+	assert_string_equal(world_state(world, "app"), "PrepareCommit");
+	transactions_set_topics(world->transactions, &world->topics);
+	world_advance(world, 1000);
+	assert_string_equal(world_state(world, "app"), "CompleteCommit");
+	assert_int_equal(world->told_count, 1);
+	world_free(world);
+}
+
 static void few_markers_of_a_shard_are_on_the_way_at_a_time(void **state)
 {
 	struct world *world = world_with_topics();
@@ -235,6 +252,7 @@ int main(void)
 		cmocka_unit_test(an_owner_that_knows_a_later_producer_is_done),
 		cmocka_unit_test(a_topic_that_is_gone_holds_nothing_up),
 		cmocka_unit_test(groups_that_are_not_loaded_are_told_later),
+		cmocka_unit_test(markers_wait_for_the_topics_to_be_known),
 		cmocka_unit_test(few_markers_of_a_shard_are_on_the_way_at_a_time),
 		cmocka_unit_test(markers_on_the_way_outlive_a_log_that_fails),
 		cmocka_unit_test(after_the_stop_no_marker_leaves),

@@ -334,6 +334,31 @@ static void memory_that_ends_at_any_step_loses_no_outcome(void **state)
 	}
 }
 
+static void what_time_brings_waits_for_memory(void **state)
+{
+	struct world *world = world_with_topics();
+	struct producer producer = producer_of(world, true);
+
+	assert_int_equal(producer_add(&producer, "out", 0), KAFKA_NONE);
+	world->log.refuse_after = 0;
+	world_advance(world, 61000);
+	assert_string_equal(world_state(world, "app"), "Ongoing");
+	world->log.refuse_after = 1;
+	world_advance(world, 1000);
+	assert_string_equal(world_state(world, "app"), "PrepareAbort");
+	assert_true(world->told_count >= 1);
+	world->log.refuse_after = UINT_MAX;
+	world_advance(world, 1000);
+	assert_string_equal(world_state(world, "app"), "CompleteAbort");
+	world->log.refuse_after = 0;
+	world_advance(world, world->config.transactional_id_expiration_ms + 1000);
+	assert_string_equal(world_state(world, "app"), "CompleteAbort");
+	world->log.refuse_after = UINT_MAX;
+	world_advance(world, 1000);
+	assert_string_equal(world_state(world, "app"), "");
+	world_free(world);
+}
+
 /* A failed append takes back what nobody was told of. */
 static void an_end_that_was_not_stored_has_not_happened(void **state)
 {
@@ -457,6 +482,7 @@ int main(void)
 		cmocka_unit_test(the_next_producer_id_is_the_same_after_a_restart),
 		cmocka_unit_test(a_log_that_fails_at_any_step_loses_no_outcome),
 		cmocka_unit_test(memory_that_ends_at_any_step_loses_no_outcome),
+		cmocka_unit_test(what_time_brings_waits_for_memory),
 		cmocka_unit_test(an_end_that_was_not_stored_has_not_happened),
 		cmocka_unit_test(requests_wait_for_no_load),
 		cmocka_unit_test(damaged_records_are_refused),

@@ -228,6 +228,8 @@ static void one_unknown_partition_keeps_the_others_out(void **state)
 	assert_int_equal(answer->topics[0].partitions[0].error_code, KAFKA_INVALID_TOPIC_EXCEPTION);
 	assert_int_equal(answer->topics[1].partitions[0].error_code, KAFKA_OPERATION_NOT_ATTEMPTED);
 	assert_string_equal(world_state(world, "a"), "Empty");
+	answer = add_both(&producer, "out", "out");
+	assert_int_equal(answer->topics[1].partitions[0].error_code, KAFKA_NONE);
 	answer = add_both(&producer, "out", "other");
 	assert_int_equal(answer->topics[0].partitions[0].error_code, KAFKA_NONE);
 	assert_int_equal(answer->topics[1].partitions[0].error_code, KAFKA_NONE);
