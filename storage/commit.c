@@ -117,6 +117,7 @@ void commit_abandon(struct log *log, int rc)
 	log->next_offset = log->durable_offset;
 	end_waiters(&log->submit_waiters, INT64_MAX, rc);
 	end_waiters(&log->durable_waiters, INT64_MAX, rc);
+	dedup_files_end_trims(log, rc);
 	log_wake_watches(log);
 }
 
@@ -230,6 +231,7 @@ void commit_flushed(struct log *log)
 	log->durable_offset = durable;
 	log->backoff_ns = 0;
 	producers_durable(log);
+	dedup_durable(log);
 	end_waiters(&log->durable_waiters, durable, 0);
 	log_wake_watches(log);
 }

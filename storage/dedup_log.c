@@ -23,6 +23,7 @@
 
 /* Validated with a limit of its own when it came. */
 enum { DECOMPRESSED_MAX = 1 << 30 };
+enum { UNFILED_OFFSETS_MAX = 1 << 20 };
 
 static bool is_id(const struct dedup_id *id)
 {
@@ -52,7 +53,7 @@ static void evict(struct log *log)
 	while ((bucket = dedup_window_excess(window))) {
 		log->dedup.evictions += bucket->count;
 		log->store->stats.dedup_evictions += bucket->count;
-		dedup_window_drop_oldest(window);
+		dedup_files_forget_oldest(log);
 	}
 }
 
@@ -63,7 +64,7 @@ static void age(struct log *log, const struct dedup_now *now)
 	if (dedup_window_due(window, now, false))
 		dedup_window_close_bucket(window, log->next_offset);
 	while (dedup_window_outlived(window, now))
-		dedup_window_drop_oldest(window);
+		dedup_files_forget_oldest(log);
 }
 
 /* Of a window that refuses.  While it does so the log's timestamps stand still, as a batch that is
@@ -78,19 +79,22 @@ static void make_room(struct log *log, const struct dedup_now *now, uint64_t cou
 		return;
 	while (window->entries + count > window->config.entries_max &&
 	       dedup_window_outlived(window, &by_clock))
-		dedup_window_drop_oldest(window);
+		dedup_files_forget_oldest(log);
 }
 
-static void tell_store(struct log *log)
+void dedup_changed(struct log *log)
 {
 	struct dedup_log *dedup = &log->dedup;
 	struct store_stats *stats = &log->store->stats;
-	uint64_t bytes = dedup->window.on ? dedup_window_bytes(&dedup->window) : 0;
+	uint64_t memory = dedup->window.on ? dedup_window_bytes(&dedup->window) : 0;
+	uint64_t files = dedup->window.on ? dedup->files.bytes : 0;
 
 	stats->dedup_entries += dedup->window.entries - dedup->entries_told;
-	stats->dedup_memory_bytes += bytes - dedup->bytes_told;
+	stats->dedup_memory_bytes += memory - dedup->memory_told;
+	stats->dedup_file_bytes += files - dedup->files_told;
 	dedup->entries_told = dedup->window.entries;
-	dedup->bytes_told = bytes;
+	dedup->memory_told = memory;
+	dedup->files_told = files;
 }
 
 /* ---- admission ---- */
@@ -132,7 +136,7 @@ static int the_filter(struct store *store, struct batch_filter **ret)
 }
 
 struct keeping {
-	const struct log *log;
+	struct log *log;
 	const struct dedup_id *ids;
 };
 
@@ -240,10 +244,10 @@ void dedup_appended(struct log *log, const struct dedup_verdict *verdict, int64_
 	if (!verdict->new_ids)
 		return;
 	evict(log);
-	tell_store(log);
+	dedup_changed(log);
 }
 
-int64_t dedup_original(const struct log *log, const struct batch *batch, int64_t base_offset,
+int64_t dedup_original(struct log *log, const struct batch *batch, int64_t base_offset,
 		       const struct dedup_id *ids)
 {
 	int64_t original = -1;
@@ -263,19 +267,27 @@ int64_t dedup_original(const struct log *log, const struct batch *batch, int64_t
 
 /* ---- the log's life ---- */
 
+void dedup_init(struct log *log)
+{
+	dedup_window_init(&log->dedup.window);
+	dedup_files_init(&log->dedup.files);
+}
+
 int dedup_recover(struct log *log)
 {
 	const struct dedup_config *config = &log->config.dedup;
-	int64_t from = dedup_replay_start(log, store_wall_ms(log->store));
 
 	dedup_window_end(&log->dedup.window);
-	if (!config->enabled)
+	if (!config->enabled) {
+		dedup_files_remove(log);
+		dedup_changed(log);
 		return 0;
-	int rc = dedup_window_begin(&log->dedup.window, config, from, store_now_ns(log->store));
+	}
+	int rc = dedup_window_begin(&log->dedup.window, config, 0, store_now_ns(log->store));
 	if (rc == 0)
-		rc = dedup_replay(log, from, log->next_offset);
+		rc = dedup_files_recover(log);
 	evict(log);
-	tell_store(log);
+	dedup_changed(log);
 	return rc;
 }
 
@@ -290,11 +302,29 @@ void dedup_configure(struct log *log)
 	struct dedup_window *window = &log->dedup.window;
 	const struct dedup_config *config = &log->config.dedup;
 
-	if (!config->enabled)
+	if (log->state != LOG_WRITABLE || log->dedup.files.job_out)
+		return;
+	if (!config->enabled && window->on) {
 		dedup_window_end(window);
-	else if (!window->on || !same_ids(&window->config, config))
-		dedup_window_begin(window, config, log->next_offset, store_now_ns(log->store));
-	tell_store(log);
+		dedup_files_remove(log);
+	} else if (config->enabled && (!window->on || !same_ids(&window->config, config))) {
+		int rc = dedup_window_begin(window, config, log->next_offset,
+					    store_now_ns(log->store));
+		if (rc == 0)
+			dedup_files_begin(log, log->next_offset);
+	}
+	dedup_changed(log);
+}
+
+static void report_read_errors(struct log *log)
+{
+	struct dedup_log *dedup = &log->dedup;
+
+	if (dedup->window.read_errors == dedup->read_errors)
+		return;
+	log_error("storage", "dedup ids not found, a file cannot be read log=%s ids=%llu",
+		  log->name, (unsigned long long)(dedup->window.read_errors - dedup->read_errors));
+	dedup->read_errors = dedup->window.read_errors;
 }
 
 void dedup_housekeep(struct log *log)
@@ -304,17 +334,30 @@ void dedup_housekeep(struct log *log)
 	dedup_configure(log);
 	if (!window->on || log->state != LOG_WRITABLE)
 		return;
-	window->config = log->config.dedup;
+	if (same_ids(&window->config, &log->config.dedup))
+		window->config = log->config.dedup;
 	struct dedup_now now = now_with(log, -1);
 	age(log, &now);
+	/* Without ids too, now and then: a start reads from here on. */
+	if (log->next_offset - dedup_window_open_bucket(window)->from > UNFILED_OFFSETS_MAX)
+		dedup_window_close_bucket(window, log->next_offset);
 	evict(log);
-	tell_store(log);
+	dedup_window_shrink(window);
+	report_read_errors(log);
+	dedup_files_start(log);
+	dedup_changed(log);
+}
+
+void dedup_durable(struct log *log)
+{
+	if (!list_empty(&log->dedup.files.trims))
+		dedup_files_start(log);
 }
 
 void dedup_fini(struct log *log)
 {
 	dedup_window_end(&log->dedup.window);
-	tell_store(log);
+	dedup_changed(log);
 }
 
 void log_dedup_status(const struct log *log, struct dedup_status *ret)
@@ -331,5 +374,6 @@ void log_dedup_status(const struct log *log, struct dedup_status *ret)
 		return;
 	ret->entries = window->entries;
 	ret->memory_bytes = dedup_window_bytes(window);
+	ret->file_bytes = dedup->files.bytes;
 	ret->covered_ms = dedup_window_covered_ms(window, clock_monotonic_ns(log->store->clock));
 }

@@ -11,7 +11,10 @@
 #include <errno.h>
 #include <inttypes.h>
 
-enum { DECOMPRESSED_MAX = 1 << 30 };
+enum {
+	DECOMPRESSED_MAX = 1 << 30,
+	REPLAYED_BUCKETS_MAX = 24, /* beyond, the last one takes the rest */
+};
 
 struct replay {
 	struct log *log;
@@ -68,7 +71,8 @@ static int take_batch(struct replay *replay, const struct batch *batch, const ui
 	int rc = 0;
 
 	window->largest_ms = now.largest_ms;
-	if (dedup_window_due(window, &now, true))
+	if (dedup_table_buckets(&window->table) < REPLAYED_BUCKETS_MAX &&
+	    dedup_window_due(window, &now, true))
 		dedup_window_close_bucket(window, batch->base_offset);
 	if (holds_ids(batch))
 		rc = batch_crc_valid(batch, data) ? take_records(replay, batch, data, &now)

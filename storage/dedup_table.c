@@ -10,8 +10,10 @@
 enum {
 	PLACES = 16, /* of a group: a vector's bytes */
 	TAG_EMPTY = 0x80,
-	TAG_DROPPED = 0xfe, /* was used, and probes go on behind it */
-	SWEEP_SHARE = 64,   /* of the groups are swept with every new bucket: one in so many */
+	TAG_DROPPED = 0xfe,     /* was used, and probes go on behind it */
+	SWEEP_SHARE = 64,       /* of the groups are swept with every new bucket: one in so many */
+	SHRINK_GROUPS = 8192,   /* moved at once: a millisecond or so */
+	SHRINK_GROUPS_MIN = 64, /* smaller tables stay */
 };
 
 struct dedup_group {
@@ -207,6 +209,15 @@ int dedup_table_reserve(struct dedup_table *table, size_t count)
 	if (table->groups.used + count <= usable(&table->groups))
 		return 0;
 	return resize(table, table->count + count);
+}
+
+bool dedup_table_shrink(struct dedup_table *table)
+{
+	if (!table->old.at && table->groups.count > SHRINK_GROUPS_MIN &&
+	    table->count < table->groups.count * PLACES / 4)
+		resize(table, table->count);
+	move_groups(table, SHRINK_GROUPS);
+	return table->old.at;
 }
 
 /* ---- dropped ids ---- */

@@ -60,6 +60,10 @@ int dedup_table_reserve(struct dedup_table *table, size_t count);
 void dedup_table_insert(struct dedup_table *table, const struct dedup_id *id, int64_t offset);
 void dedup_table_remove(struct dedup_table *table, const struct dedup_id *id); /* it is there */
 
+/* A table that is mostly empty moves to a smaller one, a part with each call.  True: there is more
+ * to move. */
+bool dedup_table_shrink(struct dedup_table *table);
+
 /* Begins a new bucket.  There are fewer than DEDUP_BUCKETS_MAX. */
 void dedup_table_begin_bucket(struct dedup_table *table);
 /* Drops the oldest bucket, unless it is the newest too: that one is emptied.  How many ids. */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum {
 	CHUNK_ENTRIES = 682, /* 16 KiB */
@@ -29,7 +30,7 @@ void dedup_window_init(struct dedup_window *window)
 	dedup_table_init(&window->table);
 }
 
-static void free_chunks(struct dedup_window *window, struct dedup_chunk *chunk)
+void dedup_window_free_chunks(struct dedup_window *window, struct dedup_chunk *chunk)
 {
 	while (chunk) {
 		struct dedup_chunk *next = chunk->next;
@@ -39,10 +40,16 @@ static void free_chunks(struct dedup_window *window, struct dedup_chunk *chunk)
 	}
 }
 
+static void free_spill(struct dedup_spill *spill)
+{
+	dedup_filter_free(&spill->filter);
+	close(spill->fd);
+}
+
 static void free_bucket(struct dedup_window *window, struct dedup_bucket *bucket)
 {
 	list_remove(&bucket->link);
-	free_chunks(window, bucket->chunks);
+	dedup_window_free_chunks(window, bucket->chunks);
 	free(bucket);
 }
 
@@ -52,7 +59,10 @@ void dedup_window_end(struct dedup_window *window)
 		return;
 	while (!list_empty(&window->buckets))
 		free_bucket(window, container_of(window->buckets.next, struct dedup_bucket, link));
-	free_chunks(window, window->spare);
+	dedup_window_free_chunks(window, window->spare);
+	for (size_t i = 0; i < window->spill_count; i++)
+		free_spill(&window->spills[i]);
+	free(window->spills);
 	dedup_table_fini(&window->table);
 	dedup_window_init(window);
 }
@@ -96,7 +106,7 @@ struct dedup_bucket *dedup_window_open_bucket(const struct dedup_window *window)
 	return container_of(window->buckets.prev, struct dedup_bucket, link);
 }
 
-static struct dedup_bucket *oldest_bucket(const struct dedup_window *window)
+struct dedup_bucket *dedup_window_oldest(const struct dedup_window *window)
 {
 	return container_of(window->buckets.next, struct dedup_bucket, link);
 }
@@ -136,11 +146,30 @@ int dedup_window_reserve(struct dedup_window *window, size_t count)
 void dedup_window_prefetch(const struct dedup_window *window, const struct dedup_id *id)
 {
 	dedup_table_prefetch(&window->table, id);
+	for (size_t i = 0; i < window->spill_count; i++)
+		dedup_filter_prefetch(&window->spills[i].filter, id);
 }
 
-int64_t dedup_window_find(const struct dedup_window *window, const struct dedup_id *id)
+static int64_t find_in_file(struct dedup_window *window, const struct dedup_spill *spill,
+			    const struct dedup_id *id)
 {
-	return dedup_table_find(&window->table, id);
+	int64_t offset = dedup_file_find(spill->fd, spill->count, id);
+
+	if (offset < -1)
+		window->read_errors++;
+	return offset;
+}
+
+int64_t dedup_window_find(struct dedup_window *window, const struct dedup_id *id)
+{
+	int64_t offset = dedup_table_find(&window->table, id);
+
+	/* The newest first: a file may have an id that has come again since. */
+	for (size_t i = window->spill_count; i-- > 0 && offset < 0;) {
+		if (dedup_filter_may_have(&window->spills[i].filter, id))
+			offset = find_in_file(window, &window->spills[i], id);
+	}
+	return offset < 0 ? -1 : offset;
 }
 
 static void note_entry(struct dedup_window *window, struct dedup_bucket *bucket,
@@ -193,19 +222,25 @@ void dedup_window_undo(struct dedup_window *window, size_t count)
 	}
 }
 
+/* The bucket that holds the id, if one does, has it no more. */
+static void remove_held(struct dedup_window *window, const struct dedup_id *id)
+{
+	int64_t known = dedup_table_find(&window->table, id);
+	struct list *node = window->buckets.prev;
+
+	if (known < 0)
+		return;
+	while (container_of(node, struct dedup_bucket, link)->from > known)
+		node = node->prev;
+	container_of(node, struct dedup_bucket, link)->count--;
+	window->entries--;
+	dedup_table_remove(&window->table, id);
+}
+
 void dedup_window_replay(struct dedup_window *window, const struct dedup_id *id, int64_t offset,
 			 const struct dedup_now *now)
 {
-	int64_t known = dedup_table_find(&window->table, id);
-
-	if (known >= 0) {
-		struct list *node = window->buckets.prev;
-		while (container_of(node, struct dedup_bucket, link)->from > known)
-			node = node->prev;
-		container_of(node, struct dedup_bucket, link)->count--;
-		window->entries--;
-		dedup_table_remove(&window->table, id);
-	}
+	remove_held(window, id);
 	dedup_window_insert(window, id, offset, now);
 }
 
@@ -245,7 +280,7 @@ bool dedup_window_close_bucket(struct dedup_window *window, int64_t offset)
 struct dedup_bucket *dedup_window_outlived(const struct dedup_window *window,
 					   const struct dedup_now *now)
 {
-	struct dedup_bucket *bucket = oldest_bucket(window);
+	struct dedup_bucket *bucket = dedup_window_oldest(window);
 	int64_t window_ms = window->config.window_ms;
 
 	if (bucket->to < 0)
@@ -261,26 +296,161 @@ struct dedup_bucket *dedup_window_outlived(const struct dedup_window *window,
 
 struct dedup_bucket *dedup_window_excess(const struct dedup_window *window)
 {
-	struct dedup_bucket *bucket = oldest_bucket(window);
+	struct dedup_bucket *bucket = dedup_window_oldest(window);
 
 	return bucket->to >= 0 && window->entries > entries_max(window) ? bucket : NULL;
 }
 
 void dedup_window_drop_oldest(struct dedup_window *window)
 {
-	struct dedup_bucket *bucket = oldest_bucket(window);
+	struct dedup_bucket *bucket = dedup_window_oldest(window);
 
 	check(bucket->to >= 0);
-	dedup_table_drop_bucket(&window->table);
+	if (bucket->spilled) {
+		free_spill(&window->spills[0]);
+		window->spill_count--;
+		memmove(&window->spills[0], &window->spills[1],
+			window->spill_count * sizeof(*window->spills));
+	} else {
+		dedup_table_drop_bucket(&window->table);
+	}
 	window->entries -= bucket->count;
 	if (bucket->last_ns > window->complete_ns)
 		window->complete_ns = bucket->last_ns;
 	free_bucket(window, bucket);
 }
 
+/* ---- spilling ---- */
+
+struct dedup_bucket *dedup_window_oldest_held(const struct dedup_window *window)
+{
+	struct list *node = window->buckets.next;
+
+	while (container_of(node, struct dedup_bucket, link)->spilled)
+		node = node->next;
+	return container_of(node, struct dedup_bucket, link);
+}
+
+static int add_spill(struct dedup_window *window, const struct dedup_spill *spill)
+{
+	struct dedup_spill *spills = realloc(window->spills,
+					     (window->spill_count + 1) * sizeof(*spills));
+
+	if (!spills)
+		return -ENOMEM;
+	window->spills = spills;
+	spills[window->spill_count++] = *spill;
+	return 0;
+}
+
+int dedup_window_spill(struct dedup_window *window, const struct dedup_spill *spill)
+{
+	struct dedup_bucket *bucket = dedup_window_oldest_held(window);
+	int rc = add_spill(window, spill);
+
+	if (rc < 0)
+		return rc;
+	check(bucket->to >= 0);
+	check(bucket->filed);
+	bucket->spilled = true;
+	dedup_table_drop_bucket(&window->table);
+	dedup_window_shrink(window);
+	return 0;
+}
+
+bool dedup_window_shrink(struct dedup_window *window)
+{
+	return dedup_table_shrink(&window->table);
+}
+
+/* ---- from files ---- */
+
+/* The open bucket, which is empty, becomes that of the file, and ends. */
+static void become(struct dedup_bucket *bucket, const struct dedup_file_head *head,
+		   uint64_t last_ns)
+{
+	check(bucket->count == 0);
+	bucket->from = head->from;
+	bucket->to = head->to;
+	bucket->filed = true;
+	bucket->first_ns = bucket->last_ns = last_ns;
+	bucket->first_ms = bucket->last_ms = head->last_ms;
+}
+
+static void note_head(struct dedup_window *window, const struct dedup_file_head *head)
+{
+	if (head->last_ms > window->largest_ms)
+		window->largest_ms = head->last_ms;
+}
+
+int dedup_window_load(struct dedup_window *window, const struct dedup_file_head *head,
+		      uint64_t last_ns, const struct dedup_entry *entries)
+{
+	struct dedup_bucket *bucket = dedup_window_open_bucket(window);
+	int rc = dedup_table_reserve(&window->table, head->count);
+
+	if (rc < 0 || !add_bucket(window, head->to))
+		return -ENOMEM;
+	become(bucket, head, last_ns);
+	for (uint64_t i = 0; i < head->count; i++) {
+		remove_held(window, &entries[i].id);
+		dedup_table_insert(&window->table, &entries[i].id, entries[i].offset);
+	}
+	bucket->count = head->count;
+	window->entries += head->count;
+	dedup_table_begin_bucket(&window->table);
+	note_head(window, head);
+	return 0;
+}
+
+int dedup_window_load_spilled(struct dedup_window *window, const struct dedup_file_head *head,
+			      uint64_t last_ns, const struct dedup_spill *spill)
+{
+	struct dedup_bucket *bucket = dedup_window_open_bucket(window);
+
+	check(dedup_window_oldest_held(window) == bucket);
+	if (add_spill(window, spill) < 0)
+		return -ENOMEM;
+	if (!add_bucket(window, head->to)) {
+		window->spill_count--;
+		return -ENOMEM;
+	}
+	become(bucket, head, last_ns);
+	bucket->spilled = true;
+	bucket->count = head->count;
+	window->entries += head->count;
+	note_head(window, head);
+	return 0;
+}
+
+/* ---- for files ---- */
+
+size_t dedup_chunks_count(const struct dedup_chunk *chunks)
+{
+	size_t count = 0;
+
+	for (; chunks; chunks = chunks->next)
+		count += chunks->count;
+	return count;
+}
+
+void dedup_chunks_copy(const struct dedup_chunk *chunks, struct dedup_entry *out)
+{
+	for (; chunks; chunks = chunks->next) {
+		memcpy(out, chunks->entries, chunks->count * sizeof(*out));
+		out += chunks->count;
+	}
+}
+
+/* ---- figures ---- */
+
 size_t dedup_window_bytes(const struct dedup_window *window)
 {
-	return dedup_table_bytes(&window->table) + window->chunk_bytes;
+	size_t bytes = dedup_table_bytes(&window->table) + window->chunk_bytes;
+
+	for (size_t i = 0; i < window->spill_count; i++)
+		bytes += sizeof(window->spills[i]) + dedup_filter_bytes(&window->spills[i].filter);
+	return bytes;
 }
 
 int64_t dedup_window_covered_ms(const struct dedup_window *window, uint64_t now_ns)

@@ -1,8 +1,9 @@
 /* storage/dedup_window.h: the ids that one log remembers, in buckets that follow one another in
  * time.
  *
- *     oldest                            newest
- *     | bucket | bucket | ... | bucket | open: takes new ids |
+ *     oldest                                                newest
+ *     | bucket | bucket | ... | bucket | bucket | ... | bucket | open: takes new ids |
+ *     '- spilled: filter and file ----'---- held: in the table --------------------'
  *
  * A bucket covers the batches of an interval of offsets, [from, to).  It ends after a sixteenth of
  * the window, or when it has a sixteenth of the entries allowed.  It is dropped as a whole when its
@@ -18,6 +19,7 @@
 
 #include "base/list.h"
 #include "storage/dedup.h"
+#include "storage/dedup_file.h"
 #include "storage/dedup_table.h"
 
 enum {
@@ -25,12 +27,14 @@ enum {
 	DEDUP_PREFETCH = 16, /* ids ahead of the one that is looked for */
 };
 
-struct dedup_entry {
-	struct dedup_id id;
-	int64_t offset;
-};
+struct dedup_chunk; /* ids as they came */
 
-struct dedup_chunk;
+/* Where the ids of a bucket are that has left the table. */
+struct dedup_spill {
+	struct dedup_filter filter;
+	int fd;
+	uint64_t count;
+};
 
 struct dedup_bucket {
 	struct list link; /* dedup_window.buckets */
@@ -39,19 +43,25 @@ struct dedup_bucket {
 	uint64_t count;
 	uint64_t first_ns, last_ns; /* monotonic, when its first and last id came */
 	int64_t first_ms, last_ms;  /* largest timestamp of the log then; -1: none */
-	struct dedup_chunk *chunks; /* its ids as they came, newest first */
+	struct dedup_chunk *chunks; /* its ids, until they are in a file */
+	bool filed;                 /* there is a file of it, ... */
+	uint64_t file_bytes;        /* ... so large */
+	bool spilled;
 };
 
 struct dedup_window {
 	bool on;
 	struct dedup_config config;
 	struct dedup_table table;
-	struct list buckets;  /* oldest first, the last one open */
+	struct list buckets;        /* oldest first, the last one open */
+	struct dedup_spill *spills; /* of the spilled ones, oldest first */
+	size_t spill_count;
 	uint64_t entries;     /* of all buckets */
 	size_t chunk_bytes;   /* of memory */
 	int64_t largest_ms;   /* timestamp of the log so far; -1: none */
 	uint64_t complete_ns; /* monotonic: nothing that came later has been forgotten */
 	struct dedup_chunk *spare;
+	uint64_t read_errors; /* ids not looked for in a file that could not be read */
 };
 
 /* The clocks, and the largest timestamp as the log would have it with the batch at hand. */
@@ -77,7 +87,7 @@ int dedup_window_reserve(struct dedup_window *window, size_t count);
 /* Starts to bring into the cache what finding the id needs. */
 void dedup_window_prefetch(const struct dedup_window *window, const struct dedup_id *id);
 /* The offset of the record that had it, -1: none. */
-int64_t dedup_window_find(const struct dedup_window *window, const struct dedup_id *id);
+int64_t dedup_window_find(struct dedup_window *window, const struct dedup_id *id);
 /* The id is not there. */
 void dedup_window_insert(struct dedup_window *window, const struct dedup_id *id, int64_t offset,
 			 const struct dedup_now *now);
@@ -103,6 +113,30 @@ struct dedup_bucket *dedup_window_outlived(const struct dedup_window *window,
 struct dedup_bucket *dedup_window_excess(const struct dedup_window *window);
 /* Forgets the oldest bucket. */
 void dedup_window_drop_oldest(struct dedup_window *window);
+struct dedup_bucket *dedup_window_oldest(const struct dedup_window *window);
+struct dedup_bucket *dedup_window_oldest_held(const struct dedup_window *window);
+/* The ids of the oldest bucket that is held leave the table; *spill is the window's then.
+ * -ENOMEM. */
+int dedup_window_spill(struct dedup_window *window, const struct dedup_spill *spill);
+/* Gives back memory of a table that has become too large, a step a call.  True: there is more to
+ * do. */
+bool dedup_window_shrink(struct dedup_window *window);
+
+/* ---- a bucket from its file ----
+ * It becomes the newest but the open one, which is empty.  `last_ns` as the head has it, or what
+ * stands for it. */
+/* -ENOMEM: nothing has changed. */
+int dedup_window_load(struct dedup_window *window, const struct dedup_file_head *head,
+		      uint64_t last_ns, const struct dedup_entry *entries);
+/* Spilled; none is held.  *spill is the window's then.  -ENOMEM. */
+int dedup_window_load_spilled(struct dedup_window *window, const struct dedup_file_head *head,
+			      uint64_t last_ns, const struct dedup_spill *spill);
+
+/* ---- a bucket for its file ---- */
+size_t dedup_chunks_count(const struct dedup_chunk *chunks);
+/* Any thread: the ids of a bucket that has ended do not change. */
+void dedup_chunks_copy(const struct dedup_chunk *chunks, struct dedup_entry *out);
+void dedup_window_free_chunks(struct dedup_window *window, struct dedup_chunk *chunks);
 
 size_t dedup_window_bytes(const struct dedup_window *window); /* of memory */
 /* How far back it is complete, at most the window. */

@@ -17,11 +17,24 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 enum { CHECKPOINT_BYTES = 64 << 20 };
 static const uint64_t ahead_kept_ns = 10 * NS_PER_SECOND;
 
 /* ---- store ---- */
+
+/* Monotonic times of files mean something until the machine is started again. */
+static uint64_t boot_of_machine(void)
+{
+	char id[64];
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t got = fd < 0 ? -1 : read(fd, id, sizeof(id));
+
+	if (fd >= 0)
+		close(fd);
+	return got > 0 ? XXH3_64bits(id, (size_t)got) : 0;
+}
 
 int store_new(struct store **ret, const struct store_options *options, struct store_region *region,
 	      struct io_backend *backend, const struct clock *clock)
@@ -50,6 +63,7 @@ int store_new(struct store **ret, const struct store_options *options, struct st
 		return rc;
 	}
 	flush_probe(store);
+	store->boot = boot_of_machine();
 	*ret = store;
 	return 0;
 }
@@ -151,6 +165,7 @@ int log_open(struct log **ret, struct store *store, const struct log_identity *i
 	list_init(&log->dirty);
 	list_init(&log->link);
 	producers_init(&log->producers, store->options.producers_max);
+	dedup_init(log);
 	rc = open_folder(log);
 	if (rc == 0)
 		rc = log_recover(log, 0, why, why_bytes);
@@ -203,6 +218,8 @@ void log_finish_close(struct log *log)
 		commit_want(log);
 		return;
 	}
+	if (log->state == LOG_CLOSING && !dedup_files_close(log))
+		return;
 	void (*closed)(void *context) = log->closed;
 	void *context = log->closed_context;
 
@@ -212,6 +229,7 @@ void log_finish_close(struct log *log)
 		log_seal(log);
 	check(list_empty(&log->submit_waiters));
 	log_wake_watches(log);
+	dedup_files_end_trims(log, -ERR_CLOSING);
 	check(list_empty(&log->durable_waiters));
 	log_drop_tail(log);
 	log_drop_ahead(log);
@@ -415,6 +433,9 @@ static void retain(struct log *log)
 							   link);
 		if (!deletable(log, first) || !expired(log, first, bytes))
 			return;
+		/* Its ids stay in the window. */
+		if (dedup_files_reach(log, first->next_offset) <= 0)
+			return;
 		bytes -= first->end - SEGMENT_HEADER_BYTES;
 		delete_first_segment(log);
 	}
@@ -461,6 +482,7 @@ void store_housekeep(struct store *store)
 		retain(log);
 		wake_if_stable_rose(log, stable);
 	}
+	dedup_files_keep_budget(store);
 }
 
 void log_trim(struct log *log, struct log_trim *trim)
@@ -476,7 +498,13 @@ void log_trim(struct log *log, struct log_trim *trim)
 		rc = -ERR_OFFSET_RANGE;
 	else if (log->state != LOG_WRITABLE)
 		rc = -ERR_STORAGE;
-	else if (to > log->start_offset) {
+	else if (to > log->start_offset)
+		rc = dedup_files_reach(log, to);
+	if (rc == 0 && to > log->start_offset) {
+		list_push_back(&log->dedup.files.trims, &trim->link);
+		return;
+	}
+	if (rc > 0) {
 		int64_t before = log->start_offset;
 		log->start_offset = to;
 		rc = log_write_meta(log);

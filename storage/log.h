@@ -33,8 +33,8 @@ struct store_options {
 	size_t producers_max;
 	size_t producers_total_max;     /* of all logs together, about; 0: no limit */
 	int64_t producer_expiration_ms; /* of one that is silent */
-	size_t dedup_bytes_max; /* memory of all dedup windows together; beyond, old ids go to files
-				 */
+	/* Memory of all dedup windows together; beyond, old ids go to files.  0: no limit. */
+	size_t dedup_bytes_max;
 	/* Work that blocks and needs nothing of the shard: runs elsewhere, then `done` on the
 	 * shard's thread.  Null: it runs at once, in the call. */
 	void (*offload)(void *context, struct store_job *job);

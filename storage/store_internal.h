@@ -192,6 +192,7 @@ struct store {
 	unsigned prewrites_out;
 	struct decompressor *decompressor;
 	struct batch_filter *filter; /* made when first needed */
+	uint64_t boot;               /* tells this run of the machine from others; 0: not known */
 	struct store_stats stats;
 };
 

@@ -44,7 +44,7 @@ static struct dedup_id id_of(uint64_t number)
 	return (struct dedup_id){number * UINT64_C(0x9e3779b97f4a7c15), number};
 }
 
-static int64_t find(const struct world *world, uint64_t number)
+static int64_t find(struct world *world, uint64_t number)
 {
 	struct dedup_id id = id_of(number);
 

@@ -233,6 +233,9 @@ static void make_store(struct rig *rig)
 		.flush_shared = rig->flush_shared,
 		.producers_max = rig->producers_max,
 		.producer_expiration_ms = RIG_PRODUCER_EXPIRATION_MS,
+		.dedup_bytes_max = rig->dedup_bytes_max,
+		.offload = rig->offload,
+		.offload_context = rig,
 	};
 
 	check(store_new(&rig->store, &options, rig->region, rig->io, &rig->clock) == 0);

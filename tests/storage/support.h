@@ -74,7 +74,9 @@ struct rig {
 	struct log_config config;
 	bool direct_io;
 	bool flush_shared;    /* as direct_io, an option of the next store */
-	size_t producers_max; /* likewise */
+	size_t producers_max; /* likewise, ... */
+	size_t dedup_bytes_max;
+	void (*offload)(void *context, struct store_job *job); /* its context is the rig */
 	bool closed;
 };
 

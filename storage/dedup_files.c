@@ -1,0 +1,638 @@
+/* Buckets of a dedup window as files.
+ *
+ *     bucket ends ─> durable ─> job: sorted, written, flushed ─> filed: the table holds its ids too
+ *     over budget ─────────────> job: read again for a filter ─> spilled: only the file has them
+ *     forgotten ───────────────────────────────────────────────> removed
+ *
+ *     offsets   | file | file |  gap  | file |   the log behind  |
+ *     recovery    load   load  replay   load   replay
+ *
+ * Each file speaks of the batches of an interval of offsets, which its name has too, so what is
+ * missing between two, or damaged, is read from the log.  A window that has forgotten all its ids
+ * keeps the newest file, the *anchor*, or a start would read the log in its place; a window that
+ * begins has an empty one.
+ *
+ * Only what is durable in the log is filed, so a file never knows more than the log, unless that is
+ * damaged: files beyond its end are removed at a start, durably. */
+#include "storage/dedup_files.h"
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/errors.h"
+#include "base/log.h"
+#include "storage/store_internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+enum {
+	HELD_AT_START_MAX = 40, /* buckets; older ones are spilled */
+	HELD_ID_BYTES = 38,     /* of the table, an id, at most but for small tables */
+};
+static const uint64_t retry_after_ns = 10 * NS_PER_SECOND;
+
+void dedup_files_init(struct dedup_files *files)
+{
+	*files = (struct dedup_files){.anchor_from = -1, .anchor_to = -1};
+	list_init(&files->trims);
+}
+
+static uint64_t config_of(const struct log *log)
+{
+	const struct dedup_config *config = &log->dedup.window.config;
+
+	return XXH3_64bits_withSeed(config->header, config->header_length, config->scope);
+}
+
+static void unlink_file(const struct log *log, int64_t from, int64_t to)
+{
+	char name[DEDUP_FILE_NAME_BYTES];
+
+	dedup_file_name(name, from, to);
+	unlinkat(log->dir_fd, name, 0);
+}
+
+static void drop_anchor(struct log *log)
+{
+	struct dedup_files *files = &log->dedup.files;
+
+	if (files->anchor_to >= 0)
+		unlink_file(log, files->anchor_from, files->anchor_to);
+	files->anchor_from = files->anchor_to = -1;
+}
+
+/* ---- jobs ---- */
+
+static struct dedup_bucket *bucket_of(const struct log *log, const struct dedup_file_head *head)
+{
+	list_foreach(node, &log->dedup.window.buckets) {
+		struct dedup_bucket *bucket = container_of(node, struct dedup_bucket, link);
+		if (bucket->from == head->from && bucket->to == head->to)
+			return bucket;
+	}
+	return NULL;
+}
+
+static int write_bucket(struct dedup_job *job)
+{
+	size_t count = dedup_chunks_count(job->chunks);
+	/* One at least: malloc(0) may be null. */
+	struct dedup_entry *entries = malloc((count + 1) * sizeof(*entries));
+
+	if (!entries)
+		return -ENOMEM;
+	dedup_chunks_copy(job->chunks, entries);
+	job->head.count = dedup_entries_sort(entries, count);
+	int rc = dedup_file_write(job->dir_fd, &job->head, entries);
+	free(entries);
+	return rc;
+}
+
+static int make_spill(int dir_fd, const struct dedup_file_head *head,
+		      const struct dedup_entry *entries, struct dedup_spill *ret)
+{
+	int fd = dedup_file_open(dir_fd, head->from, head->to);
+
+	if (fd < 0)
+		return fd;
+	*ret = (struct dedup_spill){.fd = fd, .count = head->count};
+	int rc = dedup_filter_new(&ret->filter, entries, head->count);
+	if (rc < 0)
+		close(fd);
+	return rc;
+}
+
+static int read_bucket(struct dedup_job *job)
+{
+	struct dedup_file_head head;
+	struct dedup_entry *entries;
+	int rc = dedup_file_read(job->dir_fd, job->head.from, job->head.to, &head, &entries);
+
+	if (rc < 0)
+		return rc;
+	rc = make_spill(job->dir_fd, &head, entries, &job->spill);
+	free(entries);
+	return rc;
+}
+
+static void run(struct store_job *base)
+{
+	struct dedup_job *job = container_of(base, struct dedup_job, job);
+
+	job->result = job->spills ? read_bucket(job) : write_bucket(job);
+}
+
+static void filed(struct log *log, struct dedup_job *job)
+{
+	struct dedup_window *window = &log->dedup.window;
+	struct dedup_bucket *bucket = bucket_of(log, &job->head);
+
+	if (job->result < 0) {
+		/* Forgotten or not, its ids are no file's. */
+		if (bucket)
+			bucket->chunks = job->chunks;
+		else
+			dedup_window_free_chunks(window, job->chunks);
+		return;
+	}
+	dedup_window_free_chunks(window, job->chunks);
+	drop_anchor(log);
+	if (!bucket) {
+		log->dedup.files.anchor_from = job->head.from;
+		log->dedup.files.anchor_to = job->head.to;
+		return;
+	}
+	bucket->filed = true;
+	bucket->file_bytes = dedup_file_bytes(job->head.count);
+	log->dedup.files.bytes += bucket->file_bytes;
+}
+
+static void spilled(struct log *log, struct dedup_job *job)
+{
+	struct dedup_window *window = &log->dedup.window;
+
+	if (job->result < 0)
+		return;
+	/* Forgotten meanwhile, or no memory. */
+	if (bucket_of(log, &job->head) != dedup_window_oldest_held(window) ||
+	    dedup_window_spill(window, &job->spill) < 0) {
+		dedup_filter_free(&job->spill.filter);
+		close(job->spill.fd);
+	}
+}
+
+static void note_failure(struct log *log, const struct dedup_job *job)
+{
+	struct dedup_files *files = &log->dedup.files;
+
+	log_warn("storage",
+		 "dedup ids stay in memory log=%s from=%" PRId64 " to=%" PRId64 " error=\"%s\"",
+		 log->name, job->head.from, job->head.to, error_text(job->result));
+	files->retry_ns = clock_monotonic_ns(log->store->clock) + retry_after_ns;
+	files->gave_up = log_closing(log);
+}
+
+static void done(struct store_job *base)
+{
+	struct dedup_job *job = container_of(base, struct dedup_job, job);
+	struct log *log = job->log;
+	struct dedup_files *files = &log->dedup.files;
+	int result = job->result;
+
+	if (job->spills)
+		spilled(log, job);
+	else
+		filed(log, job);
+	if (result < 0)
+		note_failure(log, job);
+	files->job_out = false;
+	dedup_changed(log);
+	if (!job->spills)
+		dedup_files_end_trims(log, result);
+	if (!files->starting && !log_closing(log))
+		dedup_files_start(log);
+	log->io_count--;
+	log_finish_close(log);
+}
+
+/* The log may be gone when this returns, if it is closing. */
+static void submit(struct log *log, struct dedup_bucket *bucket, bool spills)
+{
+	struct store *store = log->store;
+	const struct dedup_window *window = &log->dedup.window;
+	struct dedup_job *job = &log->dedup.files.job;
+
+	*job = (struct dedup_job){
+		.job = {.run = run, .done = done},
+		.log = log,
+		.spills = spills,
+		.dir_fd = log->dir_fd,
+		.chunks = bucket->chunks,
+		.head =
+			{
+				.from = bucket->from,
+				.to = bucket->to,
+				.config = config_of(log),
+				.boot = store->boot,
+				.last_ns = bucket->last_ns,
+				.last_ms = bucket->count ? bucket->last_ms : window->largest_ms,
+				.complete_ns = window->complete_ns,
+			},
+	};
+	/* The job's, as the bucket may be forgotten meanwhile. */
+	bucket->chunks = NULL;
+	log->dedup.files.job_out = true;
+	log->io_count++;
+	if (store->options.offload) {
+		store->options.offload(store->options.offload_context, &job->job);
+		return;
+	}
+	run(&job->job);
+	done(&job->job);
+}
+
+/* The oldest that is to be written and can be. */
+static struct dedup_bucket *next_to_file(const struct log *log)
+{
+	const struct dedup_files *files = &log->dedup.files;
+
+	if (files->job_out || clock_monotonic_ns(log->store->clock) < files->retry_ns)
+		return NULL;
+	list_foreach(node, &log->dedup.window.buckets) {
+		struct dedup_bucket *bucket = container_of(node, struct dedup_bucket, link);
+		if (bucket->to < 0 || bucket->to > log->durable_offset)
+			return NULL;
+		if (!bucket->filed)
+			return bucket;
+	}
+	return NULL;
+}
+
+void dedup_files_start(struct log *log)
+{
+	struct dedup_files *files = &log->dedup.files;
+	struct dedup_bucket *bucket;
+
+	if (!log->dedup.window.on || log->state != LOG_WRITABLE)
+		return;
+	files->starting = true;
+	while ((bucket = next_to_file(log)))
+		submit(log, bucket, false);
+	files->starting = false;
+}
+
+/* ---- before records are deleted ---- */
+
+static bool all_filed(const struct log *log, int64_t offset)
+{
+	list_foreach(node, &log->dedup.window.buckets) {
+		const struct dedup_bucket *bucket = container_of(node, struct dedup_bucket, link);
+		if (bucket->from < offset && bucket->count && !bucket->filed)
+			return false;
+	}
+	return true;
+}
+
+int dedup_files_reach(struct log *log, int64_t offset)
+{
+	struct dedup_window *window = &log->dedup.window;
+	const struct dedup_bucket *open;
+
+	if (!window->on || all_filed(log, offset))
+		return 1;
+	open = dedup_window_open_bucket(window);
+	if (open->count && open->from < offset &&
+	    !dedup_window_close_bucket(window, log->next_offset))
+		return -ERR_STORAGE;
+	dedup_files_start(log);
+	if (all_filed(log, offset))
+		return 1;
+	return clock_monotonic_ns(log->store->clock) < log->dedup.files.retry_ns ? -ERR_STORAGE : 0;
+}
+
+void dedup_files_end_trims(struct log *log, int rc)
+{
+	struct list now;
+	struct list *node;
+
+	list_init(&now);
+	list_move_all(&now, &log->dedup.files.trims);
+	while ((node = list_pop_front(&now))) {
+		struct log_trim *trim = container_of(node, struct log_trim, link);
+		if (rc == 0) {
+			log_trim(log, trim);
+			continue;
+		}
+		trim->start_offset = log->start_offset;
+		trim->done(trim, rc == -ERR_CLOSING ? rc : -ERR_STORAGE);
+	}
+}
+
+/* ---- forgetting ---- */
+
+static bool newer_is_filed(const struct dedup_window *window, const struct dedup_bucket *bucket)
+{
+	for (struct list *node = bucket->link.next; node != &window->buckets; node = node->next) {
+		if (container_of(node, struct dedup_bucket, link)->filed)
+			return true;
+	}
+	return false;
+}
+
+void dedup_files_forget_oldest(struct log *log)
+{
+	struct dedup_files *files = &log->dedup.files;
+	struct dedup_window *window = &log->dedup.window;
+	const struct dedup_bucket *bucket = dedup_window_oldest(window);
+
+	if (bucket->filed) {
+		files->bytes -= bucket->file_bytes;
+		if (newer_is_filed(window, bucket)) {
+			unlink_file(log, bucket->from, bucket->to);
+		} else {
+			drop_anchor(log);
+			files->anchor_from = bucket->from;
+			files->anchor_to = bucket->to;
+		}
+	}
+	dedup_window_drop_oldest(window);
+}
+
+/* ---- the folder ---- */
+
+struct found {
+	int64_t from;
+	int64_t to;
+	uint64_t count; /* by the file's size */
+};
+
+struct listing {
+	struct found *files; /* to free */
+	size_t count;
+};
+
+static int compare_found(const void *left, const void *right)
+{
+	const struct found *a = left;
+	const struct found *b = right;
+
+	if (a->from != b->from)
+		return a->from < b->from ? -1 : 1;
+	return (a->to > b->to) - (a->to < b->to);
+}
+
+static int add_found(struct listing *listing, const struct found *found)
+{
+	struct found *files = realloc(listing->files, (listing->count + 1) * sizeof(*files));
+
+	if (!files)
+		return -ENOMEM;
+	listing->files = files;
+	files[listing->count++] = *found;
+	return 0;
+}
+
+/* By offset. */
+static int list_files(const struct log *log, struct listing *ret)
+{
+	int fd = openat(log->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	int rc = 0;
+
+	*ret = (struct listing){0};
+	if (!dir) {
+		rc = -errno;
+		if (fd >= 0)
+			close(fd);
+		return rc;
+	}
+	while (rc == 0 && (entry = readdir(dir))) {
+		struct found found = {0};
+		struct stat info;
+		if (!dedup_file_is_name(entry->d_name, &found.from, &found.to) ||
+		    fstatat(log->dir_fd, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		found.count = (uint64_t)info.st_size / sizeof(struct dedup_entry);
+		rc = add_found(ret, &found);
+	}
+	closedir(dir);
+	if (ret->count)
+		qsort(ret->files, ret->count, sizeof(*ret->files), compare_found);
+	return rc;
+}
+
+void dedup_files_remove(const struct log *log)
+{
+	struct listing listing;
+
+	list_files(log, &listing);
+	for (size_t i = 0; i < listing.count; i++)
+		unlink_file(log, listing.files[i].from, listing.files[i].to);
+	free(listing.files);
+}
+
+void dedup_files_begin(struct log *log, int64_t offset)
+{
+	struct dedup_files *files = &log->dedup.files;
+	struct dedup_file_head head = {
+		.from = offset,
+		.to = offset,
+		.config = config_of(log),
+		.boot = log->store->boot,
+		.complete_ns = log->dedup.window.complete_ns,
+		.last_ns = log->dedup.window.complete_ns,
+		.last_ms = -1,
+	};
+
+	dedup_files_remove(log);
+	files->bytes = 0;
+	files->anchor_from = files->anchor_to = -1;
+	int rc = dedup_file_write(log->dir_fd, &head, NULL);
+	if (rc < 0) {
+		log_warn("storage", "begin of dedup window not saved log=%s error=\"%s\"",
+			 log->name, error_text(rc));
+		return;
+	}
+	files->anchor_from = files->anchor_to = offset;
+}
+
+/* ---- recovery ---- */
+
+/* Files beyond the log's end speak of batches that are no more. */
+static int remove_beyond(const struct log *log, struct listing *listing)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < listing->count; i++) {
+		struct found *found = &listing->files[i];
+		if (found->to > log->next_offset)
+			unlink_file(log, found->from, found->to);
+		else
+			listing->files[kept++] = *found;
+	}
+	if (kept == listing->count)
+		return 0;
+	listing->count = kept;
+	return fsync(log->dir_fd) < 0 ? -errno : 0;
+}
+
+/* Of the newest files, as many as the budget allows are held in memory. */
+static size_t first_held(const struct log *log, const struct listing *listing)
+{
+	const struct store *store = log->store;
+	uint64_t bytes = store->stats.dedup_memory_bytes;
+	size_t first = listing->count;
+
+	while (first && listing->count - first < HELD_AT_START_MAX) {
+		bytes += listing->files[first - 1].count * HELD_ID_BYTES;
+		if (store->options.dedup_bytes_max && bytes > store->options.dedup_bytes_max)
+			break;
+		first--;
+	}
+	return first;
+}
+
+static int load(struct log *log, const struct dedup_file_head *head,
+		const struct dedup_entry *entries, bool spills)
+{
+	struct dedup_window *window = &log->dedup.window;
+	struct dedup_bucket *bucket = dedup_window_open_bucket(window);
+	uint64_t now_ns = clock_monotonic_ns(log->store->clock);
+	bool same_boot = head->boot && head->boot == log->store->boot && head->last_ns <= now_ns;
+	uint64_t last_ns = same_boot ? head->last_ns : now_ns;
+	struct dedup_spill spill;
+	int rc;
+
+	if (spills && dedup_window_oldest_held(window) == bucket) {
+		rc = make_spill(log->dir_fd, head, entries, &spill);
+		if (rc == 0)
+			rc = dedup_window_load_spilled(window, head, last_ns, &spill);
+	} else {
+		rc = dedup_window_load(window, head, last_ns, entries);
+	}
+	if (rc < 0)
+		return rc;
+	bucket->file_bytes = dedup_file_bytes(head->count);
+	log->dedup.files.bytes += bucket->file_bytes;
+	window->complete_ns = same_boot ? head->complete_ns : now_ns;
+	drop_anchor(log);
+	return 0;
+}
+
+/* What lies between the files so far and `to` is read from the log. */
+static int fill_gap(struct log *log, int64_t to)
+{
+	struct dedup_window *window = &log->dedup.window;
+	struct dedup_bucket *open = dedup_window_open_bucket(window);
+
+	if (open->from == to)
+		return 0;
+	int rc = dedup_replay(log, open->from, to);
+	open = dedup_window_open_bucket(window);
+	if (rc == 0 && open->count && !dedup_window_close_bucket(window, to))
+		rc = -ENOMEM;
+	dedup_window_open_bucket(window)->from = to;
+	return rc;
+}
+
+static int take_file(struct log *log, const struct dedup_file_head *head,
+		     const struct dedup_entry *entries, bool spills)
+{
+	struct dedup_files *files = &log->dedup.files;
+	int rc = fill_gap(log, head->from);
+
+	if (rc < 0)
+		return rc;
+	if (head->count)
+		return load(log, head, entries, spills);
+	drop_anchor(log);
+	files->anchor_from = head->from;
+	files->anchor_to = head->to;
+	dedup_window_open_bucket(&log->dedup.window)->from = head->to;
+	return 0;
+}
+
+/* One that is damaged, of another configuration, or within what others have is removed. */
+static int recover_file(struct log *log, const struct found *found, bool spills, bool *begun)
+{
+	struct dedup_bucket *open = dedup_window_open_bucket(&log->dedup.window);
+	struct dedup_file_head head;
+	struct dedup_entry *entries = NULL;
+	int rc = dedup_file_read(log->dir_fd, found->from, found->to, &head, &entries);
+	bool ours = rc == 0 && head.config == config_of(log);
+
+	if (rc == -ENOMEM)
+		return rc;
+	if (rc < 0)
+		log_warn("storage",
+			 "dedup ids are read from the log file=%s/%020" PRId64 "-%020" PRId64
+			 ".dedup error=\"%s\"",
+			 log->name, found->from, found->to, error_text(rc));
+	if (!*begun && (ours || rc < 0)) {
+		open->from = found->from;
+		*begun = true;
+	}
+	rc = 0;
+	if (ours && found->from >= open->from)
+		rc = take_file(log, &head, entries, spills);
+	else
+		unlink_file(log, found->from, found->to);
+	free(entries);
+	return rc;
+}
+
+int dedup_files_recover(struct log *log)
+{
+	struct listing listing;
+	bool begun = false;
+	int rc = list_files(log, &listing);
+
+	log->dedup.files.bytes = 0;
+	log->dedup.files.anchor_from = log->dedup.files.anchor_to = -1;
+	if (rc == 0)
+		rc = remove_beyond(log, &listing);
+	size_t held = first_held(log, &listing);
+	for (size_t i = 0; rc == 0 && i < listing.count; i++)
+		rc = recover_file(log, &listing.files[i], i < held, &begun);
+	free(listing.files);
+	struct dedup_bucket *open = dedup_window_open_bucket(&log->dedup.window);
+	if (!begun)
+		open->from = dedup_replay_start(log, clock_wall_ms(log->store->clock));
+	return rc == 0 ? dedup_replay(log, open->from, log->next_offset) : rc;
+}
+
+/* ---- closing ---- */
+
+bool dedup_files_close(struct log *log)
+{
+	struct dedup_files *files = &log->dedup.files;
+	struct dedup_window *window = &log->dedup.window;
+	struct dedup_bucket *bucket;
+
+	if (!window->on || files->gave_up)
+		return true;
+	/* Also without ids: what lies before need not be read again. */
+	if (log->next_offset > dedup_window_open_bucket(window)->from)
+		dedup_window_close_bucket(window, log->next_offset);
+	bucket = next_to_file(log);
+	if (!bucket)
+		return true;
+	submit(log, bucket, false);
+	return false;
+}
+
+/* ---- the budget ---- */
+
+/* It holds most, and its oldest bucket in the table has a file. */
+static struct log *largest(const struct store *store)
+{
+	struct log *largest = NULL;
+
+	list_foreach(node, &store->logs) {
+		struct log *log = container_of(node, struct log, link);
+		const struct dedup_window *window = &log->dedup.window;
+		if (!window->on || log->dedup.files.job_out || log->state != LOG_WRITABLE ||
+		    window->table.old.at || !dedup_window_oldest_held(window)->filed ||
+		    clock_monotonic_ns(store->clock) < log->dedup.files.retry_ns)
+			continue;
+		if (!largest || window->table.count > largest->dedup.window.table.count)
+			largest = log;
+	}
+	return largest;
+}
+
+void dedup_files_keep_budget(struct store *store)
+{
+	uint64_t most = store->options.dedup_bytes_max;
+	struct log *log;
+
+	while (most && store->stats.dedup_memory_bytes > most && (log = largest(store)))
+		submit(log, dedup_window_oldest_held(&log->dedup.window), true);
+}
