@@ -130,8 +130,9 @@ int log_append(struct log *log, const void *data, const struct batch *batch, int
 
 /* ---- producers and transactions ---- */
 /* What log_append would say of the batch's producer now: 0, 1 or -ERR_SEQUENCE,
- * -ERR_PRODUCER_EPOCH, -ERR_TXN_STATE.  *ret_open: it has a transaction open in this log.  Of a log
- * that is not writable nothing is known: 0, and none is open. */
+ * -ERR_PRODUCER_EPOCH, -ERR_TXN_STATE (of a batch in a transaction: the marker of the one before
+ * is still to come).  *ret_open: it has a transaction open in this log.  Of a log that is not
+ * writable nothing is known: 0, and none is open. */
 int log_check_producer(const struct log *log, const struct batch *batch, bool *ret_open);
 
 struct aborted_transaction {

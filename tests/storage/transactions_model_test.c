@@ -21,7 +21,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { RUNS = 150, STEPS = 400, PRODUCERS = 6, PENDING_MAX = 32, ENTRIES_MAX = 8192 };
+enum { RUNS = 60, STEPS = 400, PRODUCERS = 6, PENDING_MAX = 32, ENTRIES_MAX = 8192 };
 
 struct entry {
 	int64_t offset;
