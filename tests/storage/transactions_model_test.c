@@ -467,7 +467,7 @@ static void run(uint64_t seed)
 
 /* ---- a log that ends anywhere ---- */
 
-enum { CUT_APPENDS = 60 };
+enum { CUT_APPENDS = 30 };
 static const char segment_name[] = "00000000000000000000.log";
 static const char index_name[] = "00000000000000000000.idx";
 
@@ -520,7 +520,7 @@ static void cut_anywhere(uint64_t seed)
 int main(int argc, char **argv)
 {
 	uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-	uint64_t runs = argc > 2 ? strtoull(argv[2], NULL, 10) : RUNS;
+	uint64_t runs = argc > 2 ? strtoull(argv[2], NULL, 10) : argc > 1 ? 1 : RUNS;
 
 	log_set_level(LOG_ERROR + 1);
 	for (uint64_t seed = first; seed < first + runs; seed++) {
