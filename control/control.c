@@ -140,6 +140,7 @@ static struct shard_options options_of(const struct control *control,
 		.control_request = requests_handle,
 		.coordinator_request = coordinator_request_handle,
 		.coordinator_share = coordinator_share_handle,
+		.coordinator_transaction = coordinator_transaction_handle,
 	};
 }
 
@@ -301,19 +302,17 @@ static int listen_and_start(struct control *control, const struct data_folder *f
 
 static int start_coordinator(struct control *control, char *why, size_t why_bytes)
 {
-	const struct catalog_topic *topic = catalog_find(control->catalog, OFFSETS_TOPIC,
-							 strlen(OFFSETS_TOPIC));
-	const struct coordinator_options options = {
+	struct coordinator_options options = {
 		.config = control->config,
 		.mesh = control->mesh,
 		.shard_count = control->shard_count,
-		.partition_count = topic ? topic->partition_count
-					 : (int32_t)control->config->offsets_topic_num_partitions,
-		.topic_exists = topic,
 		.wish = internal_topics_wish,
+		.ids = producer_ids_give,
 	};
 
-	snprintf(why, why_bytes, "group coordinator");
+	for (int i = 0; i < INTERNAL_TOPIC_COUNT; i++)
+		options.topics[i] = internal_topic_state(control, i);
+	snprintf(why, why_bytes, "coordinator");
 	return coordinator_start(&control->coordinator, &options);
 }
 

@@ -112,13 +112,12 @@ enum outcome admin_alter_configs(struct control *control, struct control_request
 enum outcome admin_incremental_alter_configs(struct control *control,
 					     struct control_request *request);
 
-/* ---- internal_topics.c ---- */
-void internal_topics_wish(struct message *message, void *control); /* coordinator_options.wish */
-
 /* ---- dedup_stats.c ---- */
 int dedup_stats_start(struct control *control); /* -ENOMEM */
 void dedup_stats_turn(struct control *control); /* asks when it is time to; while it is ready */
 void dedup_stats_free(struct control *control); /* no shard is left */
 
 /* ---- producer_ids.c ---- */
+/* InitProducerId without a transactional id. */
 enum outcome producer_ids_init(struct control *control, struct control_request *request);
+void producer_ids_give(struct message *message, void *control); /* coordinator_options.ids */

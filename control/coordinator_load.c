@@ -31,8 +31,10 @@ void log_load_after_failure(struct log_partition *p, int rc)
 	p->pause_ns = p->pause_ns ? p->pause_ns * 2 : pause_first_ns;
 	if (p->pause_ns > pause_most_ns)
 		p->pause_ns = pause_most_ns;
-	log_warn("coordinator", "group state is loaded again partition=%d error=\"%s\" in_ms=%llu",
-		 p->index, error_text(rc), (unsigned long long)(p->pause_ns / NS_PER_MS));
+	log_warn("coordinator",
+		 "state is loaded again topic=%s partition=%d error=\"%s\" in_ms=%llu",
+		 p->log->options.topic, p->index, error_text(rc),
+		 (unsigned long long)(p->pause_ns / NS_PER_MS));
 	log_load_at(p, log_now_ns(p->log) + p->pause_ns);
 }
 
@@ -67,8 +69,9 @@ static void loaded(struct log_partition *p)
 	p->phase = PARTITION_READY;
 	p->look_bytes = 0;
 	log_info("coordinator",
-		 "group state is loaded partition=%d records=%llu bytes=%llu ms=%llu", p->index,
-		 (unsigned long long)p->records, (unsigned long long)p->bytes,
+		 "state is loaded topic=%s partition=%d records=%llu bytes=%llu ms=%llu",
+		 log->options.topic, p->index, (unsigned long long)p->records,
+		 (unsigned long long)p->bytes,
 		 (unsigned long long)((log_now_ns(log) - p->load_ns) / NS_PER_MS));
 	log->state.end_load(log->state.context, p->index);
 	log_partition_touch(p); /* to look at its size */
@@ -76,8 +79,8 @@ static void loaded(struct log_partition *p)
 
 static void skipped(const struct log_partition *p, int64_t offset, const char *why)
 {
-	log_error("coordinator", "record skipped partition=%d offset=%lld reason=\"%s\"", p->index,
-		  (long long)offset, why);
+	log_error("coordinator", "record skipped topic=%s partition=%d offset=%lld reason=\"%s\"",
+		  p->log->options.topic, p->index, (long long)offset, why);
 }
 
 static int replay_record(struct log_partition *p, const struct batch *batch,
@@ -167,8 +170,9 @@ static void tell_progress(struct log_partition *p)
 	if (now - p->told_ns < progress_ns)
 		return;
 	p->told_ns = now;
-	log_info("coordinator", "loading group state partition=%d offset=%lld of=%lld", p->index,
-		 (long long)p->next_offset, (long long)p->read.high_watermark);
+	log_info("coordinator", "loading state topic=%s partition=%d offset=%lld of=%lld",
+		 p->log->options.topic, p->index, (long long)p->next_offset,
+		 (long long)p->read.high_watermark);
 }
 
 static void read_back(struct message *message, void *receiver)

@@ -1,4 +1,4 @@
-/* From records of the groups to batches in __consumer_offsets, and back.
+/* From records of a state machine to batches in its topic, and back.
  *
  *     append ──> open batch ──> (turn) ──> one batch under way ──> durable: who waited goes on
  *                   ^  what comes meanwhile is gathered │
@@ -293,7 +293,8 @@ void coordinator_log_refused(struct coordinator_log *log, int rc)
 	log->creating = false;
 	if (log->topic_exists)
 		return;
-	log_error("coordinator", "no topic for the groups' state error=\"%s\"", error_text(rc));
+	log_error("coordinator", "no topic for state topic=%s error=\"%s\"", log->options.topic,
+		  error_text(rc));
 	for (int32_t i = 0; i < log->options.partition_count; i++) {
 		struct log_partition *p = &log->partitions[i];
 		if (list_empty(&p->batches))

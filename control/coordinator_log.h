@@ -1,5 +1,5 @@
 /* control/coordinator_log.h: a topic of the broker's own as the memory of a state machine: the
- * groups' __consumer_offsets.
+ * groups' __consumer_offsets, the transactions' __transaction_state.
  *
  * It implements state_log.h over messages to the shards that own the topic's partitions, reads them
  * at the start and after a failed append, and rewrites a partition to what still holds when that is
@@ -31,8 +31,9 @@ struct coordinator_log_state {
 
 struct coordinator_log_options {
 	const struct clock *clock;
+	const char *topic;          /* its name, static: for what is logged */
 	int32_t partition_count;    /* of the topic, which may have to be created */
-	uint64_t rewrite_bytes_min; /* offsets.topic.rewrite.bytes */
+	uint64_t rewrite_bytes_min; /* a partition smaller than this is not rewritten */
 	unsigned shard_count;
 	unsigned sender; /* of the mesh: this thread */
 	void (*send)(void *context, unsigned shard, struct message *message);

@@ -15,8 +15,8 @@ static void trim_back(struct message *message, void *receiver)
 	if (p->phase != PARTITION_READY)
 		return;
 	if (p->trim.log.rc < 0) {
-		log_warn("coordinator", "log is not trimmed partition=%d error=\"%s\"", p->index,
-			 error_text(p->trim.log.rc));
+		log_warn("coordinator", "log is not trimmed topic=%s partition=%d error=\"%s\"",
+			 p->log->options.topic, p->index, error_text(p->trim.log.rc));
 		p->look_bytes = 2 * p->bytes;
 		return;
 	}
@@ -24,9 +24,9 @@ static void trim_back(struct message *message, void *receiver)
 	p->records -= p->records_before;
 	p->look_bytes = 2 * p->bytes;
 	log_info("coordinator",
-		 "group state is rewritten partition=%d offset=%lld bytes=%llu from=%llu", p->index,
-		 (long long)p->trim.start_offset, (unsigned long long)p->bytes,
-		 (unsigned long long)(p->bytes + p->bytes_before));
+		 "state is rewritten topic=%s partition=%d offset=%lld bytes=%llu from=%llu",
+		 p->log->options.topic, p->index, (long long)p->trim.start_offset,
+		 (unsigned long long)p->bytes, (unsigned long long)(p->bytes + p->bytes_before));
 }
 
 void log_trim_to_rewrite(struct log_partition *p)
@@ -71,8 +71,8 @@ void log_rewrite(struct log_partition *p)
 	log->drawing = false;
 	coordinator_log_call_end(log);
 	if (rc < 0) {
-		log_warn("coordinator", "group state is not rewritten partition=%d error=\"%s\"",
-			 p->index, error_text(rc));
+		log_warn("coordinator", "state is not rewritten topic=%s partition=%d error=\"%s\"",
+			 log->options.topic, p->index, error_text(rc));
 	} else if (before->next != &p->batches) {
 		p->rewriting = true;
 		log_batch_of(before->next)->rewrite_begins = true;

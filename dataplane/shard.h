@@ -88,6 +88,8 @@ struct shard_options {
 	void (*control_request)(struct message *message, void *control);
 	void (*coordinator_request)(struct message *message, void *coordinator); /* likewise */
 	void (*coordinator_share)(struct message *message, void *coordinator); /* of a share_ask */
+	/* Of a transaction_ask. */
+	void (*coordinator_transaction)(struct message *message, void *coordinator);
 };
 
 struct shard_counters {

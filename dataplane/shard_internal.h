@@ -29,6 +29,7 @@ struct partition {
 	struct list blocked;      /* struct partition_append waiting for buffers, in order */
 	struct list blocked_link; /* in shard.blocked while `blocked` is not empty */
 	struct list shares;       /* struct share, one a share group that reads here */
+	struct list gates;        /* struct transaction_gate, one a producer that waits here */
 	bool seen;                /* by the publish under way */
 };
 
@@ -96,10 +97,11 @@ struct shard {
 	unsigned reads_live;       /* ... taken */
 	struct timer housekeeping;
 
-	uint32_t share_holders;  /* numbers given to share sessions */
-	unsigned share_sessions; /* of this shard's connections, or still being ended */
-	unsigned shares_out;     /* messages to the coordinator about shares */
-	unsigned jobs_out;       /* of the store, at the control plane */
+	uint32_t share_holders;        /* numbers given to share sessions */
+	unsigned share_sessions;       /* of this shard's connections, or still being ended */
+	unsigned shares_out;           /* messages to the coordinator about shares */
+	unsigned jobs_out;             /* of the store, at the control plane */
+	unsigned transaction_asks_out; /* to the coordinator, about transactions */
 
 	/* Stopping. */
 	struct shard_stop *stop;

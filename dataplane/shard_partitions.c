@@ -5,6 +5,7 @@
 #include "dataplane/share/share.h"
 #include "dataplane/shard_internal.h"
 #include "dataplane/tcp/conn.h"
+#include "dataplane/transaction_gate.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -33,6 +34,7 @@ static int open_partition(struct shard *shard, const struct topics *topics,
 	list_init(&partition->blocked);
 	list_init(&partition->blocked_link);
 	list_init(&partition->shares);
+	list_init(&partition->gates);
 	rc = log_open(&partition->log, shard->store, &identity, &topic->config.log, why, why_bytes);
 	if (rc == 0)
 		rc = map64_put(&shard->partitions, partition_key(topic->number, index), partition);
@@ -85,6 +87,7 @@ static void close_partition(struct partition *partition, bool remove)
 	struct shard *shard = partition->shard;
 
 	map64_remove(&shard->partitions, partition_key(partition->topic_number, partition->index));
+	transaction_gate_fail(partition);
 	partition_append_fail(partition);
 	share_drop_all(partition);
 	shard->partitions_closing++;

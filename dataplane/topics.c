@@ -67,9 +67,14 @@ bool topic_name_legal(const char *name, size_t length)
 	return true;
 }
 
+static bool is_named(const char *name, size_t length, const char *wanted)
+{
+	return length == strlen(wanted) && memcmp(name, wanted, length) == 0;
+}
+
 bool topic_name_internal(const char *name, size_t length)
 {
-	return length == strlen(OFFSETS_TOPIC) && memcmp(name, OFFSETS_TOPIC, length) == 0;
+	return is_named(name, length, OFFSETS_TOPIC) || is_named(name, length, TRANSACTIONS_TOPIC);
 }
 
 static int compare_group(const char *group, size_t length, const struct share_group_settings *row)

@@ -13,6 +13,7 @@
 
 enum { TOPIC_NAME_MAX = 249 };
 #define OFFSETS_TOPIC "__consumer_offsets"
+#define TRANSACTIONS_TOPIC "__transaction_state"
 
 struct topic_config {
 	struct log_config log;

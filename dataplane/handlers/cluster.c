@@ -5,8 +5,11 @@
 #include "dataplane/shard_internal.h"
 
 #include <ctype.h>
+#include <errno.h>
 
 /* ---- ApiVersions ---- */
+
+enum { TRANSACTION_VERSION = 2, FEATURES_FROM_ZERO_VERSION = 4 };
 
 static int list_api(struct kafka_api_versions_response *response, const struct kafka_api *api)
 {
@@ -17,6 +20,34 @@ static int list_api(struct kafka_api_versions_response *response, const struct k
 	row->api_key = api->key;
 	row->min_version = api->advertised_min;
 	row->max_version = api->max_version;
+	return 0;
+}
+
+/* transaction.version 2 (KIP-890): a producer whose broker has it adds partitions by writing to
+ * them and has an epoch a transaction.  -ENOMEM. */
+static int list_features(struct request *request)
+{
+	struct kafka_api_versions_response *response = request->response;
+	struct kafka_string name = kafka_string_of("transaction.version");
+
+	response->supported_features = request_calloc(request, 1,
+						      sizeof(*response->supported_features));
+	response->finalized_features = request_calloc(request, 1,
+						      sizeof(*response->finalized_features));
+	if (!response->supported_features || !response->finalized_features)
+		return -ENOMEM;
+	/* Older clients fail at a range that begins at 0 (KIP-1022). */
+	if (request->header.api_version >= FEATURES_FROM_ZERO_VERSION)
+		response->supported_features_count = 1;
+	kafka_api_versions_response_supported_feature_key_init(&response->supported_features[0]);
+	response->supported_features[0].name = name;
+	response->supported_features[0].max_version = TRANSACTION_VERSION;
+	response->finalized_features_epoch = 0;
+	response->finalized_features_count = 1;
+	kafka_api_versions_response_finalized_feature_key_init(&response->finalized_features[0]);
+	response->finalized_features[0].name = name;
+	response->finalized_features[0].max_version_level = TRANSACTION_VERSION;
+	response->finalized_features[0].min_version_level = TRANSACTION_VERSION;
 	return 0;
 }
 
@@ -59,7 +90,10 @@ void handle_api_versions(struct request *request)
 	}
 	for (size_t i = 0; i < kafka_api_count; i++)
 		list_api(response, &kafka_apis[i]);
-	request_answer(request);
+	if (list_features(request) < 0)
+		request_fail(request, "request needs too much memory");
+	else
+		request_answer(request);
 }
 
 /* ---- DescribeCluster ---- */
@@ -94,27 +128,25 @@ void handle_describe_cluster(struct request *request)
 	request_answer(request);
 }
 
-/* ---- FindCoordinator: this broker, of every group ---- */
+/* ---- FindCoordinator: this broker, of every group and transactional id ---- */
 
 /* Kafka's CoordinatorType */
 enum { COORDINATES_GROUPS, COORDINATES_TRANSACTIONS, COORDINATES_SHARES };
 
-/* KAFKA_NONE, or why this broker coordinates nothing of that name.  A transactional producer asks
- * until its caller's patience ends, which for some clients is never, so it is told what all of them
- * take as final. */
+/* KAFKA_NONE, or why this broker coordinates nothing of that name. */
 static enum kafka_error why_no_coordinator(int8_t key_type, const struct kafka_string *key,
 					   const char **ret_text)
 {
-	if (key_type == COORDINATES_TRANSACTIONS) {
-		*ret_text = "this broker does not serve transactions";
-		return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
-	}
 	if (key_type == COORDINATES_SHARES) {
 		*ret_text = "the state of share groups is kept with the groups, for brokers alone";
 		return KAFKA_INVALID_REQUEST;
 	}
-	if (key_type != COORDINATES_GROUPS) {
+	if (key_type != COORDINATES_GROUPS && key_type != COORDINATES_TRANSACTIONS) {
 		*ret_text = "no coordinator of this type";
+		return KAFKA_INVALID_REQUEST;
+	}
+	if (key->length <= 0 && key_type == COORDINATES_TRANSACTIONS) {
+		*ret_text = "a transactional id is not empty";
 		return KAFKA_INVALID_REQUEST;
 	}
 	if (key->length <= 0) {

@@ -39,6 +39,8 @@ void handle_request(struct request *request)
 		{KAFKA_OFFSET_FOR_LEADER_EPOCH, handle_offset_for_leader_epoch},
 		{KAFKA_DESCRIBE_CLUSTER, handle_describe_cluster},
 		{KAFKA_FIND_COORDINATOR, handle_find_coordinator},
+		{KAFKA_INIT_PRODUCER_ID, handle_init_producer_id},
+		{KAFKA_DESCRIBE_PRODUCERS, handle_describe_producers},
 		{KAFKA_SHARE_FETCH, handle_share_fetch},
 		{KAFKA_SHARE_ACKNOWLEDGE, handle_share_acknowledge},
 	};

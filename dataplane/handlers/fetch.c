@@ -13,12 +13,16 @@
  * cannot happen that all sleep while there is enough.  The references are given back to the owner
  * after the response has left.
  *
+ * A reader of committed records sees as far as the last stable offset, as others as far as the high
+ * watermark, and is told which transactions among what it gets were aborted.
+ *
  * Fetch sessions (KIP-227) are declined: session id 0 in every answer, which makes every client
  * send full requests. */
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/errors.h"
 #include "dataplane/handlers/handlers.h"
+#include "dataplane/handlers/read_batches.h"
 #include "dataplane/kafka/kafka_errors.h"
 #include "dataplane/request.h"
 #include "dataplane/shard_internal.h"
@@ -34,6 +38,8 @@ enum {
 	SHARD_READS_MAX = 65536,
 };
 
+static const char too_much[] = "request needs too much memory";
+
 struct fetch;
 struct fetch_part;
 
@@ -42,6 +48,10 @@ struct fetch_read {
 	struct log_read read;
 	struct list link; /* shard.free_reads */
 	struct fetch_entry *entry;
+	/* Of a reader of committed records; the room is kept. */
+	struct aborted_transaction *aborted;
+	size_t aborted_count;
+	size_t aborted_max;
 };
 
 struct fetch_entry {
@@ -57,6 +67,7 @@ struct fetch_entry {
 	/* Results. */
 	int rc;
 	int64_t high_watermark;
+	int64_t last_stable_offset;
 	int64_t log_start_offset;
 	int32_t diverging_epoch; /* -1: does not diverge */
 	int64_t diverging_end;
@@ -97,6 +108,7 @@ struct fetch {
 	size_t bytes_wanted;
 	bool failed; /* some partition has an error: answer now */
 	bool may_wait;
+	bool committed; /* isolation level */
 	unsigned parts_out;
 	unsigned cancels_out;
 	unsigned releases_out;
@@ -118,6 +130,7 @@ static void give_read(struct shard *shard, struct fetch_entry *entry)
 	if (!entry->read)
 		return;
 	log_read_release(shard->store, &entry->read->read);
+	entry->read->aborted_count = 0;
 	shard->reads_live--;
 	entry->part->reads--;
 	list_push_front(&shard->free_reads, &entry->read->link);
@@ -128,8 +141,66 @@ void fetch_pool_fini(struct shard *shard)
 {
 	struct list *node;
 
-	while ((node = list_pop_front(&shard->free_reads)))
-		free(container_of(node, struct fetch_read, link));
+	while ((node = list_pop_front(&shard->free_reads))) {
+		struct fetch_read *read = container_of(node, struct fetch_read, link);
+		free(read->aborted);
+		free(read);
+	}
+}
+
+static int by_first_offset(const void *a, const void *b)
+{
+	const struct aborted_transaction *x = a;
+	const struct aborted_transaction *y = b;
+
+	return (x->first_offset > y->first_offset) - (x->first_offset < y->first_offset);
+}
+
+/* -ENOMEM. */
+static int make_room(struct fetch_read *read, size_t count)
+{
+	if (count <= read->aborted_max)
+		return 0;
+	void *aborted = realloc(read->aborted, count * sizeof(*read->aborted));
+	if (!aborted)
+		return -ENOMEM;
+	read->aborted = aborted;
+	read->aborted_max = count;
+	return 0;
+}
+
+/* Which of the records that were read belong to aborted transactions.  Few logs have any: only then
+ * it matters where the read ends.  -ENOMEM. */
+static int note_aborted(const struct log *log, struct fetch_read *read, int64_t from, int64_t below)
+{
+	if (log_aborted(log, from, below, NULL, 0) == 0)
+		return 0;
+	int64_t end = read_last_offset(&read->read) + 1;
+	size_t count = log_aborted(log, from, end, NULL, 0);
+	int rc = make_room(read, count);
+	if (rc < 0)
+		return rc;
+	log_aborted(log, from, end, read->aborted, count);
+	/* Some clients take them in this order. */
+	if (count)
+		qsort(read->aborted, count, sizeof(*read->aborted), by_first_offset);
+	read->aborted_count = count;
+	return 0;
+}
+
+/* Of the part's readers. */
+static int64_t readable_end(const struct fetch_entry *entry)
+{
+	return entry->part->fetch->committed ? entry->last_stable_offset : entry->high_watermark;
+}
+
+static int note_aborted_of(struct fetch_entry *entry)
+{
+	const struct partition *partition = shard_partition(entry->part->owner, entry->key);
+
+	return partition ? note_aborted(partition->log, entry->read, entry->offset,
+					entry->last_stable_offset)
+			 : -ERR_UNKNOWN_PARTITION;
 }
 
 static void step(struct fetch_part *part);
@@ -139,6 +210,8 @@ static void read_done(struct log_read *read, int rc)
 	struct fetch_entry *entry = container_of(read, struct fetch_read, read)->entry;
 	struct fetch_part *part = entry->part;
 
+	if (rc == 0 && part->fetch->committed && read->bytes)
+		rc = note_aborted_of(entry);
 	/* Readers hold too much memory: there is nothing for this one now, and it waits. */
 	entry->rc = rc == -ENOBUFS ? 0 : rc;
 	if (entry->rc == 0) {
@@ -170,6 +243,7 @@ static void check_divergence(const struct log *log, struct fetch_entry *entry)
 static int check_position(const struct log *log, struct fetch_entry *entry)
 {
 	entry->high_watermark = log_high_watermark(log);
+	entry->last_stable_offset = log_last_stable_offset(log);
 	entry->log_start_offset = log_start_offset(log);
 	if (entry->current_epoch >= 0 && entry->current_epoch < log_leader_epoch(log))
 		return -ERR_FENCED_EPOCH;
@@ -187,6 +261,7 @@ static void run_entry(struct fetch_part *part, struct fetch_entry *entry)
 	const struct partition *partition = shard_partition(shard, entry->key);
 
 	entry->high_watermark = -1;
+	entry->last_stable_offset = -1;
 	entry->log_start_offset = -1;
 	entry->diverging_epoch = -1;
 	entry->rc = partition ? check_position(partition->log, entry) : -ERR_UNKNOWN_PARTITION;
@@ -201,7 +276,7 @@ static void run_entry(struct fetch_part *part, struct fetch_entry *entry)
 	}
 	size_t left = part->bytes_max > part->bytes ? part->bytes_max - part->bytes : 0;
 	bool first = part->bytes == 0;
-	if (entry->offset >= entry->high_watermark || (!left && !first) ||
+	if (entry->offset >= readable_end(entry) || (!left && !first) ||
 	    part->reads == PART_READS_MAX || shard->reads_live == SHARD_READS_MAX)
 		return;
 	entry->read = take_read(shard);
@@ -217,6 +292,7 @@ static void run_entry(struct fetch_part *part, struct fetch_entry *entry)
 	read->offset = entry->offset;
 	read->bytes_max = entry->bytes_max < left ? entry->bytes_max : left;
 	read->oversize_first = first;
+	read->committed = part->fetch->committed;
 	read->done = read_done;
 	part->reading = true;
 	log_read(partition->log, read);
@@ -252,6 +328,15 @@ static void log_changed(struct log_watch *watch)
 	make_ready(container_of(watch, struct fetch_entry, watch)->part);
 }
 
+/* For the part's readers. */
+static bool has_grown(const struct log *log, const struct fetch_entry *entry)
+{
+	int64_t end = entry->part->fetch->committed ? log_last_stable_offset(log)
+						    : log_high_watermark(log);
+
+	return end > readable_end(entry);
+}
+
 /* What was read is too little, and is read again with more: no memory is held for so long. */
 static void park(struct fetch_part *part)
 {
@@ -265,7 +350,7 @@ static void park(struct fetch_part *part)
 		if (partition)
 			log_watch(partition->log, &entry->watch);
 		/* Grown while another partition was being read? */
-		if (!partition || log_high_watermark(partition->log) > entry->high_watermark)
+		if (!partition || has_grown(partition->log, entry))
 			changed = true;
 	}
 	if (changed)
@@ -378,13 +463,36 @@ static void fetch_cancel(struct request *request)
 
 /* ---- at home: the answer ---- */
 
-static void report(struct fetch_entry *entry)
+/* -ENOMEM. */
+static int report_aborted(struct request *request, const struct fetch_read *read,
+			  struct kafka_fetch_response_partition_data *response)
+{
+	response->aborted_transactions_count = 0;
+	if (!read || !read->aborted_count)
+		return 0;
+	response->aborted_transactions = request_calloc(request, read->aborted_count,
+							sizeof(*response->aborted_transactions));
+	if (!response->aborted_transactions)
+		return -ENOMEM;
+	response->aborted_transactions_count = (int32_t)read->aborted_count;
+	for (size_t i = 0; i < read->aborted_count; i++) {
+		struct kafka_fetch_response_aborted_transaction *row =
+			&response->aborted_transactions[i];
+		kafka_fetch_response_aborted_transaction_init(row);
+		row->producer_id = read->aborted[i].producer_id;
+		row->first_offset = read->aborted[i].first_offset;
+	}
+	return 0;
+}
+
+/* -ENOMEM. */
+static int report(struct request *request, struct fetch_entry *entry)
 {
 	struct kafka_fetch_response_partition_data *response = entry->response;
 
 	response->error_code = kafka_code_of(entry->rc);
 	response->high_watermark = entry->high_watermark;
-	response->last_stable_offset = entry->high_watermark;
+	response->last_stable_offset = entry->last_stable_offset;
 	response->log_start_offset = entry->log_start_offset;
 	if (entry->diverging_epoch >= 0) {
 		response->diverging_epoch.epoch = entry->diverging_epoch;
@@ -396,6 +504,24 @@ static void report(struct fetch_entry *entry)
 		response->records.vector_count = read->vector_count;
 		response->records.length = (int32_t)read->bytes;
 	}
+	if (entry->rc == 0 && entry->part->fetch->committed)
+		return report_aborted(request, entry->read, response);
+	return 0;
+}
+
+/* -ENOMEM. */
+static int report_all(struct fetch *fetch)
+{
+	struct request *request = fetch->request;
+
+	for (unsigned i = 0; i < request->shard->options.shard_count; i++) {
+		for (struct fetch_entry *entry = fetch->parts[i].first; entry;
+		     entry = entry->next) {
+			if (report(request, entry) < 0)
+				return -ENOMEM;
+		}
+	}
+	return 0;
 }
 
 static void answer_when_home(struct fetch *fetch)
@@ -405,12 +531,11 @@ static void answer_when_home(struct fetch *fetch)
 	if (fetch->parts_out || fetch->cancels_out || request->answered)
 		return;
 	timers_disarm(&request->shard->timers, &fetch->deadline);
-	for (unsigned i = 0; i < request->shard->options.shard_count; i++) {
-		for (struct fetch_entry *entry = fetch->parts[i].first; entry; entry = entry->next)
-			report(entry);
-	}
 	request->cancel = NULL;
-	request_answer(request);
+	if (report_all(fetch) < 0)
+		request_fail(request, too_much);
+	else
+		request_answer(request);
 }
 
 static void part_home(struct message *message, void *receiver)
@@ -635,6 +760,7 @@ void handle_fetch(struct request *request)
 	if (!fetch || !response->responses)
 		goto fail;
 	request->state = fetch;
+	fetch->committed = message->isolation_level == ISOLATION_COMMITTED;
 	response->responses_count = message->topics_count;
 	for (int32_t i = 0; i < message->topics_count; i++) {
 		rc = add_topic(fetch, &message->topics[i], &response->responses[i]);
@@ -644,5 +770,5 @@ void handle_fetch(struct request *request)
 	start(fetch, message);
 	return;
 fail:
-	request_fail(request, "request needs too much memory");
+	request_fail(request, too_much);
 }

@@ -14,6 +14,9 @@ struct kafka_string;
 struct request;
 struct shard;
 
+/* Kafka's isolation levels. */
+enum { ISOLATION_UNCOMMITTED = 0, ISOLATION_COMMITTED = 1 };
+
 /* Dispatches by API key: to a handler below, to the control plane or to the coordinator
  * (forward.c). */
 void handle_request(struct request *request);
@@ -27,6 +30,8 @@ void handle_delete_records(struct request *request);
 void handle_offset_for_leader_epoch(struct request *request);
 void handle_describe_cluster(struct request *request);
 void handle_find_coordinator(struct request *request);
+void handle_init_producer_id(struct request *request);
+void handle_describe_producers(struct request *request);
 void handle_share_fetch(struct request *request);
 void handle_share_acknowledge(struct request *request);
 

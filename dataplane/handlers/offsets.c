@@ -89,7 +89,8 @@ static void run_list(struct shard *shard, struct partition *partition, struct sc
 		return;
 	}
 	if (rc == 0 && wanted == LIST_LATEST)
-		list->offset = log_high_watermark(partition->log);
+		list->offset = list->find.committed ? log_last_stable_offset(partition->log)
+						    : log_high_watermark(partition->log);
 	else if (rc == 0 && (wanted == LIST_EARLIEST || wanted == LIST_EARLIEST_LOCAL))
 		list->offset = log_start_offset(partition->log);
 	else if (rc == 0 && wanted != LIST_LATEST_TIERED)
@@ -131,7 +132,9 @@ static int add_list(struct request *request, const struct topic *topic,
 	struct list_entry *list = request_calloc(request, 1, sizeof(*list));
 	if (!list)
 		return -ENOMEM;
+	const struct kafka_list_offsets_request *message = request->message;
 	list->find.timestamp_ms = asked->timestamp;
+	list->find.committed = message->isolation_level == ISOLATION_COMMITTED;
 	list->current_epoch = asked->current_leader_epoch;
 	list->response = response;
 	scatter_add(request->state, &list->entry, topic, asked->partition_index);

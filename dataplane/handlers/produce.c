@@ -5,7 +5,8 @@
  *
  * One batch for a partition of the connection's own shard takes the same steps but for the scatter.
  *
- * The record bytes stay in the request's frame until the log has copied them. */
+ * A batch of a transaction goes through transaction_gate.h first.  The record bytes stay in the
+ * request's frame until the log has copied them. */
 #include "base/check.h"
 #include "base/errors.h"
 #include "dataplane/handlers/handlers.h"
@@ -14,15 +15,22 @@
 #include "dataplane/partition_append.h"
 #include "dataplane/request.h"
 #include "dataplane/shard_internal.h"
+#include "dataplane/transaction_gate.h"
 
 #include <errno.h>
 
-enum { PRODUCE_ZSTD_VERSION = 7 };
+enum {
+	PRODUCE_ZSTD_VERSION = 7,
+	PRODUCE_ABORTABLE_VERSION = 11, /* knows TRANSACTION_ABORTABLE */
+	PRODUCE_ADDS_VERSION = 12,      /* adds its partitions to the transaction */
+	PRODUCE_ID_VERSION = 13,        /* names topics by their ids */
+};
 
 struct produce_entry {
 	struct scatter_entry entry;
 	struct request *alone; /* null: scattered */
 	struct partition_append append;
+	struct transaction_append transaction; /* of `append`, if it is of one */
 	struct shard *owner;
 	size_t size;
 	struct dedup_id *ids; /* null: the batch passes the window by */
@@ -52,10 +60,30 @@ static void describe_fault(struct request *request, struct produce_entry *produc
 	produce->response->record_errors[0].batch_index_error_message = kafka_string_of(text);
 }
 
+/* What clients of that version know and take as Kafka means it; NOT_ENOUGH_REPLICAS has them try
+ * again without asking for metadata. */
+static int16_t code_for(int16_t version, int rc)
+{
+	switch (rc) {
+	case -ERR_TXN_ABORTABLE:
+		return version < PRODUCE_ABORTABLE_VERSION ? KAFKA_INVALID_TXN_STATE
+							   : KAFKA_TRANSACTION_ABORTABLE;
+	case -ERR_CONCURRENT_TXNS:
+		return version < PRODUCE_ADDS_VERSION ? KAFKA_NOT_ENOUGH_REPLICAS
+						      : KAFKA_CONCURRENT_TRANSACTIONS;
+	case -ERR_LOADING:
+	case -ERR_NO_COORDINATOR:
+		return KAFKA_NOT_ENOUGH_REPLICAS;
+	default:
+		return kafka_code_of(rc);
+	}
+}
+
 static void report(struct request *request, struct produce_entry *produce)
 {
 	if (produce->entry.rc < 0) {
-		produce->response->error_code = kafka_code_of(produce->entry.rc);
+		produce->response->error_code = code_for(request->header.api_version,
+							 produce->entry.rc);
 		produce->response->base_offset = -1;
 		describe_fault(request, produce);
 		return;
@@ -142,11 +170,27 @@ static int validate(struct shard *shard, const struct partition *partition,
 	int rc = batch_validate(batch, produce->append.data, produce->size, &rules,
 				shard->decompressor, &produce->fault);
 
-	if (rc == 0 && (batch->attributes & BATCH_TRANSACTIONAL)) {
-		produce->fault = (struct batch_fault){-1, "transactions are not available"};
+	if (rc == 0 && (batch->attributes & BATCH_TRANSACTIONAL) && batch->producer_id < 0) {
+		produce->fault = (struct batch_fault){-1, "a transaction without a producer id"};
 		rc = -ERR_INVALID_RECORD;
 	}
 	return rc;
+}
+
+static void append_in_transaction(struct partition *partition, struct produce_entry *produce)
+{
+	const struct request *request = produce->alone ? produce->alone
+						       : produce->entry.part->scatter->request;
+	const struct kafka_produce_request *message = request->message;
+
+	if (message->transactional_id.length <= 0) {
+		entry_done(produce, -ERR_NO_TXN_ID);
+		return;
+	}
+	produce->transaction.append = &produce->append;
+	produce->transaction.transactional_id = message->transactional_id;
+	produce->transaction.add = request->header.api_version >= PRODUCE_ADDS_VERSION;
+	transaction_gate_append(partition, &produce->transaction);
 }
 
 static void run_entry(struct shard *shard, struct partition *partition, struct scatter_entry *entry)
@@ -165,7 +209,10 @@ static void run_entry(struct shard *shard, struct partition *partition, struct s
 		return;
 	}
 	produce->append.done = append_done;
-	partition_append(partition, &produce->append);
+	if (produce->append.batch.attributes & BATCH_TRANSACTIONAL)
+		append_in_transaction(partition, produce);
+	else
+		partition_append(partition, &produce->append);
 }
 
 /* ---- the request ---- */
@@ -182,11 +229,15 @@ static void complete(struct request *request)
 	finish(request);
 }
 
-static int refusal(const struct kafka_produce_request *message, const struct topic *topic,
-		   int32_t partition, const struct kafka_records *records)
+static int refusal(const struct request *request, const struct topic *topic, int32_t partition,
+		   const struct kafka_records *records)
 {
+	const struct kafka_produce_request *message = request->message;
+
 	if (message->acks < -1 || message->acks > 1)
 		return -ERR_ACKS;
+	if (!topic && request->header.api_version >= PRODUCE_ID_VERSION)
+		return -ERR_UNKNOWN_TOPIC_ID;
 	if (!topic || partition < 0 || partition >= topic->partition_count)
 		return -ERR_UNKNOWN_PARTITION;
 	if (topic->internal)
@@ -256,7 +307,7 @@ static int add_partition(struct request *request, const struct topic *topic,
 
 	kafka_produce_response_partition_produce_response_init(response);
 	response->index = data->index;
-	int rc = refusal(message, topic, data->index, &data->records);
+	int rc = refusal(request, topic, data->index, &data->records);
 	if (rc < 0) {
 		refuse(response, rc, error_text(rc));
 		return 0;
@@ -290,15 +341,24 @@ static int add_partition(struct request *request, const struct topic *topic,
 	return 0;
 }
 
+static const struct topic *topic_of(const struct request *request,
+				    const struct kafka_produce_request_topic_produce_data *data)
+{
+	if (request->header.api_version < PRODUCE_ID_VERSION)
+		return topic_named(request->shard, &data->name);
+	return topics_find_id(request->shard->topics, &data->topic_id);
+}
+
 /* As add_partition. */
 static int add_topic(struct request *request,
 		     const struct kafka_produce_request_topic_produce_data *data,
 		     struct kafka_produce_response_topic_produce_response *response)
 {
-	const struct topic *topic = topic_named(request->shard, &data->name);
+	const struct topic *topic = topic_of(request, data);
 
 	kafka_produce_response_topic_produce_response_init(response);
 	response->name = data->name;
+	response->topic_id = data->topic_id;
 	response->partition_responses = request_alloc(request, (size_t)data->partition_data_count,
 						      sizeof(*response->partition_responses));
 	if (!response->partition_responses)

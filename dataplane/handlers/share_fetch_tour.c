@@ -1,13 +1,12 @@
 /* A ShareFetch at the owners of its partitions: reading, and giving what was read to the member. */
-#include "base/check.h"
 #include "base/errors.h"
+#include "dataplane/handlers/read_batches.h"
 #include "dataplane/handlers/share_fetch_internal.h"
 #include "dataplane/share/share_session.h"
 #include "storage/batch.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum {
 	READ_BYTES_MAX = 1 << 20, /* of one partition: more than the records that clients ask for */
@@ -15,64 +14,17 @@ enum {
 	SHARD_READS_MAX = 65536,
 };
 
-/* ---- on the owner: what was read ---- */
-
-/* `size` bytes at `at` of what was read, which may lie in several pieces. */
-static void copy_out(const struct log_read *read, size_t at, void *to, size_t size)
-{
-	uint8_t *into = to;
-
-	for (unsigned i = 0; i < read->vector_count && size; i++) {
-		const struct iovec *vector = &read->vectors[i];
-		if (at >= vector->iov_len) {
-			at -= vector->iov_len;
-			continue;
-		}
-		size_t here = vector->iov_len - at < size ? vector->iov_len - at : size;
-		memcpy(into, (const uint8_t *)vector->iov_base + at, here);
-		into += here;
-		size -= here;
-		at = 0;
-	}
-	check(!size);
-}
-
-/* The batch at `at`: its size and last offset.  False: the end. */
-static bool batch_at(const struct log_read *read, size_t at, size_t *ret_size, int64_t *ret_last)
-{
-	uint8_t header[BATCH_HEADER_BYTES];
-	struct batch batch;
-
-	if (read->bytes - at < sizeof(header))
-		return false;
-	copy_out(read, at, header, sizeof(header));
-	int rc = batch_parse(&batch, header, sizeof(header));
-	if (rc < 0 && rc != -EMSGSIZE)
-		return false;
-	*ret_size = batch.size;
-	*ret_last = batch.base_offset + batch.last_offset_delta;
-	return true;
-}
-
-/* -1: not one batch. */
-static int64_t last_offset(const struct log_read *read)
-{
-	int64_t last = -1;
-	size_t size;
-
-	for (size_t at = 0; batch_at(read, at, &size, &last); at += size)
-		continue;
-	return last;
-}
-
 /* Bytes up to the end of the batch with offset `wanted`. */
 static size_t bytes_until(const struct log_read *read, int64_t wanted)
 {
-	size_t at = 0, size;
+	struct batch batch;
 	int64_t last = -1;
+	size_t at = 0;
 
-	while (last < wanted && batch_at(read, at, &size, &last))
-		at += size;
+	while (last < wanted && read_batch_at(read, at, &batch)) {
+		last = batch_last_offset(&batch);
+		at += batch.size;
+	}
 	return at < read->bytes ? at : read->bytes;
 }
 
@@ -110,26 +62,63 @@ struct share *share_fetch_share(struct shard *shard, const struct share_fetch_en
 	return partition ? share_find(partition, entry->share.group) : NULL;
 }
 
+/* Takes for the member what there is between two offsets.  False: no more can be taken. */
+static bool take_range(struct share_fetch *fetch, struct share_fetch_entry *entry,
+		       struct share *share, int64_t first, int64_t last)
+{
+	struct share_run *runs = entry->runs + entry->run_count;
+	int count = share_take(share, entry->share.holder, first, last, fetch->records_left, runs,
+			       (size_t)(RUNS_MAX - entry->run_count));
+
+	for (int i = 0; i < count; i++) {
+		fetch->records_left -= (uint32_t)(runs[i].last - runs[i].first + 1);
+		entry->run_count++;
+	}
+	return fetch->records_left && entry->run_count < RUNS_MAX;
+}
+
+/* Else it is a marker of a transaction, or all of its records are gone. */
+static bool has_records(const struct batch *batch)
+{
+	return batch->record_count > 0 && !(batch->attributes & BATCH_CONTROL);
+}
+
+static void take_records(struct share_fetch *fetch, struct share_fetch_entry *entry,
+			 struct share *share)
+{
+	const struct log_read *read = &entry->read->read;
+	int64_t first = entry->from; /* that has not been looked at */
+	int64_t last = -1;
+	bool more = true;
+	struct batch batch;
+
+	for (size_t at = 0; more && read_batch_at(read, at, &batch); at += batch.size) {
+		last = batch_last_offset(&batch);
+		if (has_records(&batch))
+			continue;
+		more = take_range(fetch, entry, share, first, batch.base_offset - 1);
+		if (more)
+			share_skip(share, entry->share.holder, batch.base_offset, last);
+		first = last + 1;
+	}
+	if (more)
+		take_range(fetch, entry, share, first, last);
+}
+
 /* Takes for the member what there is among the records that were read. */
 static void take(struct share_fetch *fetch, struct share_fetch_entry *entry)
 {
 	struct shard *shard = fetch->owner;
-	const struct log_read *read = &entry->read->read;
 	struct share *share = share_fetch_share(shard, entry);
-	int64_t last = last_offset(read);
 
 	entry->runs = request_alloc(fetch->request, RUNS_MAX, sizeof(*entry->runs));
 	entry->vectors = request_alloc(fetch->request, LOG_READ_VECTORS, sizeof(*entry->vectors));
-	if (!share || last < entry->from || !entry->runs || !entry->vectors)
+	if (!share || !entry->runs || !entry->vectors)
 		return;
-	int count = share_take(share, entry->share.holder, entry->from, last, fetch->records_left,
-			       entry->runs, RUNS_MAX);
-	if (count <= 0)
+	take_records(fetch, entry, share);
+	if (!entry->run_count)
 		return;
-	entry->run_count = count;
-	refer_to(entry, bytes_until(read, entry->runs[count - 1].last));
-	for (int i = 0; i < count; i++)
-		fetch->records_left -= (uint32_t)(entry->runs[i].last - entry->runs[i].first + 1);
+	refer_to(entry, bytes_until(&entry->read->read, entry->runs[entry->run_count - 1].last));
 	fetch->bytes_left -= entry->bytes < fetch->bytes_left ? entry->bytes : fetch->bytes_left;
 	fetch->found = true;
 	shard_count(shard, fetch_bytes, entry->bytes);

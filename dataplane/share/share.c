@@ -388,6 +388,20 @@ int share_take(struct share *share, uint32_t holder, int64_t first, int64_t last
 	return runs;
 }
 
+void share_skip(struct share *share, uint32_t holder, int64_t first, int64_t last)
+{
+	static const uint8_t gap = SHARE_GAP;
+	struct share_run run;
+
+	if (first > share_end(share->records))
+		return;
+	while (share_acquire(share->records, holder, first, last, UINT32_MAX, share->shard->now_ns,
+			     &run, 1) == 1) {
+		share_acknowledge(share->records, holder, run.first, run.last, &gap, 1);
+		share->dirty = true;
+	}
+}
+
 static void count_settled(struct shard *shard, int64_t first, int64_t last, const uint8_t *types,
 			  size_t type_count)
 {

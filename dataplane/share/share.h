@@ -47,6 +47,9 @@ int64_t share_readable(struct share *share);
 /* As share_acquire, with locks from now on. */
 int share_take(struct share *share, uint32_t holder, int64_t first, int64_t last, uint32_t records,
 	       struct share_run *out, size_t capacity);
+/* There are no records at these offsets: they are done, as far as nobody has them.  `holder` is who
+ * found that. */
+void share_skip(struct share *share, uint32_t holder, int64_t first, int64_t last);
 /* As share_acknowledge; `wait` for what it means with share_when_durable. */
 int share_settle(struct share *share, uint32_t holder, int64_t first, int64_t last,
 		 const uint8_t *types, size_t type_count);

@@ -1,6 +1,7 @@
 """ApiVersions, Metadata, DescribeCluster, FindCoordinator, InitProducerId."""
 
 import base64
+import itertools
 
 import pytest
 
@@ -8,9 +9,9 @@ from harness import Broker
 from messages import MESSAGES, framed, request_header, response_body
 
 NONE, UNKNOWN_TOPIC, INVALID_TOPIC, INVALID_GROUP, UNSUPPORTED, INVALID = 0, 3, 17, 24, 35, 42
-NO_TRANSACTIONS, UNKNOWN_ID = 53, 100
+UNKNOWN_ID = 100
 SERVED = {
-    "Produce": (0, 11),
+    "Produce": (0, 13),
     "Fetch": (4, 18),
     "ListOffsets": (1, 10),
     "Metadata": (0, 13),
@@ -28,6 +29,13 @@ SERVED = {
     "DeleteTopics": (1, 6),
     "DeleteRecords": (0, 2),
     "InitProducerId": (0, 5),
+    "AddPartitionsToTxn": (0, 3),
+    "AddOffsetsToTxn": (0, 4),
+    "EndTxn": (0, 5),
+    "TxnOffsetCommit": (0, 5),
+    "DescribeProducers": (0, 0),
+    "DescribeTransactions": (0, 0),
+    "ListTransactions": (0, 2),
     "OffsetForLeaderEpoch": (2, 4),
     "DescribeConfigs": (1, 4),
     "AlterConfigs": (0, 2),
@@ -56,6 +64,23 @@ def test_every_api_is_advertised_with_its_range(connection, version):
     assert body["error_code"] == NONE
     got = {row["api_key"]: (row["min_version"], row["max_version"]) for row in body["api_keys"]}
     assert got == {MESSAGES["request", name].key: span for name, span in SERVED.items()}
+
+
+@pytest.mark.parametrize("version", range(5))
+def test_transactions_are_advertised_as_a_feature(connection, version):
+    body = connection.request(
+        "ApiVersions", version, client_software_name="test", client_software_version="1.0"
+    )
+    feature = {"name": "transaction.version"}
+    level = {"max_version_level": 2, "min_version_level": 2}
+    if version < 3:
+        assert "finalized_features" not in body
+        return
+    assert body["finalized_features"] == [{**feature, **level}]
+    assert body["finalized_features_epoch"] == 0
+    # A range that begins at 0 is more than clients of version 3 can read.
+    known = [] if version == 3 else [{**feature, "min_version": 0, "max_version": 2}]
+    assert body["supported_features"] == known
 
 
 @pytest.mark.parametrize("version", [5, 99, 32767, -1])
@@ -265,16 +290,16 @@ def find_coordinators(connection, version, kind, keys):
     ]
 
 
-@pytest.mark.parametrize("version", range(7))
-def test_this_broker_coordinates_every_group(broker, connection, version):
-    for row in find_coordinators(connection, version, 0, ["one", "two"]):
+@pytest.mark.parametrize("kind, version", [(0, 0), *itertools.product((0, 1), range(1, 7))])
+def test_this_broker_coordinates_every_group_and_transaction(broker, connection, version, kind):
+    for row in find_coordinators(connection, version, kind, ["one", "two"]):
         assert (row["error_code"], row["node_id"]) == (NONE, 1)
         assert (row["host"], row["port"]) == (broker.host, broker.port)
 
 
 @pytest.mark.parametrize("version", range(7))
 @pytest.mark.parametrize(
-    "kind, key, code", [(0, "", INVALID_GROUP), (1, "one", NO_TRANSACTIONS), (7, "one", INVALID)]
+    "kind, key, code", [(0, "", INVALID_GROUP), (1, "", INVALID), (7, "one", INVALID)]
 )
 def test_what_is_not_coordinated_is_refused(connection, version, kind, key, code):
     if version == 0 and kind:
@@ -297,13 +322,6 @@ def test_every_version_gives_a_fresh_id(connection, version):
         assert (body["error_code"], body["producer_epoch"]) == (NONE, 0)
         ids.add(body["producer_id"])
     assert len(ids) == 3 and min(ids) >= 0
-
-
-def test_a_transactional_producer_is_refused(connection):
-    body = connection.request(
-        "InitProducerId", 4, transactional_id="t", transaction_timeout_ms=1000
-    )
-    assert (body["error_code"], body["producer_id"]) == (NO_TRANSACTIONS, -1)
 
 
 def test_producer_ids_are_never_given_twice():

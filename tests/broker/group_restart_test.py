@@ -88,7 +88,7 @@ def test_what_was_committed_is_there_after_kill_9():
         broker.restart()
         with broker.connect() as connection:
             assert committed_offset(connection, "first") == 6
-        assert "group state is loaded" in broker.log()
+        assert "state is loaded topic=__consumer_offsets" in broker.log()
 
 
 def test_many_groups_in_several_partitions_and_the_number_is_settled():
@@ -155,7 +155,7 @@ def test_no_commit_is_lost_or_made_up_when_killed_under_load(rewrite_bytes):
                 120,
             )
             if rewrite_bytes == "2000":
-                assert "group state is rewritten" in broker.log()
+                assert "state is rewritten topic=__consumer_offsets" in broker.log()
             broker.kill()
             broker.start()
             with broker.connect() as connection:

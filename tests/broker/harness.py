@@ -452,12 +452,13 @@ class Connection:
             if at >= offset
         ]
 
-    def list_offset(self, topic, partition, timestamp, version=7):
+    def list_offset(self, topic, partition, timestamp, version=7, isolation_level=0):
         """The partition's answer; -1 latest, -2 earliest."""
         body = self.request(
             "ListOffsets",
             version,
             replica_id=-1,
+            isolation_level=isolation_level,
             topics=[
                 {
                     "name": topic,

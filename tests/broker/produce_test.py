@@ -23,7 +23,7 @@ def end_offset(connection, topic, partition=0):
 # ---- acknowledgements ----
 
 
-@pytest.mark.parametrize("version", range(3, 12))
+@pytest.mark.parametrize("version", range(3, 13))
 def test_every_version_appends_and_says_where(connection, topic, version):
     connection.create_topic(topic)
     for expected in (0, 2):
@@ -306,7 +306,7 @@ MALFORMED = {
     "log append time from a client": (batch([b"a"], attributes=0x08), {BAD_TIMESTAMP}),
     "transactional without a transaction": (
         batch([b"a"], attributes=0x10, producer_id=1, producer_epoch=0, base_sequence=0),
-        {BAD_RECORD, 48},
+        {53},
     ),
     "epoch -1 with an id": (
         batch([b"a"], producer_id=1, producer_epoch=-1, base_sequence=0),

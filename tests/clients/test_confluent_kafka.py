@@ -298,16 +298,19 @@ def test_cluster_is_described(broker, client):
     assert found.cluster_id
 
 
-def test_transactions_are_refused_at_once(broker):
-    client = Client(broker)
-    producer = client.producer(transactional_id="confluent-transaction")
-    begun = time.monotonic()
-    with pytest.raises(KafkaException) as caught:
-        producer.init_transactions(60)
-    assert caught.value.args[0].fatal()
-    assert caught.value.args[0].code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-    assert time.monotonic() - begun < 20
-    assert "does not serve transactions" in str(caught.value)
+def test_transactions_are_delivered_if_they_were_committed(client, topic):
+    create(client, topic, 2)
+    producer = client.producer(transactional_id=topic)
+    producer.init_transactions(ANSWER_SECONDS)
+    for index, end in enumerate(("commit", "abort", "commit")):
+        producer.begin_transaction()
+        produce(producer, topic, [{"value": b"%d" % index, "partition": each} for each in (0, 1)])
+        getattr(producer, f"{end}_transaction")(ANSWER_SECONDS)
+    for level, expected in (("read_committed", b"0022"), ("read_uncommitted", b"001122")):
+        consumer = read_from(client, topic, 2, isolation_level=level)
+        values = sorted(each.value() for each in consume(consumer, len(expected)))
+        assert b"".join(values) == expected
+        consumer.close()
 
 
 def test_waiting_consumer_costs_nearly_nothing_and_is_woken_at_once(broker, client, topic):

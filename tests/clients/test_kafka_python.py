@@ -7,8 +7,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic
 from kafka.errors import (InvalidTopicError, MessageSizeTooLargeError, OffsetOutOfRangeError,
-                          TopicAlreadyExistsError, TransactionalIdAuthorizationFailedError,
-                          UnknownTopicOrPartitionError)
+                          TopicAlreadyExistsError, UnknownTopicOrPartitionError)
 
 ANSWER_SECONDS = 30
 
@@ -236,11 +235,21 @@ def test_waiting_consumer_asks_seldom_and_is_woken_at_once(producer, reader, top
     assert time.monotonic() - begun < 0.9
 
 
-def test_transactions_are_refused_at_once(broker, expected_warnings):
-    expected_warnings += ["TransactionalIdAuthorizationFailedError", "transaction"]
-    producer = KafkaProducer(bootstrap_servers=broker.address, transactional_id="kafka-python")
-    begun = time.monotonic()
-    with pytest.raises(TransactionalIdAuthorizationFailedError):
-        producer.init_transactions()
-    assert time.monotonic() - begun < 20
+def test_transactions_are_delivered_if_they_were_committed(broker, admin, reader, topic):
+    admin.create_topics([NewTopic(topic, 2, 1)])
+    producer = KafkaProducer(bootstrap_servers=broker.address, transactional_id=topic)
+    producer.init_transactions()
+    for index, commit in enumerate((True, False, True)):
+        producer.begin_transaction()
+        sent = [producer.send(topic, b"%d" % index, partition=each) for each in (0, 1)]
+        for each in sent:
+            each.get(timeout=ANSWER_SECONDS)
+        if commit:
+            producer.commit_transaction()
+        else:
+            producer.abort_transaction()
     producer.close(timeout=ANSWER_SECONDS)
+    for level, expected in (("read_committed", b"0022"), ("read_uncommitted", b"001122")):
+        found = poll(reader(topic, 2, isolation_level=level, auto_offset_reset="earliest"),
+                     len(expected))
+        assert b"".join(sorted(each.value for each in found)) == expected

@@ -14,7 +14,8 @@ SCENARIO_SECONDS = 60
 SAYS = {
     "record_near_the_limit_is_taken_and_one_over_it_refused": "too large|larger than",
     "topics_are_created_listed_described_grown_and_deleted": "Topic creation errors",
-    "transactions_are_refused_at_once": "Transactional Id authorization failed",
+    # It begins the next while the one before is still being ended, is told so, and tries again.
+    "transactions_are_delivered_if_they_were_committed": "another concurrent operation",
 }
 
 

@@ -279,6 +279,7 @@ static void open_log(bool topic_exists)
 {
 	const struct coordinator_log_options options = {
 		.clock = &world->clock,
+		.topic = "__kept",
 		.partition_count = 1,
 		.rewrite_bytes_min = REWRITE_BYTES,
 		.shard_count = 2,
