@@ -1,5 +1,5 @@
-/* Clients, log, owners of partitions, groups and broker do anything, by a seed that is printed;
- * after each step, and when the faults have stopped, this holds:
+/* Clients, log, topics, owners of partitions, groups and broker do anything, by a seed that is
+ * printed; after each step, and when the faults have stopped, this holds:
  *
  *     a transaction has one outcome, and it is the one that its producer was told
  *     all partitions of a transaction, and its groups, are told the same
@@ -50,6 +50,7 @@ struct client {
 	int32_t owner; /* that `question` or an offset commit is about */
 	unsigned tag;  /* of its transaction */
 	bool commit;   /* it is being ended so */
+	bool gone;     /* the topic that `question` is about was deleted since */
 };
 
 struct model {
@@ -214,6 +215,7 @@ static struct world_request *ask_for_group(struct client *client)
 static void client_asks_owner(struct client *client)
 {
 	client->doing = ASKING;
+	client->gone = false;
 	producer_send_question(&client->producer, &client->question, "out", client->owner,
 			       client->producer.version_2);
 }
@@ -389,7 +391,8 @@ static void owners_hear(struct model *model)
 		struct client *client = &model->clients[i];
 		if (client->doing == ASKING && client->question.answered &&
 		    client->question.ask.rc == 0) {
-			owner_writes(model, client->owner, client);
+			if (!client->gone)
+				owner_writes(model, client->owner, client);
 			client->doing = READY;
 		} else if (client->doing == COMMITTING && client->request->admitted) {
 			owner_writes(model, owner_of_group(client->owner), client);
@@ -409,11 +412,21 @@ static void markers_arrive(struct model *model)
 	model->world->marker_rc = 0;
 }
 
+/* With all that was open in it; there is another of its name at once. */
+static void topic_goes(struct model *model)
+{
+	world_delete_topic(model->world, "out");
+	world_topic(model->world, "out", OUT_PARTITIONS);
+	memset(model->open, 0, OUT_PARTITIONS * sizeof(model->open[0]));
+	for (int i = 0; i < CLIENTS; i++)
+		model->clients[i].gone = true;
+}
+
 static void fault(struct model *model)
 {
 	struct world *world = model->world;
 
-	switch (chance(model, 8)) {
+	switch (chance(model, 9)) {
 	case 0:
 		world_restart(world);
 		break;
@@ -433,6 +446,9 @@ static void fault(struct model *model)
 	case 6:
 		if (world->ids_wanted)
 			world_give_ids(world, 0, -EIO);
+		break;
+	case 7:
+		topic_goes(model);
 		break;
 	default:
 		if (chance(model, 4) == 0)
