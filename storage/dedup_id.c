@@ -4,6 +4,9 @@
 #include "storage/records.h"
 
 #include <string.h>
+
+/* Ids are short: the call would take about as long as the hash. */
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 enum {
