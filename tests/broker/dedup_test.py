@@ -456,7 +456,7 @@ def test_ids_that_need_too_much_memory_are_refused_and_the_connection_lives(conn
     assert send(connection, topic, [b"a"]) == 0
 
 
-# ---- metrics ----
+# ---- metrics and memory ----
 
 
 def ask_telemetry(broker, command):
@@ -493,3 +493,32 @@ def test_what_windows_hold_is_told_on_the_telemetry_socket():
         assert (row["partitions"], row["hits"], row["rejections"]) == (3, 3, 0)
         assert row["entries"] + row["evictions"] == 3 * 60 + 100
         assert row["memory_bytes"] > 0 and row["covered_ms"] < 120000
+
+
+def test_more_ids_than_the_memory_holds_are_known_from_files():
+    count, step = 48_000, 1000
+    broker = Broker(
+        shards=1, settings={"dpdk.telemetry": "true", "dedup.memory.bytes": "1MiB"}, start=False
+    )
+    broker.env["RUNTIME_DIRECTORY"] = broker.logs
+    with broker.start():
+        with broker.connect() as connection:
+            connection.create_topic("many", configs={**ON, "dedup.max.entries": "64000"})
+            for first in range(0, count, step):
+                assert send(connection, "many", ids_of(range(first, first + step))) == first
+
+            def told():
+                row = ask_telemetry(broker, "/sluice/dedup,many")
+                return row if row and row["file_bytes"] and row["entries"] == count else None
+
+            row = eventually("files", told)
+            assert row["evictions"] == 0
+        for end in (None, "kill"):
+            if end:
+                broker.kill()
+                broker.start()
+            with broker.connect() as connection:
+                for first in range(0, count, 4 * step):
+                    known = ids_of(range(first + 7, first + step))
+                    assert send(connection, "many", known) == first + 7
+                assert stored(connection, "many")[-1][0] == count - 1

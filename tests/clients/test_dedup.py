@@ -146,3 +146,18 @@ def test_what_a_full_window_refuses_for_too_long_fails_with_a_name(broker, topic
     for number in range(101):
         error, _ = sender.send(topic, f"id-{number}")
     assert error in ("NOT_ENOUGH_REPLICAS", "_MSG_TIMED_OUT")
+
+
+def test_an_aborted_record_does_not_hide_its_retry(broker, topic):
+    create(broker, topic)
+    producer = Producer({"bootstrap.servers": broker.address, "transactional.id": topic})
+    producer.init_transactions(READ_SECONDS)
+    for commit in (False, True):
+        producer.begin_transaction()
+        producer.produce(topic, "value", partition=0, headers=[(HEADER, "id")])
+        assert producer.flush(READ_SECONDS) == 0
+        if commit:
+            producer.commit_transaction(READ_SECONDS)
+        else:
+            producer.abort_transaction(READ_SECONDS)
+    assert [value for _, value in read_values(broker, topic)] == ["value"]
