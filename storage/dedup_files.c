@@ -8,9 +8,8 @@
  *     recovery    load   load  replay   load   replay
  *
  * Each file speaks of the batches of an interval of offsets, which its name has too, so what is
- * missing between two, or damaged, is read from the log.  A window that has forgotten all its ids
- * keeps the newest file, the *anchor*, or a start would read the log in its place; a window that
- * begins has an empty one.
+ * missing between two, or damaged, is read from the log.  A window that has forgotten all its ids,
+ * or begins, has an *anchor*, an empty file that says where it goes on.
  *
  * Only what is durable in the log is filed, so a file never knows more than the log, unless that is
  * damaged: files beyond its end are removed at a start, durably. */
@@ -39,7 +38,11 @@ static const uint64_t retry_after_ns = 10 * NS_PER_SECOND;
 
 void dedup_files_init(struct dedup_files *files)
 {
-	*files = (struct dedup_files){.anchor_from = -1, .anchor_to = -1};
+	*files = (struct dedup_files){
+		.anchor_from = -1,
+		.anchor_to = -1,
+		.damaged_to = -1,
+	};
 	list_init(&files->trims);
 }
 
@@ -65,6 +68,80 @@ static void drop_anchor(struct log *log)
 	if (files->anchor_to >= 0)
 		unlink_file(log, files->anchor_from, files->anchor_to);
 	files->anchor_from = files->anchor_to = -1;
+}
+
+/* ---- the folder ---- */
+
+struct found {
+	int64_t from;
+	int64_t to;
+	uint64_t count; /* by the file's size */
+};
+
+struct listing {
+	struct found *files; /* to free */
+	size_t count;
+};
+
+static int compare_found(const void *left, const void *right)
+{
+	const struct found *a = left;
+	const struct found *b = right;
+
+	if (a->from != b->from)
+		return a->from < b->from ? -1 : 1;
+	return (a->to > b->to) - (a->to < b->to);
+}
+
+static int add_found(struct listing *listing, const struct found *found)
+{
+	struct found *files = realloc(listing->files, (listing->count + 1) * sizeof(*files));
+
+	if (!files)
+		return -ENOMEM;
+	listing->files = files;
+	files[listing->count++] = *found;
+	return 0;
+}
+
+/* By offset. */
+static int list_files(const struct log *log, struct listing *ret)
+{
+	int fd = openat(log->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	int rc = 0;
+
+	*ret = (struct listing){0};
+	if (!dir) {
+		rc = -errno;
+		if (fd >= 0)
+			close(fd);
+		return rc;
+	}
+	while (rc == 0 && (entry = readdir(dir))) {
+		struct found found = {0};
+		struct stat info;
+		if (!dedup_file_is_name(entry->d_name, &found.from, &found.to) ||
+		    fstatat(log->dir_fd, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		found.count = (uint64_t)info.st_size / sizeof(struct dedup_entry);
+		rc = add_found(ret, &found);
+	}
+	closedir(dir);
+	if (ret->count)
+		qsort(ret->files, ret->count, sizeof(*ret->files), compare_found);
+	return rc;
+}
+
+void dedup_files_remove(const struct log *log)
+{
+	struct listing listing;
+
+	list_files(log, &listing);
+	for (size_t i = 0; i < listing.count; i++)
+		unlink_file(log, listing.files[i].from, listing.files[i].to);
+	free(listing.files);
 }
 
 /* ---- jobs ---- */
@@ -254,6 +331,56 @@ static struct dedup_bucket *next_to_file(const struct log *log)
 	return NULL;
 }
 
+static bool all_filed(const struct log *log, int64_t offset)
+{
+	list_foreach(node, &log->dedup.window.buckets) {
+		const struct dedup_bucket *bucket = container_of(node, struct dedup_bucket, link);
+		if (bucket->from < offset && bucket->count && !bucket->filed)
+			return false;
+	}
+	return true;
+}
+
+static bool known_file(const struct log *log, const struct found *found)
+{
+	const struct dedup_files *files = &log->dedup.files;
+	const struct dedup_file_head head = {.from = found->from, .to = found->to};
+	const struct dedup_bucket *bucket = bucket_of(log, &head);
+
+	return (bucket && bucket->filed) ||
+	       (found->from == files->anchor_from && found->to == files->anchor_to);
+}
+
+/* A start knows where the window goes on behind it. */
+static bool filed_beyond(const struct log *log, int64_t offset)
+{
+	if (log->dedup.files.anchor_to >= offset)
+		return true;
+	list_foreach(node, &log->dedup.window.buckets) {
+		const struct dedup_bucket *bucket = container_of(node, struct dedup_bucket, link);
+		if (bucket->filed && bucket->to >= offset)
+			return true;
+	}
+	return false;
+}
+
+static void remove_damaged(struct log *log)
+{
+	struct dedup_files *files = &log->dedup.files;
+	struct listing listing;
+
+	if (files->job_out || !all_filed(log, files->damaged_to) ||
+	    !filed_beyond(log, files->damaged_to))
+		return;
+	list_files(log, &listing);
+	for (size_t i = 0; i < listing.count; i++) {
+		if (!known_file(log, &listing.files[i]))
+			unlink_file(log, listing.files[i].from, listing.files[i].to);
+	}
+	free(listing.files);
+	files->damaged_to = -1;
+}
+
 void dedup_files_start(struct log *log)
 {
 	struct dedup_files *files = &log->dedup.files;
@@ -265,19 +392,11 @@ void dedup_files_start(struct log *log)
 	while ((bucket = next_to_file(log)))
 		submit(log, bucket, false);
 	files->starting = false;
+	if (files->damaged_to >= 0)
+		remove_damaged(log);
 }
 
 /* ---- before records are deleted ---- */
-
-static bool all_filed(const struct log *log, int64_t offset)
-{
-	list_foreach(node, &log->dedup.window.buckets) {
-		const struct dedup_bucket *bucket = container_of(node, struct dedup_bucket, link);
-		if (bucket->from < offset && bucket->count && !bucket->filed)
-			return false;
-	}
-	return true;
-}
 
 int dedup_files_reach(struct log *log, int64_t offset)
 {
@@ -314,6 +433,42 @@ void dedup_files_end_trims(struct log *log, int rc)
 	}
 }
 
+/* An empty file becomes the anchor: the window goes on at `offset`. */
+static int write_anchor(struct log *log, int64_t offset)
+{
+	struct dedup_files *files = &log->dedup.files;
+	struct dedup_file_head head = {
+		.from = offset,
+		.to = offset,
+		.config = config_of(log),
+		.boot = log->store->boot,
+		.complete_ns = log->dedup.window.complete_ns,
+		.last_ns = log->dedup.window.complete_ns,
+		.last_ms = log->dedup.window.largest_ms,
+	};
+	int rc = dedup_file_write(log->dir_fd, &head, NULL);
+
+	if (rc < 0)
+		return rc;
+	if (files->anchor_to != offset || files->anchor_from != offset)
+		drop_anchor(log);
+	files->anchor_from = files->anchor_to = offset;
+	return 0;
+}
+
+void dedup_files_begin(struct log *log, int64_t offset)
+{
+	struct dedup_files *files = &log->dedup.files;
+
+	dedup_files_remove(log);
+	files->bytes = 0;
+	files->anchor_from = files->anchor_to = files->damaged_to = -1;
+	int rc = write_anchor(log, offset);
+	if (rc < 0)
+		log_warn("storage", "begin of dedup window not saved log=%s error=\"%s\"",
+			 log->name, error_text(rc));
+}
+
 /* ---- forgetting ---- */
 
 static bool newer_is_filed(const struct dedup_window *window, const struct dedup_bucket *bucket)
@@ -333,7 +488,8 @@ void dedup_files_forget_oldest(struct log *log)
 
 	if (bucket->filed) {
 		files->bytes -= bucket->file_bytes;
-		if (newer_is_filed(window, bucket)) {
+		if (newer_is_filed(window, bucket) ||
+		    (!files->job_out && write_anchor(log, bucket->to) == 0)) {
 			unlink_file(log, bucket->from, bucket->to);
 		} else {
 			drop_anchor(log);
@@ -342,105 +498,6 @@ void dedup_files_forget_oldest(struct log *log)
 		}
 	}
 	dedup_window_drop_oldest(window);
-}
-
-/* ---- the folder ---- */
-
-struct found {
-	int64_t from;
-	int64_t to;
-	uint64_t count; /* by the file's size */
-};
-
-struct listing {
-	struct found *files; /* to free */
-	size_t count;
-};
-
-static int compare_found(const void *left, const void *right)
-{
-	const struct found *a = left;
-	const struct found *b = right;
-
-	if (a->from != b->from)
-		return a->from < b->from ? -1 : 1;
-	return (a->to > b->to) - (a->to < b->to);
-}
-
-static int add_found(struct listing *listing, const struct found *found)
-{
-	struct found *files = realloc(listing->files, (listing->count + 1) * sizeof(*files));
-
-	if (!files)
-		return -ENOMEM;
-	listing->files = files;
-	files[listing->count++] = *found;
-	return 0;
-}
-
-/* By offset. */
-static int list_files(const struct log *log, struct listing *ret)
-{
-	int fd = openat(log->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *entry;
-	int rc = 0;
-
-	*ret = (struct listing){0};
-	if (!dir) {
-		rc = -errno;
-		if (fd >= 0)
-			close(fd);
-		return rc;
-	}
-	while (rc == 0 && (entry = readdir(dir))) {
-		struct found found = {0};
-		struct stat info;
-		if (!dedup_file_is_name(entry->d_name, &found.from, &found.to) ||
-		    fstatat(log->dir_fd, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0)
-			continue;
-		found.count = (uint64_t)info.st_size / sizeof(struct dedup_entry);
-		rc = add_found(ret, &found);
-	}
-	closedir(dir);
-	if (ret->count)
-		qsort(ret->files, ret->count, sizeof(*ret->files), compare_found);
-	return rc;
-}
-
-void dedup_files_remove(const struct log *log)
-{
-	struct listing listing;
-
-	list_files(log, &listing);
-	for (size_t i = 0; i < listing.count; i++)
-		unlink_file(log, listing.files[i].from, listing.files[i].to);
-	free(listing.files);
-}
-
-void dedup_files_begin(struct log *log, int64_t offset)
-{
-	struct dedup_files *files = &log->dedup.files;
-	struct dedup_file_head head = {
-		.from = offset,
-		.to = offset,
-		.config = config_of(log),
-		.boot = log->store->boot,
-		.complete_ns = log->dedup.window.complete_ns,
-		.last_ns = log->dedup.window.complete_ns,
-		.last_ms = -1,
-	};
-
-	dedup_files_remove(log);
-	files->bytes = 0;
-	files->anchor_from = files->anchor_to = -1;
-	int rc = dedup_file_write(log->dir_fd, &head, NULL);
-	if (rc < 0) {
-		log_warn("storage", "begin of dedup window not saved log=%s error=\"%s\"",
-			 log->name, error_text(rc));
-		return;
-	}
-	files->anchor_from = files->anchor_to = offset;
 }
 
 /* ---- recovery ---- */
@@ -539,7 +596,17 @@ static int take_file(struct log *log, const struct dedup_file_head *head,
 	return 0;
 }
 
-/* One that is damaged, of another configuration, or within what others have is removed. */
+static void note_damage(struct log *log, const struct found *found, int rc)
+{
+	log_warn("storage",
+		 "dedup ids are read from the log file=%s/%020" PRId64 "-%020" PRId64
+		 ".dedup error=\"%s\"",
+		 log->name, found->from, found->to, error_text(rc));
+	if (found->to > log->dedup.files.damaged_to)
+		log->dedup.files.damaged_to = found->to;
+}
+
+/* One of another configuration, or within what others have, is removed. */
 static int recover_file(struct log *log, const struct found *found, bool spills, bool *begun)
 {
 	struct dedup_bucket *open = dedup_window_open_bucket(&log->dedup.window);
@@ -551,15 +618,13 @@ static int recover_file(struct log *log, const struct found *found, bool spills,
 	if (rc == -ENOMEM)
 		return rc;
 	if (rc < 0)
-		log_warn("storage",
-			 "dedup ids are read from the log file=%s/%020" PRId64 "-%020" PRId64
-			 ".dedup error=\"%s\"",
-			 log->name, found->from, found->to, error_text(rc));
+		note_damage(log, found, rc);
 	if (!*begun && (ours || rc < 0)) {
 		open->from = found->from;
 		*begun = true;
 	}
-	rc = 0;
+	if (rc < 0)
+		return 0;
 	if (ours && found->from >= open->from)
 		rc = take_file(log, &head, entries, spills);
 	else
@@ -576,6 +641,7 @@ int dedup_files_recover(struct log *log)
 
 	log->dedup.files.bytes = 0;
 	log->dedup.files.anchor_from = log->dedup.files.anchor_to = -1;
+	log->dedup.files.damaged_to = -1;
 	if (rc == 0)
 		rc = remove_beyond(log, &listing);
 	size_t held = first_held(log, &listing);

@@ -29,7 +29,10 @@ struct dedup_files {
 	int64_t anchor_from; /* a file whose ids are forgotten, but that says where the window ends;
 			      */
 	int64_t anchor_to;   /* -1: there is none */
-	struct list trims;   /* log_trim that waits for ids to be filed */
+	/* Damaged files end there at most; they stay until others have what the log had in their
+	 * place, so that a start before that knows where to read.  -1: there are none. */
+	int64_t damaged_to;
+	struct list trims; /* log_trim that waits for ids to be filed */
 };
 
 void dedup_files_init(struct dedup_files *files);

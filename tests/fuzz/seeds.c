@@ -4,7 +4,8 @@
  *
  * Messages: each version of each, filled at random.  Batches and compressed data: the same records
  * under each codec, so that the fuzzer need not invent a valid stream.  Groups: one of every type
- * of stored record, and offsets within transactions.  Producers: snapshots of some, and markers. */
+ * of stored record, and offsets within transactions.  Producers: snapshots of some, and markers.
+ * Files of ids: one with some, one without. */
 #include "base/arena.h"
 #include "base/bytes.h"
 #include "base/check.h"
@@ -420,6 +421,21 @@ static void save_producers(void)
 	save_marker(CONTROL_COMMIT, "commit");
 }
 
+/* The target puts magic, count and checksum right. */
+static void save_dedup_files(void)
+{
+	enum { HEADER_BYTES = 88, ENTRY_BYTES = 24, AT_TO = 24, ENTRIES = 3 };
+	uint8_t bytes[HEADER_BYTES + ENTRIES * ENTRY_BYTES] = {0};
+
+	bytes[AT_TO] = ENTRIES;
+	for (uint8_t i = 0; i < ENTRIES; i++) {
+		bytes[HEADER_BYTES + i * ENTRY_BYTES] = i;
+		bytes[HEADER_BYTES + i * ENTRY_BYTES + 16] = i;
+	}
+	save("dedup_file", "some", bytes, sizeof(bytes));
+	save("dedup_file", "none", bytes, HEADER_BYTES);
+}
+
 int main(int argc, char **argv)
 {
 	static uint8_t records[BYTES_MAX], packed[BYTES_MAX];
@@ -439,6 +455,7 @@ int main(int argc, char **argv)
 	save_pending_offsets();
 	save_transactions();
 	save_producers();
+	save_dedup_files();
 	size_t length = put_records(records);
 	for (size_t i = 0; i < array_count(codecs); i++) {
 		size_t packed_length = codecs[i].pack(records, length, packed);
