@@ -74,7 +74,8 @@ def build_java():
         return "no javac on this machine"
     classes = scratch("classes")
     sources = [HERE / "java" / name for name in
-               ("GroupMember.java", "RecordProducer.java", "EventLog.java", "Support.java")]
+               ("GroupMember.java", "LoggedMember.java", "Transformer.java", "Verifier.java",
+                "RecordProducer.java", "EventLog.java", "Support.java")]
     done = subprocess.run(["javac", "-Xlint:all,-try", "-Werror", "-proc:none", "-cp",
                            f"{jars()}/*", "-d", str(classes), *map(str, sources)],
                           capture_output=True, text=True, timeout=120, check=False)
@@ -146,6 +147,18 @@ if not LONG:
     STATIC = [CONFLUENT, JAVA_CONSUMER, AIOKAFKA]
 # Those whose range assignors share a group, and that tell of their commits.
 RANGE = [CONFLUENT, KAFKA_PYTHON, AIOKAFKA, JAVA, FRANZ_GO]
+
+# Members that make records from others in transactions, with the options of transformer_parser in
+# members/event_log.py.
+CONFLUENT_TRANSFORMER = Library(
+    "confluent-kafka", python("confluent_kafka_transformer.py", "confluent_kafka"))
+JAVA_TRANSFORMER = Library("java", lambda: java("Transformer"))
+FRANZ_GO_TRANSFORMER = Library("franz-go", lambda: go("transformer"))
+
+# Readers, with the options of verifier_parser.
+CONFLUENT_VERIFIER = Library(
+    "confluent-kafka", python("confluent_kafka_verifier.py", "confluent_kafka"))
+JAVA_VERIFIER = Library("java", lambda: java("Verifier"))
 
 # Idempotent producers, or with message ids, with the options of members/producer.py.
 CONFLUENT_PRODUCER = Library("confluent-kafka", python("producer.py", "confluent_kafka"))

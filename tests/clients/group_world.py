@@ -8,6 +8,7 @@ and the checker's word on them in the end.
         ...
         world.judge()
 """
+import collections
 import json
 import os
 import pathlib
@@ -17,7 +18,7 @@ import sys
 import time
 
 import harness
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 sys.path.insert(0, str(harness.ROOT / "tests/history"))
@@ -47,6 +48,7 @@ class Tail:
         self.rebalances = 0
         self.given = set()  # (topic, partition, offset)
         self.acked = set()
+        self.transactions = collections.Counter()  # by how they ended
 
     def update(self):
         if not self.path.exists():
@@ -71,6 +73,8 @@ class Tail:
                               for record in event["records"])
         elif kind == "acked":
             self.acked.add(event["id"])
+        elif kind == "ended":
+            self.transactions[event["result"]] += 1
 
 
 class Client:
@@ -105,7 +109,7 @@ class Client:
             pass
         self.process.wait()
 
-    def leave(self, seconds=LEAVE_SECONDS):
+    def leave(self, seconds=LEAVE_SECONDS, codes=(0,)):
         # Its first line says that it has begun to heed signals.
         harness.eventually(f"{self.name} has begun", lambda: (
             self.check_alive(), self.log.exists() and self.log.stat().st_size)[1], seconds)
@@ -115,7 +119,7 @@ class Client:
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"{self.name} does not end:\n{self.said()}") from None
-        assert code == 0, f"{self.name} ended with {code}:\n{self.said()}"
+        assert code in codes, f"{self.name} ended with {code}:\n{self.said()}"
 
 
 class World:
@@ -127,11 +131,14 @@ class World:
         self.harness = EventLog(self.folder / "harness.jsonl")
 
     def __enter__(self):
+        self.create_topics(self.topics)
+        return self
+
+    def create_topics(self, names):
         admin = AdminClient({"bootstrap.servers": self.broker.address})
-        wanted = [NewTopic(topic, self.partitions, 1, config=self.configs) for topic in self.topics]
+        wanted = [NewTopic(topic, self.partitions, 1, config=self.configs) for topic in names]
         for future in admin.create_topics(wanted).values():
             future.result(ANSWER_SECONDS)
-        return self
 
     def __exit__(self, kind, *_):
         for client in self.clients + self.producers:
@@ -288,8 +295,10 @@ class World:
             log.write(seen_event(group, committed(self.broker.address, group, ends), final=True))
 
 
-def read_to_the_ends(address, log, ends):
+def read_to_the_ends(address, log, ends, isolation="read_uncommitted"):
+    """An end may lie behind what is no record: that it has come there is told by events."""
     consumer = Consumer({"bootstrap.servers": address, "group.id": "reader",
+                         "isolation.level": isolation, "enable.partition.eof": True,
                          "enable.auto.commit": False, "auto.offset.reset": "earliest"})
     positions = {place: 0 for place in ends}
     consumer.assign([TopicPartition(*place, 0) for place in ends])
@@ -299,16 +308,20 @@ def read_to_the_ends(address, log, ends):
     while any(positions[place] < end for place, end in ends.items()):
         assert time.monotonic() < deadline, f"read up to {positions} of {ends}"
         for each in consumer.consume(1000, timeout=1):
+            if each.error() and each.error().code() == KafkaError._PARTITION_EOF:
+                positions[each.topic(), each.partition()] = each.offset()
+                continue
             assert not each.error(), each.error()
             log.take(each.topic(), each.partition(), each.offset(), each.key(), each.value())
-        positions.update(log.flush())
+        log.flush()
     consumer.close()
     log.write(*({"event": "end", "topic": topic, "partition": partition, "offset": end,
                  "final": True} for (topic, partition), end in ends.items()))
 
 
 def committed(address, group, places):
-    consumer = Consumer({"bootstrap.servers": address, "group.id": group})
+    consumer = Consumer({"bootstrap.servers": address, "group.id": group,
+                         "isolation.level": "read_committed"})
     found = consumer.committed([TopicPartition(*place) for place in places],
                                timeout=ANSWER_SECONDS)
     consumer.close()

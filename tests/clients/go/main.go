@@ -132,6 +132,29 @@ func topics(ctx context.Context, admin *kadm.Client) {
 	check(!must(admin.ListTopics(ctx)).Has("go-topic"), "still listed")
 }
 
+func transactions(ctx context.Context, admin *kadm.Client) {
+	topic := "go-transactions"
+	must(admin.CreateTopic(ctx, 1, 1, nil, topic))
+	producer := client(kgo.DefaultProduceTopic(topic), kgo.TransactionalID("go"))
+	defer producer.Close()
+	for i, end := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort, kgo.TryCommit} {
+		check(producer.BeginTransaction() == nil, "begin %d", i)
+		value := []byte(fmt.Sprint(i))
+		err := producer.ProduceSync(ctx, &kgo.Record{Value: value}).FirstErr()
+		check(err == nil, "produce %d: %v", i, err)
+		check(producer.EndTransaction(ctx, end) == nil, "end %d", i)
+	}
+	consumer := client(assigned(topic, kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	defer consumer.Close()
+	records := poll(ctx, consumer, 2)
+	check(string(records[0].Value) == "0" && string(records[1].Value) == "2",
+		"committed: %s and %s", records[0].Value, records[1].Value)
+	found := must(admin.DescribeTransactions(ctx, "go"))["go"]
+	check(found.Err == nil && found.State == "CompleteCommit" || found.State == "PrepareCommit",
+		"described: %v", found)
+}
+
 func main() {
 	address = os.Args[1]
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -141,5 +164,6 @@ func main() {
 	codecs(ctx, admin)
 	places(ctx, admin)
 	topics(ctx, admin)
+	transactions(ctx, admin)
 	fmt.Println("passed")
 }

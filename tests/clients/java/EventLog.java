@@ -88,7 +88,7 @@ final class EventLog {
 		return positions;
 	}
 
-	private static String id(byte[] value) {
+	static String id(byte[] value) {
 		return new String(value == null ? new byte[0] : value, StandardCharsets.UTF_8)
 			.split(" ", 2)[0];
 	}

@@ -4,7 +4,7 @@ import asyncio
 import aiokafka
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import CommitFailedError, KafkaConnectionError, KafkaError
-from event_log import MemberLog, Stop, member_options
+from event_log import MemberLog, Stop, member_parser
 
 ANSWER_SECONDS = 10
 
@@ -86,7 +86,7 @@ class Member(aiokafka.ConsumerRebalanceListener):
 
 
 async def main():
-    await Member(member_options()).run()
+    await Member(member_parser().parse_args()).run()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@ import collections
 
 import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from event_log import MemberLog, Stop, member_options
+from event_log import MemberLog, Stop, member_parser
 from librdkafka_debug import StandardError
 
 BATCH = 200
@@ -15,11 +15,15 @@ def places(partitions):
 
 
 class Member:
+    settings = {}  # of its consumer, more than those of every member
+    started = {}  # what it logs of itself in the beginning, likewise
+
     def __init__(self, options):
         self.options = options
         self.stop = Stop()
         self.membership = StandardError()
-        self.log = MemberLog(options, f"confluent-kafka {confluent_kafka.libversion()[0]}")
+        self.log = MemberLog(options, f"confluent-kafka {confluent_kafka.libversion()[0]}",
+                             **self.started)
         # Assignments come as a difference to what is owned.
         self.incremental = (options.protocol == "consumer" or options.assignor == "cooperative")
         self.asked = collections.deque()  # asynchronous commits without an answer
@@ -27,7 +31,7 @@ class Member:
                   "client.id": options.name, "auto.offset.reset": "earliest",
                   "enable.auto.commit": False, "group.protocol": options.protocol,
                   "debug": "cgrp", "on_commit": self.on_commit,
-                  "reconnect.backoff.max.ms": 500}
+                  "reconnect.backoff.max.ms": 500, **self.settings}
         if options.protocol == "classic":
             config["session.timeout.ms"] = options.session_ms
             config["heartbeat.interval.ms"] = max(options.session_ms // 10, 100)
@@ -111,4 +115,4 @@ class Member:
 
 
 if __name__ == "__main__":
-    Member(member_options()).run()
+    Member(member_parser().parse_args()).run()

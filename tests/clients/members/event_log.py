@@ -11,9 +11,10 @@ import zlib
 REFUSALS = {"ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "REBALANCE_IN_PROGRESS",
             "FENCED_INSTANCE_ID", "FENCED_MEMBER_EPOCH", "STALE_MEMBER_EPOCH"}
 FENCINGS = REFUSALS - {"REBALANCE_IN_PROGRESS"}
+FENCED = 3  # a transformer's exit code
 
 
-def member_options():
+def member_parser():
     """Every driver of a member takes these; what its library lacks, it refuses."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--brokers", required=True)
@@ -27,7 +28,36 @@ def member_options():
     parser.add_argument("--commit", choices=["sync", "async", "none"], default="sync")
     parser.add_argument("--session-ms", type=int, default=6000)
     parser.add_argument("--after", default=[], type=lambda text: text.split(","))
-    return parser.parse_args()
+    return parser
+
+
+def transformer_parser():
+    """A member that makes a record of another topic from each that it is given, in transactions.
+
+    It ends with FENCED when its transactional id is not its own any more, or its producer at its
+    end otherwise: then another one may begin where it was."""
+    parser = member_parser()
+    parser.add_argument("--output", required=True, help="the other topic")
+    parser.add_argument("--partitions", type=int, required=True, help="of the output")
+    parser.add_argument("--transactional-id", required=True)
+    parser.add_argument("--transaction-timeout-ms", type=int, default=10000)
+    parser.add_argument("--abort-every", type=int, default=0, help="one of so many transactions")
+    parser.add_argument("--era", type=int, default=0, help="added to generations: those of a group"
+                        " begin anew where it was empty and takes another protocol")
+    return parser
+
+
+def verifier_parser():
+    """A reader of whole topics, which reads on until SIGTERM and asks for last stable offsets."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--brokers", required=True)
+    parser.add_argument("--topics", required=True, type=lambda text: text.split(","))
+    parser.add_argument("--partitions", type=int, required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--log", required=True)
+    parser.add_argument("--isolation", default="read_committed",
+                        choices=["read_committed", "read_uncommitted"])
+    return parser
 
 
 class Stop:
@@ -93,7 +123,7 @@ class RecordLog(EventLog):
 class MemberLog(RecordLog):
     """A member's: also what it owns, and what became of its commits."""
 
-    def __init__(self, options, library):
+    def __init__(self, options, library, **more):
         super().__init__(options.log)
         self.options = options
         self.owned = set()
@@ -101,7 +131,7 @@ class MemberLog(RecordLog):
                     "group": options.group, "topics": options.topics,
                     "protocol": options.protocol, "assignor": options.assignor,
                     "commit": "none" if options.commit == "none" else "after",
-                    "after": options.after})
+                    "after": options.after, **more})
 
     def owns(self, partitions, member, generation):
         self.owned = set(partitions)

@@ -1,6 +1,6 @@
 """A member of a group with kafka-python."""
 import kafka
-from event_log import MemberLog, Stop, member_options
+from event_log import MemberLog, Stop, member_parser
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.errors import CommitFailedError, KafkaError, NoBrokersAvailable
@@ -87,4 +87,4 @@ class Member(ConsumerRebalanceListener):
 
 
 if __name__ == "__main__":
-    Member(member_options()).run()
+    Member(member_parser().parse_args()).run()

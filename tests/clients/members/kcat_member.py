@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 
-from event_log import MemberLog, Stop, member_options
+from event_log import MemberLog, Stop, member_parser
 from librdkafka_debug import Membership
 
 REBALANCED = re.compile(r"% Group .* rebalanced \(memberid .*?\): (assigned|revoked): ?(.*)")
@@ -82,4 +82,4 @@ class Member:
 
 
 if __name__ == "__main__":
-    Member(member_options()).run()
+    Member(member_parser().parse_args()).run()

@@ -3,29 +3,19 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
-	"hash/crc32"
 	"log"
 	"os"
 	"os/signal"
-	"sort"
-	"strings"
-	"sync"
 	"syscall"
 	"time"
+
+	"sluice/tests/clients/go/events"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
-
-type place struct {
-	topic     string
-	partition int32
-}
-
-type row []any
 
 // What a broker says to a member that it does not count as one in this generation.
 var refusals = []error{kerr.IllegalGeneration, kerr.UnknownMemberID, kerr.RebalanceInProgress,
@@ -47,88 +37,29 @@ var (
 
 type member struct {
 	client *kgo.Client
-	file   *os.File
-	// Callbacks come from another goroutine than records.
-	mutex sync.Mutex
-	owned map[place]bool
-}
-
-// One write a line, and none is held back: kill -9 leaves what was logged.
-func (m *member) write(event map[string]any) {
-	line, err := json.Marshal(event)
-	if err == nil {
-		_, err = m.file.Write(append(line, '\n'))
-	}
-	if err != nil {
-		log.Fatal(err)
-	}
-}
-
-func (m *member) owns() {
-	rows := []row{}
-	for each := range m.owned {
-		rows = append(rows, row{each.topic, each.partition})
-	}
-	sort.Slice(rows, func(a, b int) bool {
-		return rows[a][0].(string) < rows[b][0].(string) ||
-			rows[a][0] == rows[b][0] && rows[a][1].(int32) < rows[b][1].(int32)
-	})
-	id, generation := m.client.GroupMetadata()
-	event := map[string]any{"event": "owns", "group": *group, "member": id,
-		"generation": generation, "partitions": rows}
-	if generation < 0 {
-		event["generation"] = nil
-	}
-	if *instance != "" {
-		event["instance"] = *instance
-	}
-	m.write(event)
-}
-
-func (m *member) change(partitions map[string][]int32, owned bool) {
-	m.mutex.Lock()
-	defer m.mutex.Unlock()
-	for topic, numbers := range partitions {
-		for _, number := range numbers {
-			if owned {
-				m.owned[place{topic, number}] = true
-			} else {
-				delete(m.owned, place{topic, number})
-			}
-		}
-	}
-	m.owns()
+	owner  events.Owner
 }
 
 func (m *member) assigned(_ context.Context, client *kgo.Client, added map[string][]int32) {
-	m.client = client
-	m.change(added, true)
+	m.owner.Change(client, added, true)
 }
 
-func (m *member) revoked(_ context.Context, _ *kgo.Client, taken map[string][]int32) {
-	m.change(taken, false)
+func (m *member) revoked(_ context.Context, client *kgo.Client, taken map[string][]int32) {
+	m.owner.Change(client, taken, false)
 }
 
-func (m *member) lost(_ context.Context, _ *kgo.Client, taken map[string][]int32) {
-	m.write(map[string]any{"event": "fenced", "group": *group, "error": "lost"})
-	m.change(taken, false)
-}
-
-func list(text string) []string {
-	if text == "" {
-		return []string{}
-	}
-	return strings.Split(text, ",")
+func (m *member) lost(_ context.Context, client *kgo.Client, taken map[string][]int32) {
+	m.owner.Lost(client, taken)
 }
 
 func (m *member) start() {
-	event := map[string]any{"event": "start", "client": *name, "library": "franz-go",
-		"group": *group, "topics": list(*topics), "protocol": *protocol,
-		"assignor": *assignor, "commit": "after", "after": list(*after)}
+	event := events.Event{"event": "start", "client": *name, "library": "franz-go",
+		"group": *group, "topics": events.List(*topics), "protocol": *protocol,
+		"assignor": *assignor, "commit": "after", "after": events.List(*after)}
 	if *commits == "none" {
 		event["commit"] = "none"
 	}
-	m.write(event)
+	m.owner.Log.Write(event)
 }
 
 func (m *member) connect() {
@@ -138,7 +69,7 @@ func (m *member) connect() {
 	}
 	timeout := time.Duration(*session) * time.Millisecond
 	options := []kgo.Opt{kgo.SeedBrokers(*brokers), kgo.ClientID(*name),
-		kgo.ConsumerGroup(*group), kgo.ConsumeTopics(list(*topics)...),
+		kgo.ConsumerGroup(*group), kgo.ConsumeTopics(events.List(*topics)...),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.Balancers(balancer),
 		kgo.SessionTimeout(timeout), kgo.HeartbeatInterval(timeout / 10),
 		kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
@@ -153,38 +84,15 @@ func (m *member) connect() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	m.mutex.Lock()
 	m.client = client
-	m.mutex.Unlock()
 }
 
-// Logs the records; returns the positions behind them.
-func (m *member) take(fetches kgo.Fetches) []row {
-	positions := []row{}
-	fetches.EachPartition(func(part kgo.FetchTopicPartition) {
-		if len(part.Records) == 0 {
-			return
-		}
-		rows := []row{}
-		for _, each := range part.Records {
-			id, _, _ := strings.Cut(string(each.Value), " ")
-			sum := crc32.Update(crc32.ChecksumIEEE(each.Key), crc32.IEEETable, each.Value)
-			rows = append(rows, row{each.Offset, id, sum})
-		}
-		m.write(map[string]any{"event": "fetched", "topic": part.Topic,
-			"partition": part.Partition, "records": rows})
-		last := part.Records[len(part.Records)-1].Offset
-		positions = append(positions, row{part.Topic, part.Partition, last + 1})
-	})
-	return positions
-}
-
-func (m *member) commit(records []*kgo.Record, positions []row) {
+func (m *member) commit(records []*kgo.Record, positions []events.Row) {
 	_, generation := m.client.GroupMetadata()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	err := m.client.CommitRecords(ctx, records...)
-	event := map[string]any{"event": "committed", "group": *group, "offsets": positions,
+	event := events.Event{"event": "committed", "group": *group, "offsets": positions,
 		"result": "ok", "generation": generation}
 	if err != nil {
 		event["result"], event["error"] = "unknown", err.Error()
@@ -194,7 +102,7 @@ func (m *member) commit(records []*kgo.Record, positions []row) {
 			event["result"] = "refused"
 		}
 	}
-	m.write(event)
+	m.owner.Log.Write(event)
 }
 
 func (m *member) run(ctx context.Context) {
@@ -202,14 +110,14 @@ func (m *member) run(ctx context.Context) {
 		wait, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 		fetches := m.client.PollRecords(wait, 500)
 		cancel()
-		positions := m.take(fetches)
+		positions := m.owner.Log.Fetched(fetches)
 		if len(positions) > 0 && *commits != "none" {
 			m.commit(fetches.Records(), positions)
 		}
 		m.client.AllowRebalance()
 	}
 	m.client.CloseAllowingRebalance()
-	m.write(map[string]any{"event": "stop"})
+	m.owner.Log.Write(events.Event{"event": "stop"})
 }
 
 func main() {
@@ -219,11 +127,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	file, err := os.OpenFile(*path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		log.Fatal(err)
-	}
-	m := &member{file: file, owned: map[place]bool{}}
+	m := &member{owner: events.Owner{Log: events.Open(*path), Group: *group, Instance: *instance}}
 	m.start()
 	m.connect()
 	m.run(ctx)

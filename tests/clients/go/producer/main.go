@@ -3,16 +3,16 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
-	"hash/crc32"
 	"log"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
 	"time"
+
+	"sluice/tests/clients/go/events"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -34,20 +34,9 @@ var (
 
 type producer struct {
 	client *kgo.Client
-	file   *os.File
+	log    *events.Log
 	topics []string
 	number int
-}
-
-// One write a line, and none is held back: kill -9 leaves what was logged.
-func (p *producer) write(event map[string]any) {
-	line, err := json.Marshal(event)
-	if err == nil {
-		_, err = p.file.Write(append(line, '\n'))
-	}
-	if err != nil {
-		log.Fatal(err)
-	}
 }
 
 // It never gives up, and where the broker refuses a sequence it fails and does not begin anew.
@@ -81,24 +70,23 @@ func (p *producer) send() {
 		Partition: int32(p.number / len(p.topics) % *partitions),
 		Key:       []byte(fmt.Sprintf("k%d", p.number%50)),
 		Value:     []byte(text + strings.Repeat("x", valueBytes-len(text)))}
-	sum := crc32.Update(crc32.ChecksumIEEE(record.Key), crc32.IEEETable, record.Value)
-	sent := map[string]any{"event": "sent", "id": id, "topic": record.Topic,
-		"partition": record.Partition, "hash": sum}
+	sent := events.Event{"event": "sent", "id": id, "topic": record.Topic,
+		"partition": record.Partition, "hash": events.Hash(record)}
 	if *dedup != "" {
 		messageID := fmt.Sprintf("%s:%d", *dedup, p.number)
 		record.Headers = []kgo.RecordHeader{{Key: "dedup-id", Value: []byte(messageID)}}
 		sent["dedup"] = messageID
 	}
 	p.number++
-	p.write(sent)
+	p.log.Write(sent)
 	// Waits where as many as MaxBufferedRecords are under way.
 	p.client.Produce(context.Background(), record, func(stored *kgo.Record, err error) {
 		if err != nil {
-			p.write(map[string]any{"event": "failed", "id": id, "error": err.Error(),
+			p.log.Write(events.Event{"event": "failed", "id": id, "error": err.Error(),
 				"definite": false})
 			return
 		}
-		p.write(map[string]any{"event": "acked", "id": id, "offset": stored.Offset,
+		p.log.Write(events.Event{"event": "acked", "id": id, "offset": stored.Offset,
 			"partition": stored.Partition})
 	})
 }
@@ -114,19 +102,15 @@ func (p *producer) run(ctx context.Context) {
 		log.Fatal(err)
 	}
 	p.client.Close()
-	p.write(map[string]any{"event": "stop"})
+	p.log.Write(events.Event{"event": "stop"})
 }
 
 func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	file, err := os.OpenFile(*path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		log.Fatal(err)
-	}
-	p := &producer{file: file, topics: strings.Split(*topics, ",")}
-	p.write(map[string]any{"event": "start", "client": *name, "acks": "all",
+	p := &producer{log: events.Open(*path), topics: events.List(*topics)}
+	p.log.Write(events.Event{"event": "start", "client": *name, "acks": "all",
 		"idempotent": *dedup == "", "in_flight": 1})
 	p.connect()
 	p.run(ctx)

@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""Records are made from others in transactions, while the broker and clients are killed.
+
+    tests/history/transactions.py [--library NAME] [--kills N] [--seed N] [--folder DIR]
+
+Members of a group, of one library and with each of its protocols in turn, read what an idempotent
+producer sends, and others read what they commit.  They and the broker meet kill -9 at moments that
+the seed gives; a transactional id is taken over from who is dead, and from who still lives.  When
+the faults have ended all has to be processed, and then the checker decides: exactly once.  It ends
+with 0 when the history is right.  SLUICED names the program.
+"""
+import argparse
+import collections
+import pathlib
+import random
+import sys
+import tempfile
+import time
+
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "broker"), str(TESTS / "clients")]
+import group_libraries as libraries  # noqa: E402
+import harness  # noqa: E402
+from group_world import SETTINGS  # noqa: E402
+from transaction_world import PROTOCOLS, TransactionWorld  # noqa: E402
+
+SLOTS = 2
+RATE = 300
+STEP_SECONDS = (0.3, 2.5)
+BROKER_DOWN_SECONDS = (0.0, 0.5)
+CALM_SECONDS = 15
+FIRST_TRANSACTIONS = 3  # of each protocol before anything is killed
+
+
+class Library:
+    def __init__(self, transformer, verifier, protocols=tuple(PROTOCOLS)):
+        self.transformer, self.verifier, self.protocols = transformer, verifier, protocols
+
+
+LIBRARIES = {
+    "confluent-kafka": Library(libraries.CONFLUENT_TRANSFORMER, libraries.CONFLUENT_VERIFIER),
+    "java": Library(libraries.JAVA_TRANSFORMER, libraries.JAVA_VERIFIER),
+    "franz-go": Library(libraries.FRANZ_GO_TRANSFORMER, libraries.CONFLUENT_VERIFIER,
+                        ("range", "cooperative"))}
+
+
+class Campaign:
+    def __init__(self, world, library, seed):
+        self.world, self.library = world, library
+        self.chance = random.Random(seed)
+        self.kills = collections.Counter()
+
+    def run(self, kills, protocols):
+        self.world.verify(self.library.verifier)
+        self.world.producer("input", RATE)
+        for index, protocol in enumerate(protocols):
+            self.begin(protocol)
+            for _ in range(kills * index // len(protocols), kills * (index + 1) // len(protocols)):
+                self.world.rest(self.chance.uniform(*STEP_SECONDS))
+                self.fault()
+            self.world.wait_committed(FIRST_TRANSACTIONS)
+
+    def begin(self, protocol):
+        """The group is empty in between, and may change its protocol then."""
+        self.world.leave_slots()
+        for slot in range(SLOTS):
+            self.world.transform(self.library.transformer, slot, protocol)
+        self.world.wait_committed(FIRST_TRANSACTIONS)
+
+    def fault(self):
+        what = self.chance.choices(["broker", "member", "second", "verifier"], [10, 7, 2, 1])[0]
+        slot = self.chance.randrange(SLOTS)
+        print(f"{what} {slot if what in ('member', 'second') else ''}", flush=True)
+        self.kills[what] += 1
+        getattr(self, what)(slot)
+
+    def broker(self, _slot):
+        self.world.kill_broker()
+        time.sleep(self.chance.uniform(*BROKER_DOWN_SECONDS))
+        self.world.start_broker()
+
+    def member(self, slot):
+        client = self.world.slots[slot]
+        self.world.kill(client)
+        self.world.transform(client.library, slot, self.world.protocol)
+
+    def second(self, slot):
+        """Another member takes the slot from one that lives, and some time later that is killed."""
+        former = self.world.slots[slot]
+        self.world.transform(former.library, slot, self.world.protocol)
+        self.world.rest(self.chance.uniform(*STEP_SECONDS))
+        self.world.kill(former)
+
+    def verifier(self, _slot):
+        """The next one begins at the beginning."""
+        self.world.kill(self.world.verifiers.pop())
+        self.world.verify(self.library.verifier)
+
+
+def run(folder, library, kills, seed, protocols=None, calm_seconds=CALM_SECONDS):
+    """Raises AssertionError for a history that is wrong, or for one who ended by himself."""
+    print(f"transactions.py --library {library} --kills {kills} --seed {seed}", flush=True)
+    begun = time.monotonic()
+    chosen = LIBRARIES[library]
+    with harness.Broker(settings=SETTINGS) as broker:
+        with TransactionWorld(folder, broker) as world:
+            campaign = Campaign(world, chosen, seed)
+            campaign.run(kills, protocols or chosen.protocols)
+            world.calm(calm_seconds)
+            history = world.judge()
+    ends = collections.Counter(each.outcome for each in history.transactions)
+    records = sum(len(each.records) for each in history.transactions if each.is_committed())
+    print(f"{library}: {ends['committed']} transactions committed, {ends['aborted']} aborted, "
+          f"{ends['unknown']} unknown; {records} records committed; kill -9 of "
+          + ", ".join(f"{what} {count}" for what, count in sorted(campaign.kills.items()))
+          + f"; {time.monotonic() - begun:.0f} s", flush=True)
+    return history
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--library", choices=sorted(LIBRARIES), default="confluent-kafka")
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 31))
+    parser.add_argument("--folder", help="for the logs, which are kept")
+    options = parser.parse_args()
+    folder = pathlib.Path(options.folder or tempfile.mkdtemp(prefix="transactions-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        run(folder, options.library, options.kills, options.seed)
+    except AssertionError as error:
+        print(f"{error}\nseed {options.seed}, logs in {folder}")
+        return 1
+    print(f"right; logs in {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
