@@ -4,16 +4,13 @@
  *     over budget ─────────────> job: read again for a filter ─> spilled: only the file has them
  *     forgotten ───────────────────────────────────────────────> removed
  *
- *     offsets   | file | file |  gap  | file |   the log behind  |
- *     recovery    load   load  replay   load   replay
- *
  * Each file speaks of the batches of an interval of offsets, which its name has too, so what is
  * missing between two, or damaged, is read from the log.  A window that has forgotten all its ids,
  * or begins, has an *anchor*, an empty file that says where it goes on.
  *
  * Only what is durable in the log is filed, so a file never knows more than the log, unless that is
  * damaged: files beyond its end are removed at a start, durably. */
-#include "storage/dedup_files.h"
+#include "storage/dedup_files_internal.h"
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -30,10 +27,6 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-enum {
-	HELD_AT_START_MAX = 40, /* buckets; older ones are spilled */
-	HELD_ID_BYTES = 38,     /* of the table, an id, at most but for small tables */
-};
 static const uint64_t retry_after_ns = 10 * NS_PER_SECOND;
 
 void dedup_files_init(struct dedup_files *files)
@@ -46,14 +39,14 @@ void dedup_files_init(struct dedup_files *files)
 	list_init(&files->trims);
 }
 
-static uint64_t config_of(const struct log *log)
+uint64_t dedup_files_config(const struct log *log)
 {
 	const struct dedup_config *config = &log->dedup.window.config;
 
 	return XXH3_64bits_withSeed(config->header, config->header_length, config->scope);
 }
 
-static void unlink_file(const struct log *log, int64_t from, int64_t to)
+void dedup_files_unlink(const struct log *log, int64_t from, int64_t to)
 {
 	char name[DEDUP_FILE_NAME_BYTES];
 
@@ -61,41 +54,30 @@ static void unlink_file(const struct log *log, int64_t from, int64_t to)
 	unlinkat(log->dir_fd, name, 0);
 }
 
-static void drop_anchor(struct log *log)
+void dedup_files_drop_anchor(struct log *log)
 {
 	struct dedup_files *files = &log->dedup.files;
 
 	if (files->anchor_to >= 0)
-		unlink_file(log, files->anchor_from, files->anchor_to);
+		dedup_files_unlink(log, files->anchor_from, files->anchor_to);
 	files->anchor_from = files->anchor_to = -1;
 }
 
 /* ---- the folder ---- */
 
-struct found {
-	int64_t from;
-	int64_t to;
-	uint64_t count; /* by the file's size */
-};
-
-struct listing {
-	struct found *files; /* to free */
-	size_t count;
-};
-
 static int compare_found(const void *left, const void *right)
 {
-	const struct found *a = left;
-	const struct found *b = right;
+	const struct dedup_found *a = left;
+	const struct dedup_found *b = right;
 
 	if (a->from != b->from)
 		return a->from < b->from ? -1 : 1;
 	return (a->to > b->to) - (a->to < b->to);
 }
 
-static int add_found(struct listing *listing, const struct found *found)
+static int add_found(struct dedup_listing *listing, const struct dedup_found *found)
 {
-	struct found *files = realloc(listing->files, (listing->count + 1) * sizeof(*files));
+	struct dedup_found *files = realloc(listing->files, (listing->count + 1) * sizeof(*files));
 
 	if (!files)
 		return -ENOMEM;
@@ -104,15 +86,14 @@ static int add_found(struct listing *listing, const struct found *found)
 	return 0;
 }
 
-/* By offset. */
-static int list_files(const struct log *log, struct listing *ret)
+int dedup_files_list(const struct log *log, struct dedup_listing *ret)
 {
 	int fd = openat(log->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *entry;
 	int rc = 0;
 
-	*ret = (struct listing){0};
+	*ret = (struct dedup_listing){0};
 	if (!dir) {
 		rc = -errno;
 		if (fd >= 0)
@@ -120,7 +101,7 @@ static int list_files(const struct log *log, struct listing *ret)
 		return rc;
 	}
 	while (rc == 0 && (entry = readdir(dir))) {
-		struct found found = {0};
+		struct dedup_found found = {0};
 		struct stat info;
 		if (!dedup_file_is_name(entry->d_name, &found.from, &found.to) ||
 		    fstatat(log->dir_fd, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0)
@@ -136,11 +117,11 @@ static int list_files(const struct log *log, struct listing *ret)
 
 void dedup_files_remove(const struct log *log)
 {
-	struct listing listing;
+	struct dedup_listing listing;
 
-	list_files(log, &listing);
+	dedup_files_list(log, &listing);
 	for (size_t i = 0; i < listing.count; i++)
-		unlink_file(log, listing.files[i].from, listing.files[i].to);
+		dedup_files_unlink(log, listing.files[i].from, listing.files[i].to);
 	free(listing.files);
 }
 
@@ -171,8 +152,8 @@ static int write_bucket(struct dedup_job *job)
 	return rc;
 }
 
-static int make_spill(int dir_fd, const struct dedup_file_head *head,
-		      const struct dedup_entry *entries, struct dedup_spill *ret)
+int dedup_files_make_spill(int dir_fd, const struct dedup_file_head *head,
+			   const struct dedup_entry *entries, struct dedup_spill *ret)
 {
 	int fd = dedup_file_open(dir_fd, head->from, head->to);
 
@@ -193,7 +174,7 @@ static int read_bucket(struct dedup_job *job)
 
 	if (rc < 0)
 		return rc;
-	rc = make_spill(job->dir_fd, &head, entries, &job->spill);
+	rc = dedup_files_make_spill(job->dir_fd, &head, entries, &job->spill);
 	free(entries);
 	return rc;
 }
@@ -219,7 +200,7 @@ static void filed(struct log *log, struct dedup_job *job)
 		return;
 	}
 	dedup_window_free_chunks(window, job->chunks);
-	drop_anchor(log);
+	dedup_files_drop_anchor(log);
 	if (!bucket) {
 		log->dedup.files.anchor_from = job->head.from;
 		log->dedup.files.anchor_to = job->head.to;
@@ -295,7 +276,7 @@ static void submit(struct log *log, struct dedup_bucket *bucket, bool spills)
 			{
 				.from = bucket->from,
 				.to = bucket->to,
-				.config = config_of(log),
+				.config = dedup_files_config(log),
 				.boot = store->boot,
 				.last_ns = bucket->last_ns,
 				.last_ms = bucket->count ? bucket->last_ms : window->largest_ms,
@@ -341,7 +322,7 @@ static bool all_filed(const struct log *log, int64_t offset)
 	return true;
 }
 
-static bool known_file(const struct log *log, const struct found *found)
+static bool known_file(const struct log *log, const struct dedup_found *found)
 {
 	const struct dedup_files *files = &log->dedup.files;
 	const struct dedup_file_head head = {.from = found->from, .to = found->to};
@@ -367,15 +348,15 @@ static bool filed_beyond(const struct log *log, int64_t offset)
 static void remove_damaged(struct log *log)
 {
 	struct dedup_files *files = &log->dedup.files;
-	struct listing listing;
+	struct dedup_listing listing;
 
 	if (files->job_out || !all_filed(log, files->damaged_to) ||
 	    !filed_beyond(log, files->damaged_to))
 		return;
-	list_files(log, &listing);
+	dedup_files_list(log, &listing);
 	for (size_t i = 0; i < listing.count; i++) {
 		if (!known_file(log, &listing.files[i]))
-			unlink_file(log, listing.files[i].from, listing.files[i].to);
+			dedup_files_unlink(log, listing.files[i].from, listing.files[i].to);
 	}
 	free(listing.files);
 	files->damaged_to = -1;
@@ -440,7 +421,7 @@ static int write_anchor(struct log *log, int64_t offset)
 	struct dedup_file_head head = {
 		.from = offset,
 		.to = offset,
-		.config = config_of(log),
+		.config = dedup_files_config(log),
 		.boot = log->store->boot,
 		.complete_ns = log->dedup.window.complete_ns,
 		.last_ns = log->dedup.window.complete_ns,
@@ -451,7 +432,7 @@ static int write_anchor(struct log *log, int64_t offset)
 	if (rc < 0)
 		return rc;
 	if (files->anchor_to != offset || files->anchor_from != offset)
-		drop_anchor(log);
+		dedup_files_drop_anchor(log);
 	files->anchor_from = files->anchor_to = offset;
 	return 0;
 }
@@ -490,168 +471,14 @@ void dedup_files_forget_oldest(struct log *log)
 		files->bytes -= bucket->file_bytes;
 		if (newer_is_filed(window, bucket) ||
 		    (!files->job_out && write_anchor(log, bucket->to) == 0)) {
-			unlink_file(log, bucket->from, bucket->to);
+			dedup_files_unlink(log, bucket->from, bucket->to);
 		} else {
-			drop_anchor(log);
+			dedup_files_drop_anchor(log);
 			files->anchor_from = bucket->from;
 			files->anchor_to = bucket->to;
 		}
 	}
 	dedup_window_drop_oldest(window);
-}
-
-/* ---- recovery ---- */
-
-/* Files beyond the log's end speak of batches that are no more. */
-static int remove_beyond(const struct log *log, struct listing *listing)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < listing->count; i++) {
-		struct found *found = &listing->files[i];
-		if (found->to > log->next_offset)
-			unlink_file(log, found->from, found->to);
-		else
-			listing->files[kept++] = *found;
-	}
-	if (kept == listing->count)
-		return 0;
-	listing->count = kept;
-	return fsync(log->dir_fd) < 0 ? -errno : 0;
-}
-
-/* Of the newest files, as many as the budget allows are held in memory. */
-static size_t first_held(const struct log *log, const struct listing *listing)
-{
-	const struct store *store = log->store;
-	uint64_t bytes = store->stats.dedup_memory_bytes;
-	size_t first = listing->count;
-
-	while (first && listing->count - first < HELD_AT_START_MAX) {
-		bytes += listing->files[first - 1].count * HELD_ID_BYTES;
-		if (store->options.dedup_bytes_max && bytes > store->options.dedup_bytes_max)
-			break;
-		first--;
-	}
-	return first;
-}
-
-static int load(struct log *log, const struct dedup_file_head *head,
-		const struct dedup_entry *entries, bool spills)
-{
-	struct dedup_window *window = &log->dedup.window;
-	struct dedup_bucket *bucket = dedup_window_open_bucket(window);
-	uint64_t now_ns = clock_monotonic_ns(log->store->clock);
-	bool same_boot = head->boot && head->boot == log->store->boot && head->last_ns <= now_ns;
-	uint64_t last_ns = same_boot ? head->last_ns : now_ns;
-	struct dedup_spill spill;
-	int rc;
-
-	if (spills && dedup_window_oldest_held(window) == bucket) {
-		rc = make_spill(log->dir_fd, head, entries, &spill);
-		if (rc == 0)
-			rc = dedup_window_load_spilled(window, head, last_ns, &spill);
-	} else {
-		rc = dedup_window_load(window, head, last_ns, entries);
-	}
-	if (rc < 0)
-		return rc;
-	bucket->file_bytes = dedup_file_bytes(head->count);
-	log->dedup.files.bytes += bucket->file_bytes;
-	window->complete_ns = same_boot ? head->complete_ns : now_ns;
-	drop_anchor(log);
-	return 0;
-}
-
-/* What lies between the files so far and `to` is read from the log. */
-static int fill_gap(struct log *log, int64_t to)
-{
-	struct dedup_window *window = &log->dedup.window;
-	struct dedup_bucket *open = dedup_window_open_bucket(window);
-
-	if (open->from == to)
-		return 0;
-	int rc = dedup_replay(log, open->from, to);
-	open = dedup_window_open_bucket(window);
-	if (rc == 0 && open->count && !dedup_window_close_bucket(window, to))
-		rc = -ENOMEM;
-	dedup_window_open_bucket(window)->from = to;
-	return rc;
-}
-
-static int take_file(struct log *log, const struct dedup_file_head *head,
-		     const struct dedup_entry *entries, bool spills)
-{
-	struct dedup_files *files = &log->dedup.files;
-	int rc = fill_gap(log, head->from);
-
-	if (rc < 0)
-		return rc;
-	if (head->count)
-		return load(log, head, entries, spills);
-	drop_anchor(log);
-	files->anchor_from = head->from;
-	files->anchor_to = head->to;
-	dedup_window_open_bucket(&log->dedup.window)->from = head->to;
-	return 0;
-}
-
-static void note_damage(struct log *log, const struct found *found, int rc)
-{
-	log_warn("storage",
-		 "dedup ids are read from the log file=%s/%020" PRId64 "-%020" PRId64
-		 ".dedup error=\"%s\"",
-		 log->name, found->from, found->to, error_text(rc));
-	if (found->to > log->dedup.files.damaged_to)
-		log->dedup.files.damaged_to = found->to;
-}
-
-/* One of another configuration, or within what others have, is removed. */
-static int recover_file(struct log *log, const struct found *found, bool spills, bool *begun)
-{
-	struct dedup_bucket *open = dedup_window_open_bucket(&log->dedup.window);
-	struct dedup_file_head head;
-	struct dedup_entry *entries = NULL;
-	int rc = dedup_file_read(log->dir_fd, found->from, found->to, &head, &entries);
-	bool ours = rc == 0 && head.config == config_of(log);
-
-	if (rc == -ENOMEM)
-		return rc;
-	if (rc < 0)
-		note_damage(log, found, rc);
-	if (!*begun && (ours || rc < 0)) {
-		open->from = found->from;
-		*begun = true;
-	}
-	if (rc < 0)
-		return 0;
-	if (ours && found->from >= open->from)
-		rc = take_file(log, &head, entries, spills);
-	else
-		unlink_file(log, found->from, found->to);
-	free(entries);
-	return rc;
-}
-
-int dedup_files_recover(struct log *log)
-{
-	struct listing listing;
-	bool begun = false;
-	int rc = list_files(log, &listing);
-
-	log->dedup.files.bytes = 0;
-	log->dedup.files.anchor_from = log->dedup.files.anchor_to = -1;
-	log->dedup.files.damaged_to = -1;
-	if (rc == 0)
-		rc = remove_beyond(log, &listing);
-	size_t held = first_held(log, &listing);
-	for (size_t i = 0; rc == 0 && i < listing.count; i++)
-		rc = recover_file(log, &listing.files[i], i < held, &begun);
-	free(listing.files);
-	struct dedup_bucket *open = dedup_window_open_bucket(&log->dedup.window);
-	if (!begun)
-		open->from = dedup_replay_start(log, clock_wall_ms(log->store->clock));
-	return rc == 0 ? dedup_replay(log, open->from, log->next_offset) : rc;
 }
 
 /* ---- closing ---- */
