@@ -18,7 +18,11 @@
 #include "dataplane/kafka/kafka_errors.h"
 #include "kafka_messages.h"
 
-enum { BATCHES_FIRST = 16, REQUEST_OVERHEAD_BYTES = 64 };
+enum {
+	PRODUCE_VERSION_MAX = 12, /* later ones name topics by id */
+	BATCHES_FIRST = 16,
+	REQUEST_OVERHEAD_BYTES = 64,
+};
 
 struct produce_request {
 	struct sluice_client *client;
@@ -201,6 +205,7 @@ static void send_request(struct produce_request *pr)
 		produce_request_free(pr);
 		return;
 	}
+	request->version_max = PRODUCE_VERSION_MAX;
 	if (client->options.acks == CLIENT_ACKS_0)
 		request->flags = CHANNEL_NO_RESPONSE;
 	pr->broker->produce_in_flight++;
