@@ -9,6 +9,7 @@ import shares
 from harness import Broker, eventually
 from records import batch
 from shares import ACCEPT, CLOSE, OPEN, REJECT, RELEASE, Member
+from transactional import TransactionalProducer, last_stable
 
 INVALID_RECORD_STATE, SESSION_NOT_FOUND, INVALID_SESSION_EPOCH = 121, 122, 123
 UNKNOWN_PARTITION, UNKNOWN_TOPIC_ID, INVALID_REQUEST = 3, 100, 42
@@ -99,6 +100,26 @@ def test_listed_described_and_deleted_like_other_groups(member, connection):
     assert body["results"][0]["error_code"] == 0
     body = connection.request("ShareGroupDescribe", 1, group_ids=[member.group])
     assert body["groups"][0]["error_code"] == GROUP_ID_NOT_FOUND
+
+
+# ---- transactions ----
+
+
+def test_markers_of_transactions_are_given_to_nobody(connection, topic, topic_id, member):
+    producer = TransactionalProducer(connection, topic)
+    for value in (b"a", b"b", b"c"):
+        producer.produce(topic, 0, [value])
+        producer.commit()
+    eventually("the last marker", lambda: last_stable(connection, topic) == 6)
+    offsets = []
+    while len(offsets) < 3:
+        offsets += member.take_some(records=2)
+    assert offsets == [0, 2, 4]
+    for offset in offsets:
+        member.acknowledge(offset, offset, [ACCEPT])
+    assert member.take() == []
+    connection.produce(topic, 0, [b"plain"])
+    assert member.take_some() == [6]
 
 
 # ---- settings ----

@@ -503,3 +503,57 @@ def test_producers_of_many_partitions_on_many_shards():
         for partition in range(12):
             assert last_stable(connection, "wide", partition) == 4 * 6 * 2
             assert len(committed_values(connection, "wide", partition)) == 4 * 3
+
+
+# ---- what happens meanwhile ----
+
+
+def test_clients_that_vanish_while_the_coordinator_is_asked(broker, connection, topic):
+    connection.create_topic(topic, 2)
+    for index in range(30):
+        with broker.connect() as gone:
+            producer = TransactionalProducer(gone, f"{topic}-{index}", timeout_ms=500)
+            for partition in (0, 1):
+                records = producer.batch([b"a"], 0)
+                gone.send("Produce", 12, **producer.produce_request(topic, partition, records))
+            if index % 2:
+                gone.reset()
+    for partition in (0, 1):
+        eventually(
+            "nothing is open",
+            lambda: last_stable(connection, topic, partition)
+            == connection.list_offset(topic, partition, -1)["offset"],
+        )
+        assert committed_values(connection, topic, partition) == []
+
+
+def test_a_topic_that_goes_while_the_coordinator_is_asked(broker, connection, topic):
+    for turn in range(5):
+        name = f"{topic}-{turn}"
+        connection.create_topic(name)
+        with broker.connect() as other:
+            producer = TransactionalProducer(other, name)
+            for sequence in range(5):
+                records = producer.batch([b"a"], sequence)
+                other.send("Produce", 12, **producer.produce_request(name, 0, records))
+            connection.request("DeleteTopics", 5, topic_names=[name], timeout_ms=30000)
+            codes = set()
+            for _ in range(5):
+                row = other.receive()[1]["responses"][0]["partition_responses"][0]
+                codes.add(row["error_code"])
+            assert codes <= {NONE, UNKNOWN_PARTITION, 6, OUT_OF_ORDER, 48, ABORTABLE}
+            producer.abort()
+            wait_state(connection, name, "CompleteAbort")
+
+
+def test_a_broker_stops_while_transactions_are_begun():
+    with Broker(shards=2) as broker:
+        with broker.connect() as connection:
+            connection.create_topic("wide", 8)
+            producer = TransactionalProducer(connection, "p")
+            for partition in range(8):
+                records = producer.batch([b"a"], 0)
+                connection.send(
+                    "Produce", 12, **producer.produce_request("wide", partition, records)
+                )
+            broker.stop()
