@@ -270,6 +270,6 @@ static void gate_close(struct transaction_gate *gate)
 
 void transaction_gate_fail(struct partition *partition)
 {
-	while (!list_empty(&partition->gates))
-		gate_close(container_of(partition->gates.next, struct transaction_gate, link));
+	list_foreach_safe(node, after, &partition->gates)
+		gate_close(container_of(node, struct transaction_gate, link));
 }

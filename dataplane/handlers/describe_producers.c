@@ -18,20 +18,24 @@ struct describe_entry {
 
 /* ---- on the owner ---- */
 
+/* -ENOMEM. */
+static int note_producers(const struct log *log, struct describe_entry *describe)
+{
+	describe->count = log_producers(log, NULL, 0);
+	if (!describe->count)
+		return 0;
+	describe->producers = calloc(describe->count, sizeof(*describe->producers));
+	if (!describe->producers)
+		return -ENOMEM;
+	log_producers(log, describe->producers, describe->count);
+	return 0;
+}
+
 static void run_entry(struct shard *shard, struct partition *partition, struct scatter_entry *entry)
 {
 	struct describe_entry *describe = container_of(entry, struct describe_entry, entry);
-	int rc = partition ? 0 : -ERR_UNKNOWN_PARTITION;
+	int rc = partition ? note_producers(partition->log, describe) : -ERR_UNKNOWN_PARTITION;
 
-	if (partition)
-		describe->count = log_producers(partition->log, NULL, 0);
-	if (describe->count) {
-		describe->producers = calloc(describe->count, sizeof(*describe->producers));
-		if (describe->producers)
-			log_producers(partition->log, describe->producers, describe->count);
-		else
-			rc = -ENOMEM;
-	}
 	scatter_entry_done(shard, entry, rc);
 }
 
