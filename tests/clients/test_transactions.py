@@ -6,12 +6,14 @@ tests/history/transactions.py.
 """
 import os
 import random
+import subprocess
 import sys
 
 import harness
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
-from transactional_producers import ALL, SURVIVORS
+from java_jars import jars
+from transactional_producers import ALL, SURVIVORS, Confluent
 
 sys.path.insert(0, str(harness.ROOT / "tests/history"))
 import transactions  # noqa: E402
@@ -19,6 +21,7 @@ import transactions  # noqa: E402
 SEED = int(os.environ.get("SLUICED_TRANSACTIONS_SEED", random.randrange(1 << 31)))
 READ_SECONDS = 20
 EXPIRY_SECONDS = 20
+TOOL_SECONDS = 60
 
 
 class Maker:
@@ -157,6 +160,37 @@ def test_open_transaction_goes_on_after_kill_minus_9(make, topic):
                                                                     "commit after"]
         assert len(read(broker.address, topic, 2, "read_uncommitted")) == 4
         make.close()
+
+
+def kafka_transactions(address, *words):
+    """The rows of a table that Kafka's own tool prints, as dictionaries."""
+    done = subprocess.run(
+        ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{jars()}/*",
+         "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+         "org.apache.kafka.tools.TransactionsCommand", "--bootstrap-server", address, *words],
+        capture_output=True, text=True, timeout=TOOL_SECONDS, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    names, *rows = [[cell.strip() for cell in line.split("\t")]
+                    for line in done.stdout.splitlines() if line]
+    return [dict(zip(names, row)) for row in rows]
+
+
+def test_tool_of_kafka_shows_an_open_transaction(broker, topic):
+    create(broker, topic, 2)
+    producer = Confluent(broker.address, topic, timeout_ms=54321)
+    producer.begin()
+    producer.send(topic, 1, b"open")
+    listed = {row["TransactionalId"]: row for row in kafka_transactions(broker.address, "list")}
+    assert listed[topic]["TransactionState"] == "Ongoing"
+    [told] = kafka_transactions(broker.address, "describe", "--transactional-id", topic)
+    assert told["TopicPartitions"] == f"{topic}-1"
+    assert told["TransactionTimeoutMs"] == "54321"
+    [state] = kafka_transactions(broker.address, "describe-producers", "--topic", topic,
+                                 "--partition", "1")
+    assert state["ProducerId"] == told["ProducerId"] == listed[topic]["ProducerId"]
+    assert state["CurrentTransactionStartOffset"] == "0"
+    producer.commit()
+    producer.close()
 
 
 @pytest.mark.parametrize("library, protocol", [("confluent-kafka", "cooperative"),

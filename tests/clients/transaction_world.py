@@ -5,16 +5,19 @@ Members have slots.  A slot has a transactional id, which its members have one a
 one ends by itself, since its producer is fenced or at its end, another one begins.
 """
 import collections
+import random
 import time
 
 import group_libraries as libraries
 import harness
 from event_log import FENCED, RecordLog
+from confluent_kafka import Consumer, TopicPartition
 from group_world import Client, World, committed, read_to_the_ends
 
 SOURCE, OUTPUT, GROUP = "source", "output", "transformers"
 SETTLE_SECONDS = 90
 CUT_SECONDS = 0.2
+SAMPLES, SAMPLE_RECORDS = 10, 100
 PROTOCOLS = {"range": {"protocol": "classic", "assignor": "range"},
              "cooperative": {"protocol": "classic", "assignor": "cooperative"},
              "consumer": {"protocol": "consumer", "era": 1000000}}
@@ -23,8 +26,9 @@ TRANSACTION_MS = 8000
 
 
 class TransactionWorld(World):
-    def __init__(self, folder, broker, partitions=3, abort_every=7):
+    def __init__(self, folder, broker, partitions=3, abort_every=7, seed=0):
         super().__init__(folder, broker, [SOURCE], partitions)
+        self.chance = random.Random(seed)
         self.abort_every = abort_every
         self.slots, self.verifiers = {}, []
         self.protocol = None
@@ -158,3 +162,21 @@ class TransactionWorld(World):
             log = RecordLog(self.folder / f"reader-{isolation}.jsonl")
             log.write({"event": "start", "client": f"reader-{isolation}", "isolation": isolation})
             read_to_the_ends(self.broker.address, log, ends, isolation)
+        self.read_samples(ends)
+
+    def read_samples(self, ends):
+        """Those who begin within transactions are told of all that were aborted."""
+        log = RecordLog(self.folder / "samples.jsonl")
+        log.write({"event": "start", "client": "samples", "isolation": "read_committed"})
+        consumer = Consumer({"bootstrap.servers": self.broker.address, "group.id": "samples",
+                             "isolation.level": "read_committed", "enable.auto.commit": False})
+        for _ in range(SAMPLES):
+            starts = [(*place, self.chance.randrange(end)) for place, end in ends.items() if end]
+            log.write(*({"event": "position", "topic": topic, "partition": partition,
+                         "offset": offset} for topic, partition, offset in starts))
+            consumer.assign([TopicPartition(*start) for start in starts])
+            for each in consumer.consume(SAMPLE_RECORDS, timeout=1):
+                assert not each.error(), each.error()
+                log.take(each.topic(), each.partition(), each.offset(), each.key(), each.value())
+            log.flush()
+        consumer.close()

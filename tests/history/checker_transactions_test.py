@@ -231,8 +231,7 @@ class Gaps(Judged):
 
 class Atomicity(Judged):
     def test_half_of_the_records_of_a_transaction(self):
-        self.change("verifier", given(1, (0, "a:1")))
-        self.change("a", acked(1, 1, 0, "a"))
+        self.change("verifier", given(0, (0, "a:0")))
         self.assert_breaks(6, 7)
 
     def two_partitions(self):
@@ -283,6 +282,10 @@ class Atomicity(Judged):
 
     def test_two_results_of_one_record(self):
         self.change("b", made("b", 0, 1, 1, 1), made("b", 0, 1, 1, 0))
+        self.assert_breaks(7)
+
+    def test_result_twice_in_one_transaction(self):
+        self.change("a", made("a", 1, 1, 1, 0), made("a", 1, 1, 0, 0))
         self.assert_breaks(7)
 
     def test_record_without_a_result(self):

@@ -20,7 +20,7 @@ import org.apache.kafka.common.errors.TimeoutException;
  * transformer_parser in members/event_log.py.
  */
 final class Transformer extends LoggedMember {
-	private static final int FENCED = 3;
+	private static final int FENCED = 3, VALUE_BYTES = 200;
 	private static final long PATIENCE_NS = 60_000_000_000L;
 
 	private final KafkaProducer<byte[], byte[]> producer;
@@ -100,7 +100,8 @@ final class Transformer extends LoggedMember {
 		int partition = number % partitions;
 		number++;
 		List<Object> of = List.of(source.topic(), source.partition(), source.offset());
-		byte[] value = (id + " " + of + " " + EventLog.id(source.value()))
+		String text = id + " " + of + " " + EventLog.id(source.value()) + " ";
+		byte[] value = (text + "x".repeat(VALUE_BYTES - text.length()))
 				       .getBytes(StandardCharsets.UTF_8);
 		CRC32 hash = new CRC32();
 		hash.update(source.key());

@@ -8,6 +8,7 @@ from confluent_kafka_member import ANSWER_SECONDS, Member
 from event_log import FENCED, seen_event, transformer_parser
 
 BATCH = 100
+VALUE_BYTES = 200
 PATIENCE_SECONDS = 60
 SEEK_SECONDS = 5
 
@@ -89,12 +90,13 @@ class Transformer(Member):
         """The event of a record from this one, its key and value."""
         name = f"{self.options.name}:{self.number}"
         source = [message.topic(), message.partition(), message.offset()]
-        key, value = message.key(), f"{name} {source} {message.value().split()[0].decode()}"
+        text = f"{name} {source} {message.value().split()[0].decode()} "
+        key, value = message.key(), text.encode().ljust(VALUE_BYTES, b"x")
         event = {"event": "sent", "id": name, "topic": self.options.output, "of": source,
                  "partition": self.number % self.options.partitions,
-                 "hash": zlib.crc32(key + value.encode())}
+                 "hash": zlib.crc32(key + value)}
         self.number += 1
-        return event, key, value.encode()
+        return event, key, value
 
     def answer(self, name):
         def answered(error, message):

@@ -11,6 +11,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 
 const (
 	batch      = 100
+	valueBytes = 200
 	fencedCode = 3
 )
 
@@ -119,9 +121,10 @@ func (t *transformer) transform(records []*kgo.Record, positions []events.Row) e
 func (t *transformer) send(source *kgo.Record, made chan<- events.Event) {
 	name := fmt.Sprintf("%s:%d", *name, t.number)
 	of := events.Row{source.Topic, source.Partition, source.Offset}
-	text, _ := json.Marshal(of)
+	list, _ := json.Marshal(of)
+	text := fmt.Sprintf("%s %s %s ", name, list, events.ID(source))
 	record := &kgo.Record{Topic: *output, Partition: int32(t.number % *partitions),
-		Key: source.Key, Value: fmt.Appendf(nil, "%s %s %s", name, text, events.ID(source))}
+		Key: source.Key, Value: []byte(text + strings.Repeat("x", valueBytes-len(text)))}
 	t.number++
 	t.write(events.Event{"event": "sent", "id": name, "topic": *output,
 		"partition": record.Partition, "hash": events.Hash(record), "of": of})
