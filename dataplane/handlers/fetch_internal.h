@@ -12,7 +12,7 @@ struct fetch_read {
 	struct log_read read;
 	struct list link; /* shard.free_reads */
 	struct fetch_entry *entry;
-	/* Of a reader of committed records; the room is kept. */
+	/* Of a reader of committed records; some room is kept. */
 	struct aborted_transaction *aborted;
 	size_t aborted_count;
 	size_t aborted_max;

@@ -14,6 +14,7 @@ enum {
 	 * for.  Entries beyond get nothing this time. */
 	PART_READS_MAX = 1024,
 	SHARD_READS_MAX = 65536,
+	ABORTED_ROOM_KEPT = 64, /* transactions, of a read that is not used */
 };
 
 /* ---- reads ---- */
@@ -26,12 +27,22 @@ static struct fetch_read *take_read(struct shard *shard)
 		    : calloc(1, sizeof(struct fetch_read));
 }
 
+static void forget_aborted(struct fetch_read *read)
+{
+	read->aborted_count = 0;
+	if (read->aborted_max <= ABORTED_ROOM_KEPT)
+		return;
+	free(read->aborted);
+	read->aborted = NULL;
+	read->aborted_max = 0;
+}
+
 static void give_read(struct shard *shard, struct fetch_entry *entry)
 {
 	if (!entry->read)
 		return;
 	log_read_release(shard->store, &entry->read->read);
-	entry->read->aborted_count = 0;
+	forget_aborted(entry->read);
 	shard->reads_live--;
 	entry->part->reads--;
 	list_push_front(&shard->free_reads, &entry->read->link);
@@ -71,10 +82,10 @@ static int make_room(struct fetch_read *read, size_t count)
 }
 
 /* Which of the records that were read belong to aborted transactions.  Few logs have any: only then
- * it matters where the read ends.  -ENOMEM. */
-static int note_aborted(const struct log *log, struct fetch_read *read, int64_t from, int64_t below)
+ * it matters where the read ends; it does below the last stable offset.  -ENOMEM. */
+static int note_aborted(const struct log *log, struct fetch_read *read, int64_t from)
 {
-	if (log_aborted(log, from, below, NULL, 0) == 0)
+	if (log_aborted(log, from, log_last_stable_offset(log), NULL, 0) == 0)
 		return 0;
 	int64_t end = read_last_offset(&read->read) + 1;
 	size_t count = log_aborted(log, from, end, NULL, 0);
@@ -95,13 +106,15 @@ static int64_t readable_end(const struct fetch_entry *entry)
 	return entry->part->fetch->committed ? entry->last_stable_offset : entry->high_watermark;
 }
 
+/* While a file was read transactions may have ended, and what they wrote been read. */
 static int note_aborted_of(struct fetch_entry *entry)
 {
 	const struct partition *partition = shard_partition(entry->part->owner, entry->key);
 
-	return partition ? note_aborted(partition->log, entry->read, entry->offset,
-					entry->last_stable_offset)
-			 : -ERR_UNKNOWN_PARTITION;
+	if (!partition)
+		return -ERR_UNKNOWN_PARTITION;
+	entry->last_stable_offset = log_last_stable_offset(partition->log);
+	return note_aborted(partition->log, entry->read, entry->offset);
 }
 
 static void step(struct fetch_part *part);
