@@ -7,8 +7,8 @@
  *                ^         │ its former transaction is still being ended, the coordinator loads
  *                └─ pause ─┘
  *
- * What the log has not been given yet, as it waits for buffers, is not open there: a batch behind
- * it asks once more, which does no harm. */
+ * While others wait for buffers every batch asks: a marker may be among them, behind which a batch
+ * that the log takes for one of an open transaction would begin another, that nobody ends. */
 #include "dataplane/transaction_gate.h"
 
 #include "base/check.h"
@@ -120,19 +120,21 @@ static int ask_for(struct transaction_gate *gate, const struct transaction_appen
 
 /* A transaction whose partitions are added by their first batch has its own epoch, in which that
  * batch is number 0.  Another one has overtaken it: that was refused, or is still to come.  Where
- * the log does not tell what it has, or batches wait for its buffers, nobody knows. */
+ * the log does not tell what it has nobody knows. */
 static bool overtakes(const struct partition *partition, const struct transaction_append *append)
 {
 	return append->add && append->append->batch.base_sequence != 0 &&
-	       list_empty(&partition->blocked) && !log_failed(partition->log);
+	       !log_failed(partition->log);
 }
 
 /* True: it is on its way or refused; false: the coordinator has to be asked. */
 static bool decide(struct partition *partition, struct transaction_append *append)
 {
 	bool open = false;
-	int rc = log_check_producer(partition->log, &append->append->batch, &open);
 
+	if (!list_empty(&partition->blocked))
+		return false;
+	int rc = log_check_producer(partition->log, &append->append->batch, &open);
 	/* -ERR_TXN_STATE: the marker of the producer's former transaction is still to come. */
 	if (rc == 0 ? open : rc != -ERR_TXN_STATE) {
 		partition_append(partition, append->append);

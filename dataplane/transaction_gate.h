@@ -2,7 +2,8 @@
  *
  * The first of a transaction in a partition waits until the coordinator has said that it may be
  * there (transaction_ask.h); later ones of its producer wait behind it, so order is kept.  Those of
- * a transaction that is open in the log, or that the log refuses or knows, pass at once.
+ * a transaction that is open in the log, or that the log refuses or knows, pass at once, unless
+ * others wait for buffers there.
  *
  * Owner: the partition's shard. */
 #pragma once
