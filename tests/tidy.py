@@ -154,7 +154,8 @@ def check_tree(root, paths):
             yield readme, 1, "is missing, say what the folder promises, its main types and how " \
                              "to test it"
     built = "".join((root / path).read_text() for path in paths
-                    if path.endswith("meson.build") or re.match(r"tests/broker/.*\.py", path))
+                    if path.endswith("meson.build")
+                    or re.match(r"tests/(broker|powercut)/.*\.py", path))
     for path in paths:
         # A build file (or a script that compiles a helper) names it, or its noun in a list:
         # 'catalog' for catalog_test.c.
