@@ -7,6 +7,7 @@
 #include "dataplane/topics.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int copy_text(struct arena *arena, const struct kafka_string *text, struct kafka_string *ret)
@@ -90,6 +91,7 @@ void transactions_describe(struct transactions *transactions, struct control_req
 struct filter {
 	const struct kafka_list_transactions_request *asked;
 	bool states[TRANSACTION_STATES];
+	int64_t *producers;    /* ascending */
 	struct regex *pattern; /* null: any */
 	int64_t steps;
 	int64_t now_ms;
@@ -128,15 +130,35 @@ static int read_states(struct filter *filter, struct control_request *request)
 	return 0;
 }
 
-static bool wanted_producer(const struct filter *filter, int64_t producer_id)
+static int compare_producers(const void *a, const void *b)
+{
+	const int64_t *x = a;
+	const int64_t *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* There may be as many as a request has room for: each transaction finds its own. */
+static int read_producers(struct filter *filter, struct control_request *request)
 {
 	int32_t count = filter->asked->producer_id_filters_count;
 
-	for (int32_t i = 0; i < count; i++) {
-		if (filter->asked->producer_id_filters[i] == producer_id)
-			return true;
-	}
-	return count <= 0;
+	if (count <= 0)
+		return 0;
+	filter->producers = arena_alloc(request->arena, (size_t)count * sizeof(int64_t));
+	if (!filter->producers)
+		return -ENOMEM;
+	memcpy(filter->producers, filter->asked->producer_id_filters,
+	       (size_t)count * sizeof(int64_t));
+	qsort(filter->producers, (size_t)count, sizeof(int64_t), compare_producers);
+	return 0;
+}
+
+static bool wanted_producer(const struct filter *filter, int64_t producer_id)
+{
+	return !filter->producers || bsearch(&producer_id, filter->producers,
+					     (size_t)filter->asked->producer_id_filters_count,
+					     sizeof(int64_t), compare_producers);
 }
 
 static bool runs_longer(const struct transaction *transaction, int64_t now_ms, int64_t than_ms)
@@ -230,6 +252,8 @@ static int list(struct transactions *transactions, struct control_request *reque
 		rc = regex_compile(&filter.pattern, pattern, why, sizeof(why));
 	if (rc == 0)
 		rc = read_states(&filter, request);
+	if (rc == 0)
+		rc = read_producers(&filter, request);
 	if (rc == 0)
 		rc = list_all(transactions, &filter, request);
 	regex_free(filter.pattern);

@@ -1,4 +1,7 @@
-/* DescribeProducers: what logs remember of producers, asked on the partitions' owner shards. */
+/* DescribeProducers: what logs remember of producers, asked on the partitions' owner shards.
+ *
+ * A few bytes ask for all producers of a partition, and for the same ones again and again: an owner
+ * tells of ROWS_MAX, or of one partition that has more, and refuses the others. */
 #include "base/check.h"
 #include "base/errors.h"
 #include "dataplane/handlers/handlers.h"
@@ -9,8 +12,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
+enum { ROWS_MAX = 65536 };
+
 struct describe_entry {
 	struct scatter_entry entry;
+	size_t owner_rows; /* of the first of an owner: those of all of its entries so far */
 	struct log_producer *producers; /* the owner's answer, freed at home */
 	size_t count;
 	struct kafka_describe_producers_response_partition_response *response;
@@ -18,16 +24,23 @@ struct describe_entry {
 
 /* ---- on the owner ---- */
 
-/* -ENOMEM. */
+/* -ERR_LIMIT, -ENOMEM. */
 static int note_producers(const struct log *log, struct describe_entry *describe)
 {
-	describe->count = log_producers(log, NULL, 0);
-	if (!describe->count)
+	struct describe_entry *first = container_of(describe->entry.part->first,
+						    struct describe_entry, entry);
+	size_t count = log_producers(log, NULL, 0);
+
+	if (!count)
 		return 0;
-	describe->producers = calloc(describe->count, sizeof(*describe->producers));
+	if (first->owner_rows && first->owner_rows + count > ROWS_MAX)
+		return -ERR_LIMIT;
+	describe->producers = calloc(count, sizeof(*describe->producers));
 	if (!describe->producers)
 		return -ENOMEM;
-	log_producers(log, describe->producers, describe->count);
+	describe->count = count;
+	first->owner_rows += count;
+	log_producers(log, describe->producers, count);
 	return 0;
 }
 

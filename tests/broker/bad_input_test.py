@@ -12,7 +12,7 @@ from harness import eventually, sanitized
 from messages import MESSAGES, framed, request_frame, request_header, uvarint
 from records import batch
 
-NONE, UNKNOWN_TOPIC, INVALID_TOPIC = 0, 3, 17
+NONE, UNKNOWN_TOPIC, INVALID_TOPIC, POLICY_VIOLATION = 0, 3, 17, 44
 KEYS = {name: message.key for (kind, name), message in MESSAGES.items() if kind == "request"}
 # Memory that a wave of bad input may leave behind: pools and caches, not what was announced.
 SLACK = (600 if sanitized() else 48) << 20
@@ -514,3 +514,27 @@ def test_a_half_closed_connection_still_gets_its_answers(broker):
         # All, or a beginning of them where the broker takes the end for a goodbye.
         assert got == asked[: len(got)]
         assert connection.closed_by_peer()
+
+
+# ---- a little that asks for much ----
+
+
+def test_the_producers_of_a_partition_asked_for_again_and_again_are_told_within_limits(broker):
+    producers, repeats = 1000, 40000
+    with broker.connect() as connection:
+        connection.create_topic_if_missing("many-producers")
+        for identity in range(producers):
+            records = batch([b"x"], producer_id=identity + 10**6, producer_epoch=0, base_sequence=0)
+            connection.produce_batch("many-producers", 0, records)
+        before = broker.rss_bytes()
+        body = connection.request(
+            "DescribeProducers",
+            0,
+            topics=[{"name": "many-producers", "partition_indexes": [0] * repeats}],
+        )
+        assert broker.rss_bytes() - before < SLACK
+        rows = body["topics"][0]["partitions"]
+        assert len(rows) == repeats
+        told = [row for row in rows if row["error_code"] == NONE]
+        assert {len(row["active_producers"]) for row in told} == {producers}
+        assert rows[0] in told and rows[-1]["error_code"] == POLICY_VIOLATION

@@ -351,8 +351,8 @@ static void a_transaction_is_described(void **state)
 }
 
 struct listing {
-	const char *state; /* null: any */
-	int64_t producer_id;
+	const char *state;       /* null: any */
+	int64_t producer_ids[3]; /* up to the first that is 0 */
 	int64_t duration_ms;
 	const char *pattern;
 };
@@ -364,15 +364,14 @@ static const struct kafka_list_transactions_response *list(struct world *world,
 	struct kafka_list_transactions_request *request = ask->message;
 
 	request->state_filters = world_alloc(ask, 1, sizeof(struct kafka_string));
-	request->producer_id_filters = world_alloc(ask, 1, sizeof(int64_t));
+	request->producer_id_filters = world_alloc(ask, 3, sizeof(int64_t));
 	if (listing.state) {
 		request->state_filters_count = 1;
 		request->state_filters[0] = kafka_string_of(listing.state);
 	}
-	if (listing.producer_id) {
-		request->producer_id_filters_count = 1;
-		request->producer_id_filters[0] = listing.producer_id;
-	}
+	for (int32_t i = 0; i < 3 && listing.producer_ids[i]; i++)
+		request->producer_id_filters[request->producer_id_filters_count++] =
+			listing.producer_ids[i];
 	request->duration_filter = listing.duration_ms ? listing.duration_ms : -1;
 	request->transactional_id_pattern = kafka_string_of(listing.pattern);
 	world_send(ask);
@@ -407,7 +406,11 @@ static void transactions_are_listed_by_what_they_are(void **state)
 	assert_string_equal(listed(world, (struct listing){0}), "abc");
 	assert_string_equal(listed(world, (struct listing){.state = "Ongoing"}), "ab");
 	assert_string_equal(listed(world, (struct listing){.state = "Dead"}), "");
-	assert_string_equal(listed(world, (struct listing){.producer_id = c.producer_id}), "c");
+	assert_string_equal(listed(world, (struct listing){.producer_ids = {c.producer_id}}), "c");
+	assert_string_equal(
+		listed(world,
+		       (struct listing){.producer_ids = {INT64_MAX, c.producer_id, b.producer_id}}),
+		"bc");
 	assert_string_equal(listed(world, (struct listing){.duration_ms = 15000}), "a");
 	assert_string_equal(listed(world, (struct listing){.pattern = "[b-z].*"}), "bc");
 	assert_string_equal(listed(world, (struct listing){.pattern = "c"}), "");
