@@ -68,12 +68,12 @@ static double insert_all(struct bench *bench)
 	uint64_t start = cpu_ns();
 
 	for (size_t at = 0; at < bench->count; at += BATCH) {
-		check(dedup_window_reserve(&bench->window, BATCH) == 0);
 		for (size_t i = at; i < at + BATCH && i < bench->count; i++) {
 			if (i + DEDUP_PREFETCH < bench->count)
 				dedup_window_prefetch(&bench->window,
 						      &bench->ids[i + DEDUP_PREFETCH]);
 			check(dedup_window_find(&bench->window, &bench->ids[i]) < 0);
+			check(dedup_window_reserve(&bench->window, 1) == 0);
 			dedup_window_insert(&bench->window, &bench->ids[i], (int64_t)i,
 					    &bench->now);
 		}
@@ -119,8 +119,8 @@ static double median_probe(struct bench *bench, bool there)
 static struct dedup_spill file_bucket(struct bench *bench, struct dedup_bucket *bucket)
 {
 	struct dedup_file_head head = {.from = bucket->from, .to = bucket->to, .last_ms = -1};
-	struct dedup_spill spill;
-	char name[DEDUP_FILE_NAME_BYTES];
+	struct dedup_spill spill = {
+		.dir_fd = bench->dir_fd, .from = bucket->from, .to = bucket->to};
 	size_t count = dedup_chunks_count(bucket->chunks);
 	struct dedup_entry *entries = malloc(count * sizeof(*entries));
 
@@ -128,11 +128,7 @@ static struct dedup_spill file_bucket(struct bench *bench, struct dedup_bucket *
 	dedup_chunks_copy(bucket->chunks, entries);
 	head.count = spill.count = dedup_entries_sort(entries, count);
 	check(dedup_file_write(bench->dir_fd, &head, entries) == 0);
-	spill.fd = dedup_file_open(bench->dir_fd, head.from, head.to);
-	check(spill.fd >= 0);
 	check(dedup_filter_new(&spill.filter, entries, head.count) == 0);
-	dedup_file_name(name, head.from, head.to);
-	unlinkat(bench->dir_fd, name, 0);
 	free(entries);
 	dedup_window_free_chunks(&bench->window, bucket->chunks);
 	bucket->chunks = NULL;
@@ -150,6 +146,16 @@ static unsigned file_all(struct bench *bench, struct dedup_spill spills[static D
 			spills[count++] = file_bucket(bench, bucket);
 	}
 	return count;
+}
+
+static void remove_files(const struct dedup_spill *spills, unsigned count)
+{
+	char name[DEDUP_FILE_NAME_BYTES];
+
+	for (unsigned i = 0; i < count; i++) {
+		dedup_file_name(name, spills[i].from, spills[i].to);
+		unlinkat(spills[i].dir_fd, name, 0);
+	}
 }
 
 static void report(struct bench *bench, const char *state)
@@ -218,12 +224,15 @@ int main(int argc, char **argv)
 	begin(&bench);
 	insert_all(&bench);
 	count = file_all(&bench, spills);
+	while (dedup_window_shrink(&bench.window))
+		continue;
 	report(&bench, "memory");
 	for (unsigned i = 0; i < count; i++)
 		check(dedup_window_spill(&bench.window, &spills[i]) == 0);
 	while (dedup_window_shrink(&bench.window))
 		continue;
 	report(&bench, "spilled");
+	remove_files(spills, count);
 	dedup_window_end(&bench.window);
 	free(bench.ids);
 	close(bench.dir_fd);

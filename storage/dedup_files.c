@@ -27,6 +27,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+enum { HELD_IDS_MIN = 1024 }; /* fewer take about the same memory as none */
 static const uint64_t retry_after_ns = 10 * NS_PER_SECOND;
 
 void dedup_files_init(struct dedup_files *files)
@@ -155,15 +156,13 @@ static int write_bucket(struct dedup_job *job)
 int dedup_files_make_spill(int dir_fd, const struct dedup_file_head *head,
 			   const struct dedup_entry *entries, struct dedup_spill *ret)
 {
-	int fd = dedup_file_open(dir_fd, head->from, head->to);
-
-	if (fd < 0)
-		return fd;
-	*ret = (struct dedup_spill){.fd = fd, .count = head->count};
-	int rc = dedup_filter_new(&ret->filter, entries, head->count);
-	if (rc < 0)
-		close(fd);
-	return rc;
+	*ret = (struct dedup_spill){
+		.dir_fd = dir_fd,
+		.from = head->from,
+		.to = head->to,
+		.count = head->count,
+	};
+	return dedup_filter_new(&ret->filter, entries, head->count);
 }
 
 static int read_bucket(struct dedup_job *job)
@@ -219,10 +218,8 @@ static void spilled(struct log *log, struct dedup_job *job)
 		return;
 	/* Forgotten meanwhile, or no memory. */
 	if (bucket_of(log, &job->head) != dedup_window_oldest_held(window) ||
-	    dedup_window_spill(window, &job->spill) < 0) {
+	    dedup_window_spill(window, &job->spill) < 0)
 		dedup_filter_free(&job->spill.filter);
-		close(job->spill.fd);
-	}
 }
 
 static void note_failure(struct log *log, const struct dedup_job *job)
@@ -242,8 +239,9 @@ static void done(struct store_job *base)
 	struct log *log = job->log;
 	struct dedup_files *files = &log->dedup.files;
 	int result = job->result;
+	bool spills = job->spills;
 
-	if (job->spills)
+	if (spills)
 		spilled(log, job);
 	else
 		filed(log, job);
@@ -251,7 +249,8 @@ static void done(struct store_job *base)
 		note_failure(log, job);
 	files->job_out = false;
 	dedup_changed(log);
-	if (!job->spills)
+	dedup_configure(log);
+	if (!spills)
 		dedup_files_end_trims(log, result);
 	if (!files->starting && !log_closing(log))
 		dedup_files_start(log);
@@ -512,7 +511,8 @@ static struct log *largest(const struct store *store)
 		struct log *log = container_of(node, struct log, link);
 		const struct dedup_window *window = &log->dedup.window;
 		if (!window->on || log->dedup.files.job_out || log->state != LOG_WRITABLE ||
-		    window->table.old.at || !dedup_window_oldest_held(window)->filed ||
+		    window->table.old.at || window->table.count < HELD_IDS_MIN ||
+		    !dedup_window_oldest_held(window)->filed ||
 		    clock_monotonic_ns(store->clock) < log->dedup.files.retry_ns)
 			continue;
 		if (!largest || window->table.count > largest->dedup.window.table.count)
@@ -521,11 +521,68 @@ static struct log *largest(const struct store *store)
 	return largest;
 }
 
-void dedup_files_keep_budget(struct store *store)
+static uint64_t open_count(const struct log *log)
 {
-	uint64_t most = store->options.dedup_bytes_max;
+	return dedup_window_open_bucket(&log->dedup.window)->count;
+}
+
+/* The ids of its open bucket take most. */
+static struct log *largest_open(const struct store *store)
+{
+	struct log *largest = NULL;
+
+	list_foreach(node, &store->logs) {
+		struct log *log = container_of(node, struct log, link);
+		if (!log->dedup.window.on || log->state != LOG_WRITABLE ||
+		    open_count(log) < HELD_IDS_MIN ||
+		    clock_monotonic_ns(store->clock) < log->dedup.files.retry_ns)
+			continue;
+		if (!largest || open_count(log) > open_count(largest))
+			largest = log;
+	}
+	return largest;
+}
+
+/* Memory of ids that are going to leave it, as their buckets have ended. */
+static uint64_t bytes_leaving(const struct store *store)
+{
+	uint64_t ids = 0;
+
+	list_foreach(node, &store->logs) {
+		const struct log *log = container_of(node, struct log, link);
+		if (log->dedup.window.on)
+			ids += log->dedup.window.table.count - open_count(log);
+	}
+	return ids * DEDUP_HELD_ID_BYTES;
+}
+
+/* Buckets that are open end early, where those that have ended are not enough. */
+static void end_open(struct store *store)
+{
+	uint64_t excess = store->stats.dedup_memory_bytes - store->options.dedup_bytes_max;
+	uint64_t leaving = bytes_leaving(store);
 	struct log *log;
 
-	while (most && store->stats.dedup_memory_bytes > most && (log = largest(store)))
+	while (leaving < excess && (log = largest_open(store))) {
+		leaving += open_count(log) * DEDUP_HELD_ID_BYTES;
+		if (!dedup_window_close_bucket(&log->dedup.window, log->next_offset))
+			return;
+		dedup_files_start(log);
+	}
+}
+
+static bool over_budget(const struct store *store)
+{
+	return store->options.dedup_bytes_max &&
+	       store->stats.dedup_memory_bytes > store->options.dedup_bytes_max;
+}
+
+void dedup_files_keep_budget(struct store *store)
+{
+	struct log *log;
+
+	if (over_budget(store))
+		end_open(store);
+	while (over_budget(store) && (log = largest(store)))
 		submit(log, dedup_window_oldest_held(&log->dedup.window), true);
 }

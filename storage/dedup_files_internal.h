@@ -2,6 +2,8 @@
 #pragma once
 #include "storage/dedup_files.h"
 
+enum { DEDUP_HELD_ID_BYTES = 38 }; /* of the table, an id, at most but for small tables */
+
 struct dedup_found {
 	int64_t from;
 	int64_t to;

@@ -99,8 +99,10 @@ void dedup_changed(struct log *log)
 
 /* ---- admission ---- */
 
-static void probe(struct dedup_window *window, const struct dedup_id *ids, int64_t base_offset,
-		  const struct dedup_now *now, struct dedup_verdict *verdict)
+/* Memory is taken id by id: what a batch says that it has may be far more than it has ids, or than
+ * those that are new. */
+static int probe(struct dedup_window *window, const struct dedup_id *ids, int64_t base_offset,
+		 const struct dedup_now *now, struct dedup_verdict *verdict)
 {
 	int32_t count = verdict->batch.record_count;
 
@@ -113,6 +115,9 @@ static void probe(struct dedup_window *window, const struct dedup_id *ids, int64
 			continue;
 		int64_t known = dedup_window_find(window, &ids[i]);
 		if (known < 0) {
+			int rc = dedup_window_reserve(window, 1);
+			if (rc < 0)
+				return rc;
 			dedup_window_insert(window, &ids[i], base_offset + i, now);
 			verdict->new_ids++;
 			continue;
@@ -125,6 +130,7 @@ static void probe(struct dedup_window *window, const struct dedup_id *ids, int64
 	}
 	if (verdict->hits < count)
 		verdict->original = -1;
+	return 0;
 }
 
 static int the_filter(struct store *store, struct batch_filter **ret)
@@ -178,10 +184,18 @@ static int all_known(struct log *log, struct dedup_verdict *verdict)
 	return batch_filter_empty(filter, verdict->data, &batch, &verdict->data, &verdict->batch);
 }
 
+static bool same_ids(const struct dedup_config *a, const struct dedup_config *b)
+{
+	return a->scope == b->scope && a->header_length == b->header_length &&
+	       memcmp(a->header, b->header, a->header_length) == 0;
+}
+
+/* Also while a window of other ids waits for the end of a job to go. */
 static bool passes_by(const struct log *log, const struct batch *batch, const struct dedup_id *ids)
 {
 	return !log->dedup.window.on || !ids || (batch->attributes & BATCH_TRANSACTIONAL) ||
-	       (log->next_offset + batch->last_offset_delta) >> DEDUP_OFFSET_BITS;
+	       (log->next_offset + batch->last_offset_delta) >> DEDUP_OFFSET_BITS ||
+	       !same_ids(&log->dedup.window.config, &log->config.dedup);
 }
 
 static int judge(struct log *log, const struct dedup_id *ids, struct dedup_verdict *verdict)
@@ -215,11 +229,9 @@ int dedup_admit(struct log *log, const void *data, const struct batch *batch,
 								 : batch->max_timestamp);
 	age(log, &now);
 	make_room(log, &now, (uint64_t)batch->record_count);
-	int rc = dedup_window_reserve(&log->dedup.window, (size_t)batch->record_count);
-	if (rc < 0)
-		return rc;
-	probe(&log->dedup.window, ids, log->next_offset, &now, ret);
-	rc = judge(log, ids, ret);
+	int rc = probe(&log->dedup.window, ids, log->next_offset, &now, ret);
+	if (rc == 0)
+		rc = judge(log, ids, ret);
 	if (rc < 0)
 		dedup_withdraw(log, ret);
 	else if (rc > 0)
@@ -291,12 +303,6 @@ int dedup_recover(struct log *log)
 	return rc;
 }
 
-static bool same_ids(const struct dedup_config *a, const struct dedup_config *b)
-{
-	return a->scope == b->scope && a->header_length == b->header_length &&
-	       memcmp(a->header, b->header, a->header_length) == 0;
-}
-
 void dedup_configure(struct log *log)
 {
 	struct dedup_window *window = &log->dedup.window;
@@ -312,8 +318,12 @@ void dedup_configure(struct log *log)
 					    store_now_ns(log->store));
 		if (rc == 0)
 			dedup_files_begin(log, log->next_offset);
+	} else {
+		return;
 	}
 	dedup_changed(log);
+	/* There are no ids any more that would have to be filed first. */
+	dedup_files_end_trims(log, 0);
 }
 
 static void report_read_errors(struct log *log)
@@ -325,6 +335,18 @@ static void report_read_errors(struct log *log)
 	log_error("storage", "dedup ids not found, a file cannot be read log=%s ids=%llu",
 		  log->name, (unsigned long long)(dedup->window.read_errors - dedup->read_errors));
 	dedup->read_errors = dedup->window.read_errors;
+}
+
+/* One without ids is forgotten like others, by when it has ended, but not before it is filed. */
+static void end_bucket(struct dedup_window *window, int64_t offset, const struct dedup_now *now)
+{
+	struct dedup_bucket *open = dedup_window_open_bucket(window);
+
+	if (!open->count) {
+		open->last_ns = now->ns;
+		open->last_ms = now->largest_ms;
+	}
+	dedup_window_close_bucket(window, offset);
 }
 
 void dedup_housekeep(struct log *log)
@@ -340,7 +362,7 @@ void dedup_housekeep(struct log *log)
 	age(log, &now);
 	/* Without ids too, now and then: a start reads from here on. */
 	if (log->next_offset - dedup_window_open_bucket(window)->from > UNFILED_OFFSETS_MAX)
-		dedup_window_close_bucket(window, log->next_offset);
+		end_bucket(window, log->next_offset, &now);
 	evict(log);
 	dedup_window_shrink(window);
 	report_read_errors(log);

@@ -56,5 +56,6 @@ void dedup_fini(struct log *log);    /* a log that was never recovered is fine *
 
 /* dedup_replay.c: takes the ids of the log's batches in [from, to). */
 int dedup_replay(struct log *log, int64_t from, int64_t to);
-/* Where the ids begin that may be as young as the window, by the segments' timestamps. */
+/* Where the ids begin that may be as young as the window, by the segments' timestamps or by when
+ * they were written. */
 int64_t dedup_replay_start(const struct log *log, int64_t wall_ms);

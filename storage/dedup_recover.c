@@ -19,7 +19,6 @@
 
 enum {
 	HELD_AT_START_MAX = 24, /* buckets; older ones are spilled */
-	HELD_ID_BYTES = 38,     /* of the table, an id, at most but for small tables */
 };
 
 /* Files beyond the log's end speak of batches that are no more. */
@@ -48,7 +47,7 @@ static size_t first_held(const struct log *log, const struct dedup_listing *list
 	size_t first = listing->count;
 
 	while (first && listing->count - first < HELD_AT_START_MAX) {
-		bytes += listing->files[first - 1].count * HELD_ID_BYTES;
+		bytes += listing->files[first - 1].count * DEDUP_HELD_ID_BYTES;
 		if (store->options.dedup_bytes_max && bytes > store->options.dedup_bytes_max)
 			break;
 		first--;

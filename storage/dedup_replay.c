@@ -148,8 +148,18 @@ static int64_t within(int64_t ms, int64_t wall_ms)
 	return ms < wall_ms ? ms : wall_ms;
 }
 
+/* When the next one was made; the last one goes on. */
+static int64_t ended_ms(const struct log *log, const struct segment *segment)
+{
+	struct list *next = segment->link.next;
+
+	return next == &log->segments ? INT64_MAX
+				      : container_of(next, struct segment, link)->created_ms;
+}
+
 int64_t dedup_replay_start(const struct log *log, int64_t wall_ms)
 {
+	int64_t window_ms = log->config.dedup.window_ms;
 	int64_t largest_ms = -1;
 	int64_t so_far_ms = -1;
 
@@ -162,7 +172,8 @@ int64_t dedup_replay_start(const struct log *log, int64_t wall_ms)
 		const struct segment *segment = container_of(node, struct segment, link);
 		if (within(segment->max_ms, wall_ms) > so_far_ms)
 			so_far_ms = within(segment->max_ms, wall_ms);
-		if (so_far_ms < 0 || so_far_ms >= largest_ms - log->config.dedup.window_ms)
+		if (so_far_ms < 0 || so_far_ms >= largest_ms - window_ms ||
+		    ended_ms(log, segment) >= wall_ms - window_ms)
 			return segment->base_offset;
 	}
 	return log->next_offset;

@@ -25,7 +25,7 @@ struct dedup_chunk {
 
 void dedup_window_init(struct dedup_window *window)
 {
-	*window = (struct dedup_window){.largest_ms = -1};
+	*window = (struct dedup_window){.largest_ms = -1, .file_fd = -1};
 	list_init(&window->buckets);
 	dedup_table_init(&window->table);
 }
@@ -40,10 +40,11 @@ void dedup_window_free_chunks(struct dedup_window *window, struct dedup_chunk *c
 	}
 }
 
-static void free_spill(struct dedup_spill *spill)
+static void close_file(struct dedup_window *window)
 {
-	dedup_filter_free(&spill->filter);
-	close(spill->fd);
+	if (window->file_fd >= 0)
+		close(window->file_fd);
+	window->file_fd = -1;
 }
 
 static void free_bucket(struct dedup_window *window, struct dedup_bucket *bucket)
@@ -61,8 +62,9 @@ void dedup_window_end(struct dedup_window *window)
 		free_bucket(window, container_of(window->buckets.next, struct dedup_bucket, link));
 	dedup_window_free_chunks(window, window->spare);
 	for (size_t i = 0; i < window->spill_count; i++)
-		free_spill(&window->spills[i]);
+		dedup_filter_free(&window->spills[i].filter);
 	free(window->spills);
+	close_file(window);
 	dedup_table_fini(&window->table);
 	dedup_window_init(window);
 }
@@ -121,7 +123,8 @@ static int reserve_chunks(struct dedup_window *window, size_t count)
 {
 	size_t room = room_of(dedup_window_open_bucket(window)->chunks);
 
-	for (const struct dedup_chunk *chunk = window->spare; chunk; chunk = chunk->next)
+	for (const struct dedup_chunk *chunk = window->spare; chunk && room < count;
+	     chunk = chunk->next)
 		room += CHUNK_ENTRIES;
 	while (room < count) {
 		struct dedup_chunk *chunk = malloc(sizeof(*chunk));
@@ -150,10 +153,22 @@ void dedup_window_prefetch(const struct dedup_window *window, const struct dedup
 		dedup_filter_prefetch(&window->spills[i].filter, id);
 }
 
+/* What is sent again comes in the order in which it came first: nearly always it is open. */
+static int open_file(struct dedup_window *window, const struct dedup_spill *spill)
+{
+	if (window->file_fd >= 0 && window->file_from == spill->from)
+		return window->file_fd;
+	close_file(window);
+	window->file_fd = dedup_file_open(spill->dir_fd, spill->from, spill->to);
+	window->file_from = spill->from;
+	return window->file_fd;
+}
+
 static int64_t find_in_file(struct dedup_window *window, const struct dedup_spill *spill,
 			    const struct dedup_id *id)
 {
-	int64_t offset = dedup_file_find(spill->fd, spill->count, id);
+	int fd = open_file(window, spill);
+	int64_t offset = fd < 0 ? fd : dedup_file_find(fd, spill->count, id);
 
 	if (offset < -1)
 		window->read_errors++;
@@ -307,7 +322,8 @@ void dedup_window_drop_oldest(struct dedup_window *window)
 
 	check(bucket->to >= 0);
 	if (bucket->spilled) {
-		free_spill(&window->spills[0]);
+		dedup_filter_free(&window->spills[0].filter);
+		close_file(window);
 		window->spill_count--;
 		memmove(&window->spills[0], &window->spills[1],
 			window->spill_count * sizeof(*window->spills));
@@ -360,6 +376,8 @@ int dedup_window_spill(struct dedup_window *window, const struct dedup_spill *sp
 
 bool dedup_window_shrink(struct dedup_window *window)
 {
+	dedup_window_free_chunks(window, window->spare);
+	window->spare = NULL;
 	return dedup_table_shrink(&window->table);
 }
 

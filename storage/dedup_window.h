@@ -32,7 +32,8 @@ struct dedup_chunk; /* ids as they came */
 /* Where the ids of a bucket are that has left the table. */
 struct dedup_spill {
 	struct dedup_filter filter;
-	int fd;
+	int dir_fd; /* the log's */
+	int64_t from, to;
 	uint64_t count;
 };
 
@@ -56,6 +57,10 @@ struct dedup_window {
 	struct list buckets;        /* oldest first, the last one open */
 	struct dedup_spill *spills; /* of the spilled ones, oldest first */
 	size_t spill_count;
+	/* The file that was looked into last; one is open at most, as there may be more files than
+	 * descriptors.  -1: none. */
+	int file_fd;
+	int64_t file_from;
 	uint64_t entries;     /* of all buckets */
 	size_t chunk_bytes;   /* of memory */
 	int64_t largest_ms;   /* timestamp of the log so far; -1: none */
@@ -118,8 +123,8 @@ struct dedup_bucket *dedup_window_oldest_held(const struct dedup_window *window)
 /* The ids of the oldest bucket that is held leave the table; *spill is the window's then.
  * -ENOMEM. */
 int dedup_window_spill(struct dedup_window *window, const struct dedup_spill *spill);
-/* Gives back memory of a table that has become too large, a step a call.  True: there is more to
- * do. */
+/* Gives back memory that ids have left, of a table that has become too large a step a call.  True:
+ * there is more to do. */
 bool dedup_window_shrink(struct dedup_window *window);
 
 /* ---- a bucket from its file ----
