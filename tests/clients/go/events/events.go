@@ -91,6 +91,9 @@ type Place struct {
 type Owner struct {
 	Log             *Log
 	Group, Instance string
+	// A session of transactions tells once of what is taken away, until its transaction has
+	// ended: what it owns in a generation is not known for certain.
+	Untold bool
 	// Callbacks come from another goroutine than records.
 	mutex sync.Mutex
 	owned map[Place]bool
@@ -108,7 +111,7 @@ func (o *Owner) owns(client *kgo.Client, owned map[Place]bool) {
 	id, generation := client.GroupMetadata()
 	event := Event{"event": "owns", "group": o.Group, "member": id, "generation": generation,
 		"partitions": rows}
-	if generation < 0 {
+	if generation < 0 || o.Untold {
 		event["generation"] = nil
 	}
 	if o.Instance != "" {

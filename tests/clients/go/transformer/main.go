@@ -189,7 +189,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	t := &transformer{owner: events.Owner{Log: events.Open(*path), Group: *group}}
+	t := &transformer{owner: events.Owner{Log: events.Open(*path), Group: *group, Untold: true}}
 	t.start()
 	if err := t.connect(); err != nil {
 		log.Fatal(err)
