@@ -13,6 +13,9 @@
 #include "dataplane/kafka/wire.h"
 #include "dataplane/message.h"
 
+/* Nobody is given a longer one: an owner keeps it for each of its partitions that is asked for. */
+enum { TRANSACTIONAL_ID_BYTES_MAX = 2048 };
+
 struct transaction_ask {
 	struct message message;
 	void (*done)(struct message *message, void *shard); /* in: handle on the way back */

@@ -94,7 +94,7 @@ static int copy_texts(struct transaction_gate *gate, const struct kafka_string *
 	return 0;
 }
 
-/* -ENOMEM, -ERR_UNKNOWN_PARTITION. */
+/* -ENOMEM, -ERR_UNKNOWN_PARTITION; -ERR_PRODUCER_ID: nobody can have the transactional id. */
 static int ask_for(struct transaction_gate *gate, const struct transaction_append *append)
 {
 	const struct batch *batch = &append->append->batch;
@@ -102,6 +102,8 @@ static int ask_for(struct transaction_gate *gate, const struct transaction_appen
 
 	if (!topic)
 		return -ERR_UNKNOWN_PARTITION;
+	if (append->transactional_id.length > TRANSACTIONAL_ID_BYTES_MAX)
+		return -ERR_PRODUCER_ID;
 	gate->ask = (struct transaction_ask){
 		.done = ask_back,
 		.shard_index = gate->shard->options.index,

@@ -11,6 +11,7 @@
 
 #include "base/errors.h"
 #include "control/config.h"
+#include "dataplane/transaction_ask.h"
 
 #include <errno.h>
 
@@ -100,7 +101,8 @@ static int make(struct transactions *transactions, struct control_request *reque
 	const REQUEST *asked = request->request;
 	int64_t producer_id;
 
-	if (transactions->count >= (size_t)transactions->options.config->transactional_ids_max)
+	if (transactions->count >= (size_t)transactions->options.config->transactional_ids_max ||
+	    asked->transactional_id.length > TRANSACTIONAL_ID_BYTES_MAX)
 		return -ERR_LIMIT;
 	if (!producer_id_take(transactions, request, &producer_id))
 		return 0;

@@ -85,6 +85,18 @@ static void there_are_so_many_ids_at_most(void **state)
 	world_free(world);
 }
 
+static void an_id_has_so_many_bytes_at_most(void **state)
+{
+	struct world *world = world_with_topics();
+	char id[TRANSACTIONAL_ID_BYTES_MAX + 2] = {0};
+
+	memset(id, 'a', TRANSACTIONAL_ID_BYTES_MAX);
+	assert_int_equal(init_error(world, 5, id, 1000, -1, -1), KAFKA_NONE);
+	id[TRANSACTIONAL_ID_BYTES_MAX] = 'a';
+	assert_int_equal(init_error(world, 5, id, 1000, -1, -1), KAFKA_POLICY_VIOLATION);
+	world_free(world);
+}
+
 static void requests_wait_for_producer_ids(void **state)
 {
 	struct world *world = world_with_topics();
@@ -433,6 +445,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_producer_has_to_say_what_makes_sense),
 		cmocka_unit_test(there_are_so_many_ids_at_most),
+		cmocka_unit_test(an_id_has_so_many_bytes_at_most),
 		cmocka_unit_test(requests_wait_for_producer_ids),
 		cmocka_unit_test(no_producer_ids_are_no_coordinator),
 		cmocka_unit_test(without_its_topic_there_is_no_coordinator),

@@ -117,17 +117,22 @@ static void told(struct partition_append *append, int rc)
 	container_of(append, struct sent, append)->rc = rc;
 }
 
-static void send_batch(struct sent *sent, int32_t sequence, bool add)
+static void send_batch_of(struct sent *sent, const char *id, int32_t sequence, bool add)
 {
 	*sent = (struct sent){
 		.transaction = {.append = &sent->append,
-				.transactional_id = kafka_string_of("id"),
+				.transactional_id = kafka_string_of(id),
 				.add = add},
 		.append = {.done = told,
 			   .batch = {.producer_id = PRODUCER, .base_sequence = sequence}},
 		.rc = 1,
 	};
 	transaction_gate_append(&world->partition, &sent->transaction);
+}
+
+static void send_batch(struct sent *sent, int32_t sequence, bool add)
+{
+	send_batch_of(sent, "id", sequence, add);
 }
 
 static void answer(int rc)
@@ -222,6 +227,18 @@ static void who_comes_before_the_end_of_the_former_is_asked_for_again_but_not_fo
 	assert_true(world->asks > 10);
 }
 
+static void for_an_id_that_nobody_can_have_nothing_is_asked(void **state)
+{
+	char id[TRANSACTIONAL_ID_BYTES_MAX + 2] = {0};
+	struct sent sent;
+
+	(void)state;
+	memset(id, 'a', sizeof(id) - 1);
+	send_batch_of(&sent, id, 0, true);
+	assert_int_equal(sent.rc, -ERR_PRODUCER_ID);
+	assert_int_equal(world->asks, 0);
+}
+
 static void an_ask_outlives_its_partition(void **state)
 {
 	struct sent sent;
@@ -243,6 +260,7 @@ int main(void)
 		TEST(behind_what_waits_for_buffers_the_log_does_not_tell_what_is_open),
 		TEST(a_refusal_is_for_all_that_wait_in_the_transaction),
 		TEST(who_comes_before_the_end_of_the_former_is_asked_for_again_but_not_for_ever),
+		TEST(for_an_id_that_nobody_can_have_nothing_is_asked),
 		TEST(an_ask_outlives_its_partition),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
