@@ -9,8 +9,11 @@
 #include <errno.h>
 #include <isa-l/igzip_lib.h>
 #include <lz4frame.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 enum {
 	FIRST_BYTES = 64 << 10,
@@ -57,7 +60,7 @@ static int room(struct decompressor *d, size_t at_least)
 {
 	if (at_least > d->bytes_max - d->made)
 		return -ERR_TOO_LARGE;
-	if (d->capacity - d->made >= at_least)
+	if (d->out && d->capacity - d->made >= at_least)
 		return 0;
 	size_t capacity = d->capacity ? d->capacity * 2 : FIRST_BYTES;
 	if (capacity > d->bytes_max)
@@ -213,24 +216,61 @@ static int unlz4(struct decompressor *d, const uint8_t *data, size_t length)
 	return rc;
 }
 
-static int unzstd(struct decompressor *d, const void *data, size_t length)
+/* In one pass, again with more room where there was too little: of a stream zstd keeps as much as
+ * the frame's window says, which may be 128 MiB for a few bytes.  What the frame says that it holds
+ * is made room for at once, so a second pass is rare. */
+static int unzstd_frame(struct decompressor *d, const void *data, size_t length)
 {
-	ZSTD_inBuffer in = {.src = data, .size = length};
-	size_t left = 1;
+	unsigned long long told = ZSTD_getFrameContentSize(data, length);
+	size_t made;
 
-	ZSTD_DCtx_reset(d->zstd, ZSTD_reset_session_only);
-	while (in.pos < in.size || left != 0) {
-		int rc = room(d, 1);
+	if (told == ZSTD_CONTENTSIZE_ERROR)
+		return -ERR_CORRUPT;
+	int rc = room(d, told == ZSTD_CONTENTSIZE_UNKNOWN || !told ? 1 : told);
+	if (rc < 0)
+		return rc;
+	for (;;) {
+		size_t space = room_left(d);
+		made = ZSTD_decompressDCtx(d->zstd, d->out + d->made, space, data, length);
+		if (ZSTD_getErrorCode(made) != ZSTD_error_dstSize_tooSmall)
+			break;
+		rc = room(d, space + 1);
 		if (rc < 0)
 			return rc;
-		ZSTD_outBuffer out = {.dst = d->out + d->made, .size = room_left(d)};
-		size_t before = in.pos;
-		left = ZSTD_decompressStream(d->zstd, &out, &in);
-		if (ZSTD_isError(left) || (out.pos == 0 && in.pos == before))
-			return -ERR_CORRUPT;
-		d->made += out.pos;
 	}
+	if (ZSTD_isError(made))
+		return -ERR_CORRUPT;
+	d->made += made;
 	return 0;
+}
+
+/* The library knows frames of zstd's early versions too, with a decoder for each; nobody sends
+ * them but who looks for faults there. */
+static bool is_zstd_frame(const uint8_t *data, size_t length)
+{
+	enum { SKIPPED_MAGIC = 0x184d2a50, SKIPPED_VARIANTS = 0x0f };
+	uint32_t magic = 0;
+
+	if (length >= sizeof(magic))
+		memcpy(&magic, data, sizeof(magic)); /* little-endian, as we are */
+	return magic == ZSTD_MAGICNUMBER || (magic & ~SKIPPED_VARIANTS) == SKIPPED_MAGIC;
+}
+
+static int unzstd(struct decompressor *d, const uint8_t *data, size_t length)
+{
+	int rc = length ? 0 : -ERR_CORRUPT;
+
+	while (rc == 0 && length) {
+		size_t frame = is_zstd_frame(data, length)
+				       ? ZSTD_findFrameCompressedSize(data, length)
+				       : 0;
+		if (frame == 0 || ZSTD_isError(frame))
+			return -ERR_CORRUPT;
+		rc = unzstd_frame(d, data, frame);
+		data += frame;
+		length -= frame;
+	}
+	return rc;
 }
 
 static void shrink(struct decompressor *d)

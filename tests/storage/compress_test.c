@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include <lz4frame.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -358,6 +359,37 @@ static void a_snappy_length_is_bounded_before_it_is_believed(void **state)
 			 -ERR_CORRUPT);
 }
 
+/* The frame says that it may refer to 128 MiB before, and holds one byte. */
+static void the_window_of_a_zstd_frame_takes_no_memory(void **state)
+{
+	static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x88, 0x09, 0x00, 0x00, 'a'};
+	struct mallinfo2 before = mallinfo2();
+	const void *data;
+	size_t size;
+
+	(void)state;
+	assert_int_equal(
+		decompress(decompressor, CODEC_ZSTD, frame, sizeof(frame), 1 << 20, &data, &size),
+		0);
+	assert_int_equal(size, 1);
+	struct mallinfo2 after = mallinfo2();
+	assert_true(after.uordblks + after.hblkhd < before.uordblks + before.hblkhd + (1 << 20));
+}
+
+/* A whole frame of version 0.7, which the library would take. */
+static void frames_of_early_zstd_are_refused(void **state)
+{
+	static const uint8_t frame[] = {0x27, 0xb5, 0x2f, 0xfd, 0x20, 0x01, 0x40,
+					0x00, 0x01, 'a',  0xc0, 0x00, 0x00};
+	const void *data;
+	size_t size;
+
+	(void)state;
+	assert_int_equal(
+		decompress(decompressor, CODEC_ZSTD, frame, sizeof(frame), 1 << 20, &data, &size),
+		-ERR_CORRUPT);
+}
+
 static void an_unknown_codec_is_refused(void **state)
 {
 	const void *data;
@@ -408,6 +440,8 @@ int main(void)
 		cmocka_unit_test(a_bomb_stops_at_the_bound),
 		cmocka_unit_test(a_snappy_length_is_bounded_before_it_is_believed),
 		cmocka_unit_test(a_broken_frame_does_not_spoil_the_next),
+		cmocka_unit_test(the_window_of_a_zstd_frame_takes_no_memory),
+		cmocka_unit_test(frames_of_early_zstd_are_refused),
 		cmocka_unit_test(an_unknown_codec_is_refused),
 	};
 
