@@ -246,8 +246,6 @@ int log_recover(struct log *log, int64_t must_reach, char *why, size_t why_bytes
 	rc = collect_epochs(log);
 	if (rc == 0)
 		rc = check_bounds(log, must_reach, why, why_bytes);
-	if (rc == 0)
-		rc = finish_recovery(log);
 	if (rc < 0)
 		return rc;
 	if (log->start_offset < first)
@@ -256,6 +254,8 @@ int log_recover(struct log *log, int64_t must_reach, char *why, size_t why_bytes
 	rc = producers_recover(log);
 	if (rc < 0)
 		snprintf(why, why_bytes, "producers: %s", error_text(rc));
+	if (rc == 0)
+		rc = finish_recovery(log);
 	if (rc < 0)
 		return rc;
 	rc = dedup_recover(log);

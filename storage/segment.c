@@ -466,8 +466,9 @@ static int read_header(struct segment *segment, bool last)
 	free(block);
 	if (error < 0)
 		return error;
+	segment->unused = unused;
 	if (unused)
-		return write_header(segment);
+		return 0;
 	if (got != SEGMENT_HEADER_BYTES ||
 	    memcmp(header.magic, segment_magic, sizeof(header.magic)) != 0)
 		return -ERR_CORRUPT;
@@ -592,7 +593,7 @@ static bool remains_behind(struct file_window *w, uint64_t end)
 static int find_batches(struct segment *segment, int64_t next_base, char *why, size_t why_bytes)
 {
 	struct file_window w = {.fd = segment->fd, .file_bytes = segment->allocated_end};
-	struct index_header *file = read_index(segment);
+	struct index_header *file = segment->unused ? NULL : read_index(segment);
 	uint64_t vouched_end = file ? file->end : 0;
 	int rc = 0;
 
@@ -694,8 +695,11 @@ int segment_cut(struct segment *segment)
 {
 	uint64_t block_end = round_up(segment->end, BLOCK_BYTES);
 	bool clean = segment->allocated_end == block_end && segment->checkpoint_end == segment->end;
-	int rc = 0;
+	int rc = segment->unused ? write_header(segment) : 0;
 
+	if (rc < 0)
+		return rc;
+	segment->unused = false;
 	if (segment->allocated_end != block_end && ftruncate(segment->fd, (off_t)block_end) < 0)
 		return -errno;
 	rc = zero_block_rest(segment);

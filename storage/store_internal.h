@@ -92,6 +92,7 @@ struct segment {
 	unsigned readers;                                   /* reads in flight */
 	bool dead;       /* out of the log; freed with its last reader */
 	bool torn;       /* something lay behind its last batch */
+	bool unused;     /* made, but its header is not yet written */
 	bool idempotent; /* a batch of it may have a producer id */
 };
 
