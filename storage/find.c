@@ -50,6 +50,9 @@ static int search_batch(struct log_find *find, const struct batch *batch, const 
 
 	if (batch->max_timestamp < find->timestamp_ms || !batch->record_count)
 		return 0;
+	/* What rots on the disk may say that it expands without end. */
+	if (!batch_crc_valid(batch, data))
+		return -ERR_CORRUPT;
 	find->leader_epoch = batch->leader_epoch;
 	if (batch->attributes & BATCH_LOG_APPEND_TIME) {
 		find->offset = batch->base_offset;
@@ -64,7 +67,10 @@ static int search_batch(struct log_find *find, const struct batch *batch, const 
 	}
 	struct record_cursor cursor = record_cursor_over(records, length);
 	while ((rc = record_next(&cursor, &record)) > 0) {
-		int64_t ms = batch->base_timestamp + record.timestamp_delta;
+		int64_t ms;
+		if (record.offset_delta < 0 || record.offset_delta > batch->last_offset_delta ||
+		    __builtin_add_overflow(batch->base_timestamp, record.timestamp_delta, &ms))
+			return -ERR_CORRUPT;
 		int64_t offset = batch->base_offset + record.offset_delta;
 		if (ms < find->timestamp_ms || offset < find->log->start_offset)
 			continue;
