@@ -310,7 +310,11 @@ static int apply_run(struct catalog *catalog, const json_t *record)
 
 static int apply_producer_ids(struct catalog *catalog, const json_t *record)
 {
-	catalog->next_producer_id = number_of(record, "next");
+	int64_t next = number_of(record, "next");
+
+	if (next < 0)
+		return -ERR_FORMAT;
+	catalog->next_producer_id = next;
 	return 0;
 }
 
@@ -685,8 +689,10 @@ int catalog_configure_group(struct catalog *catalog, const char *id,
 int catalog_take_producer_ids(struct catalog *catalog, int64_t count, int64_t *ret_first)
 {
 	int64_t first = catalog->next_producer_id;
-	int rc = change(catalog, producer_ids_record(first + count));
 
+	if (count > INT64_MAX - first)
+		return -ERR_LIMIT;
+	int rc = change(catalog, producer_ids_record(first + count));
 	if (rc == 0)
 		*ret_first = first;
 	return rc;

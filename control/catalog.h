@@ -69,5 +69,6 @@ int catalog_configure_topic(struct catalog *catalog, const struct catalog_topic 
 /* Copied; without any override the group is forgotten.  -ERR_LIMIT: too many have settings. */
 int catalog_configure_group(struct catalog *catalog, const char *id,
 			    const struct group_overrides *overrides);
-/* Takes `count` producer ids that no run has given out; *ret_first is the first. */
+/* Takes `count` producer ids that no run has given out; *ret_first is the first.  -ERR_LIMIT: so
+ * many are not left. */
 int catalog_take_producer_ids(struct catalog *catalog, int64_t count, int64_t *ret_first);

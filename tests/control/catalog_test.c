@@ -98,6 +98,19 @@ static void producer_ids_are_never_given_twice(void **state)
 	assert_int_equal(first, 1000);
 }
 
+static void producer_ids_that_are_not_left_are_refused(void **state)
+{
+	struct fixture *f = *state;
+	int64_t first = -1;
+
+	assert_int_equal(catalog_take_producer_ids(f->catalog, INT64_MAX - 10, &first), 0);
+	assert_int_equal(catalog_take_producer_ids(f->catalog, 11, &first), -ERR_LIMIT);
+	assert_int_equal(catalog_take_producer_ids(f->catalog, 10, &first), 0);
+	assert_true(first == INT64_MAX - 10);
+	reopen(f);
+	assert_int_equal(catalog_take_producer_ids(f->catalog, 1, &first), -ERR_LIMIT);
+}
+
 static void topics_are_kept_in_order_of_name(void **state)
 {
 	static const char *const names[] = {"m", "a.b", "z", "a", "a-b", "zz"};
@@ -252,6 +265,7 @@ int main(void)
 		TEST(the_cluster_id_stays),
 		TEST(runs_are_numbered_from_one),
 		TEST(producer_ids_are_never_given_twice),
+		TEST(producer_ids_that_are_not_left_are_refused),
 		TEST(topics_are_kept_in_order_of_name),
 		TEST(a_deleted_topic_stays_deleted_and_may_come_again),
 		TEST(a_grown_topic_stays_grown),
