@@ -2,79 +2,18 @@
  *
  *   sluice [FLAGS] NOUN [VERB] [WORDS]
  *
- * Nouns, verbs and flags are tables (verbs.def, flags.def); the parser and the help read them.
- * Exit codes: enum exit_code. */
+ * Nouns, verbs and flags are tables (verbs.def, flags.def); the parser (words.h) and the help
+ * read them.  Exit codes: enum exit_code. */
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "client/command/command.h"
 #include "client/command/output.h"
-
-struct verb {
-	const char *noun;
-	const char *verb;
-	const char *arguments;
-	size_t fewest;
-	size_t most;
-	int (*run)(struct invocation *invocation);
-	const char *help;
-};
-
-struct flag {
-	char letter;
-	const char *name;
-	const char *argument;
-	const char *where;
-	const char *help;
-};
-
-static const struct verb verbs[] = {
-#define VERB(noun, verb, arguments, fewest, most, function, help)                                  \
-	{noun, verb, arguments, fewest, most, verb_##function, help},
-#include "client/command/verbs.def"
-#undef VERB
-};
-
-static const struct flag flags[FLAG_COUNT] = {
-#define FLAG(field, letter, name, argument, where, help) {letter, name, argument, where, help},
-#include "client/command/flags.def"
-#undef FLAG
-};
+#include "client/command/words.h"
 
 /* ---- complaints ---- */
-
-__attribute__((format(printf, 1, 0))) static void complain_list(const char *format,
-								va_list arguments)
-{
-	fflush(stdout);
-	fputs("sluice: ", stderr);
-	vfprintf(stderr, format, arguments);
-	fputc('\n', stderr);
-}
-
-void complain(const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	complain_list(format, arguments);
-	va_end(arguments);
-}
-
-int complain_usage(const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	complain_list(format, arguments);
-	va_end(arguments);
-	fputs("        `sluice help` shows what there is\n", stderr);
-	return EXIT_USAGE;
-}
 
 static bool unreachable(int rc)
 {
@@ -142,130 +81,7 @@ static void catch_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
-/* ---- flags ---- */
-
-const char *flag_value(const struct invocation *invocation, enum flag_index flag)
-{
-	const struct flag_values *values = &invocation->flags[flag];
-
-	return values->count ? values->values[values->count - 1] : NULL;
-}
-
-bool flag_number(const struct invocation *invocation, enum flag_index flag, int64_t min,
-		 int64_t max, int64_t otherwise, int64_t *ret)
-{
-	const char *text = flag_value(invocation, flag);
-	char *end;
-
-	*ret = otherwise;
-	if (!text)
-		return true;
-	errno = 0;
-	long long number = strtoll(text, &end, 10);
-	if (end == text || *end || errno || number < min || number > max) {
-		complain_usage("--%s takes a whole number from %lld to %lld, not '%s'",
-			       flags[flag].name, (long long)min, (long long)max, text);
-		return false;
-	}
-	*ret = number;
-	return true;
-}
-
-bool split_setting(const char *text, char *name, size_t name_bytes, const char **ret_value)
-{
-	const char *equals = strchr(text, '=');
-
-	if (!equals || equals == text || (size_t)(equals - text) >= name_bytes)
-		return false;
-	memcpy(name, text, (size_t)(equals - text));
-	name[equals - text] = 0;
-	*ret_value = equals[1] ? equals + 1 : NULL;
-	return true;
-}
-
-static const struct flag *find_flag(const char *word, size_t length)
-{
-	for (size_t i = 0; i < FLAG_COUNT; i++) {
-		if (word[1] != '-' && word[1] == flags[i].letter)
-			return &flags[i];
-		if (word[1] == '-' && strlen(flags[i].name) == length - 2 &&
-		    memcmp(flags[i].name, word + 2, length - 2) == 0)
-			return &flags[i];
-	}
-	return NULL;
-}
-
-/* "-n5", "-n 5", "--count=5", "--count 5"; *at moves past an argument that stands alone. */
-static int take_flag(struct invocation *invocation, char **words, int count, int *at)
-{
-	const char *word = words[*at];
-	bool is_long = word[1] == '-';
-	const char *equals = is_long ? strchr(word, '=') : NULL;
-	size_t length = equals ? (size_t)(equals - word) : strlen(word);
-	const struct flag *flag = find_flag(word, length);
-	const char *value = "";
-
-	if (!flag)
-		return complain_usage("no flag is called '%.*s'", (int)length, word);
-	if (flag->argument) {
-		value = is_long ? (equals ? equals + 1 : NULL) : (word[2] ? word + 2 : NULL);
-		if (!value && *at + 1 < count)
-			value = words[++*at];
-		if (!value)
-			return complain_usage("-%c, --%s needs %s", flag->letter, flag->name,
-					      flag->argument);
-	} else if (equals || (!is_long && word[2])) {
-		return complain_usage("-%c, --%s takes nothing after it", flag->letter, flag->name);
-	}
-	struct flag_values *values = &invocation->flags[flag - flags];
-	if (values->count == FLAG_VALUES_MAX)
-		return complain_usage("too many of --%s", flag->name);
-	values->values[values->count++] = value;
-	return EXIT_DONE;
-}
-
-static int parse_words(struct invocation *invocation, int argc, char **argv)
-{
-	bool only_words = false;
-
-	for (int i = 1; i < argc; i++) {
-		if (!only_words && strcmp(argv[i], "--") == 0) {
-			only_words = true;
-		} else if (!only_words && argv[i][0] == '-' && argv[i][1]) {
-			int code = take_flag(invocation, argv, argc, &i);
-			if (code)
-				return code;
-		} else {
-			invocation->words[invocation->word_count++] = argv[i];
-		}
-	}
-	return EXIT_DONE;
-}
-
 /* ---- help ---- */
-
-static void verb_name(const struct verb *verb, char *text, size_t bytes)
-{
-	snprintf(text, bytes, "%s%s%s", verb->noun, *verb->verb ? "-" : "", verb->verb);
-}
-
-static bool flag_belongs(const struct flag *flag, const struct verb *verb)
-{
-	char name[32];
-	size_t length;
-
-	if (!*flag->where)
-		return true;
-	verb_name(verb, name, sizeof(name));
-	length = strlen(name);
-	for (const char *at = flag->where; *at; at += strspn(at, " ")) {
-		size_t word = strcspn(at, " ");
-		if (word == length && memcmp(at, name, length) == 0)
-			return true;
-		at += word;
-	}
-	return false;
-}
 
 /* Words of `text` up to column 100, the first line beginning at `column`. */
 static void print_wrapped(const char *text, size_t column)
@@ -311,7 +127,7 @@ static void help_all(void)
 {
 	puts("sluice: topics, records and brokers of Sluice, or of any broker that speaks the Kafka "
 	     "protocol\n");
-	for (size_t i = 0; i < array_count(verbs); i++) {
+	for (size_t i = 0; i < VERB_COUNT; i++) {
 		char left[64];
 		snprintf(left, sizeof(left), "%s%s%s %s", verbs[i].noun, *verbs[i].verb ? " " : "",
 			 verbs[i].verb, verbs[i].arguments);
@@ -347,7 +163,7 @@ static int help(const struct invocation *invocation)
 		help_options();
 		return output_finish(EXIT_DONE);
 	}
-	for (size_t i = 0; i < array_count(verbs) && *noun; i++) {
+	for (size_t i = 0; i < VERB_COUNT && *noun; i++) {
 		if (strcmp(verbs[i].noun, noun) != 0 ||
 		    (*verb && *verbs[i].verb && strcmp(verbs[i].verb, verb) != 0))
 			continue;
@@ -364,51 +180,6 @@ static int help(const struct invocation *invocation)
 }
 
 /* ---- dispatch ---- */
-
-static const struct verb *find_verb(struct invocation *invocation)
-{
-	const char *noun = invocation->words[0];
-	const char *word = invocation->word_count > 1 ? invocation->words[1] : "";
-	char known[256] = "";
-	size_t used = 0;
-
-	for (size_t i = 0; i < array_count(verbs); i++) {
-		if (strcmp(verbs[i].noun, noun) != 0)
-			continue;
-		if (!*verbs[i].verb || strcmp(verbs[i].verb, word) == 0) {
-			size_t taken = *verbs[i].verb ? 2 : 1;
-			invocation->words += taken;
-			invocation->word_count -= taken;
-			return &verbs[i];
-		}
-		used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s",
-					 used ? ", " : "", verbs[i].verb);
-	}
-	if (!used)
-		complain_usage("there is no '%s'", noun);
-	else if (*word)
-		complain_usage("%s knows no '%s', only %s", noun, word, known);
-	else
-		complain_usage("%s what?  %s", noun, known);
-	return NULL;
-}
-
-static int check_words(const struct invocation *invocation, const struct verb *verb)
-{
-	char name[32];
-
-	verb_name(verb, name, sizeof(name));
-	*strchrnul(name, '-') = ' ';
-	if (invocation->word_count < verb->fewest)
-		return complain_usage("%s needs %s", name, verb->arguments);
-	if (invocation->word_count > verb->most)
-		return complain_usage("%s takes no '%s'", name, invocation->words[verb->most]);
-	for (size_t i = 0; i < FLAG_COUNT; i++) {
-		if (invocation->flags[i].count > 0 && !flag_belongs(&flags[i], verb))
-			return complain_usage("%s has no --%s", name, flags[i].name);
-	}
-	return EXIT_DONE;
-}
 
 /* Flags that are options of the client under another name. */
 static int apply(struct sluice_options *options, const char *name, const char *value)
@@ -477,10 +248,10 @@ static int run(struct invocation *invocation)
 		return help(invocation);
 	if (invocation->word_count == 0)
 		return complain_usage("what shall it be?");
-	const struct verb *verb = find_verb(invocation);
+	const struct verb *verb = words_verb(invocation);
 	if (!verb)
 		return EXIT_USAGE;
-	int code = check_words(invocation, verb);
+	int code = words_check(invocation, verb);
 	if (code)
 		return code;
 	if (output && strcmp(output, "json") != 0 && strcmp(output, "table") != 0)
@@ -505,7 +276,7 @@ int main(int argc, char **argv)
 		return EXIT_FAILED;
 	invocation.words = words;
 	catch_signals();
-	int code = parse_words(&invocation, argc, argv);
+	int code = words_parse(&invocation, argc, argv);
 	if (!code)
 		code = run(&invocation);
 	free(words);

@@ -1,0 +1,46 @@
+/* client/command/words.h: the command line of `sluice`, taken apart by the tables of verbs and
+ * flags. What is wrong with it is complained of. */
+#pragma once
+#include "client/command/command.h"
+
+struct verb {
+	const char *noun;
+	const char *verb;
+	const char *arguments;
+	size_t fewest;
+	size_t most;
+	int (*run)(struct invocation *invocation);
+	const char *help;
+};
+
+struct flag {
+	char letter;
+	const char *name;
+	const char *argument;
+	const char *where;
+	const char *help;
+};
+
+enum verb_index {
+#define VERB(noun, verb, arguments, fewest, most, function, help) VERB_##function,
+#include "client/command/verbs.def"
+#undef VERB
+	VERB_COUNT
+};
+
+extern const struct verb verbs[VERB_COUNT];
+extern const struct flag flags[FLAG_COUNT];
+
+enum { VERB_NAME_BYTES = 32 };
+/* "topic-create", "produce": as flags.def has it. */
+void verb_name(const struct verb *verb, char text[static VERB_NAME_BYTES]);
+bool flag_belongs(const struct flag *flag, const struct verb *verb);
+
+/* Flags go to their places and words to invocation->words, which has room for argc of them; all
+ * point into argv.  EXIT_DONE or EXIT_USAGE. */
+int words_parse(struct invocation *invocation, int argc, char **argv);
+/* What the first word or two name, which are then no longer among the words; there is one at least.
+ * Null: nothing. */
+const struct verb *words_verb(struct invocation *invocation);
+/* Has the verb as many words as it needs, and no flags of others?  EXIT_DONE or EXIT_USAGE. */
+int words_check(const struct invocation *invocation, const struct verb *verb);
