@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Runs every fuzz target for a bounded time.
 
-    run.py BUILD_FOLDER [SECONDS_EACH] [TARGET ...]
+    run.py BUILD_FOLDER [SECONDS_EACH | total:SECONDS] [TARGET ...]
 
-BUILD_FOLDER was set up with clang and -Dfuzz=true, and is built.  Two targets run at a time.  What libFuzzer
+BUILD_FOLDER was set up with clang and -Dfuzz=true, and is built.  Two targets run at a time.  Of a
+total, each target gets an equal part, and four seconds at least.  What libFuzzer
 learns stays in BUILD_FOLDER/tests/fuzz/corpus and is where the next run begins.  Fails when an input
 crashes, hangs, leaks or takes too much memory; the input is then saved under regressions/<target>/, where
 `meson test` replays it from then on.
@@ -16,7 +17,8 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SECONDS = 60
+SECONDS = '60'
+SECONDS_MIN = 4  # of a total
 AT_ONCE = 2
 OPTIONS = ['-timeout=10', '-rss_limit_mb=2048', '-malloc_limit_mb=256', '-print_final_stats=1',
            '-max_len=8192']
@@ -59,21 +61,30 @@ def run(build, target, seconds):
     return target, code, int(executed.group(1)) if executed else 0, edges, output, crashes
 
 
+def seconds_each(text, targets):
+    """"60" is for each; "total:60" is for all together."""
+    if not text.startswith('total:'):
+        return int(text)
+    return max(SECONDS_MIN, int(text[len('total:'):]) * AT_ONCE // len(targets))
+
+
 def main():
     build = Path(sys.argv[1]).resolve()
-    seconds = int(sys.argv[2]) if len(sys.argv) > 2 else SECONDS
     targets = sys.argv[3:] or sorted(path.name[:-len('_fuzz.c')] for path in HERE.glob('*_fuzz.c'))
-    failed = 0
+    seconds = seconds_each(sys.argv[2] if len(sys.argv) > 2 else SECONDS, targets)
+    failed = total = 0
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         results = pool.map(lambda target: run(build, target, seconds), targets)
         for target, code, executed, edges, output, crashes in results:
             inputs = saved(crashes, target)
             bad = code != 0 or executed == 0 or bool(inputs)
             failed += bad
+            total += executed
             print(f'fuzz {target}: {executed} runs in {seconds} s, {edges[-1] if edges else 0} '
                   f'edges: {"FAILED" if bad else "ok"}', flush=True)
             if bad:
                 print(output[-6000:], *inputs, sep='\n', flush=True)
+    print(f'fuzz: {total} runs of {len(targets)} targets')
     print(f'{len(targets) - failed} passed, {failed} failed')
     return 1 if failed else 0
 
