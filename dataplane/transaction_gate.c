@@ -120,13 +120,15 @@ static int ask_for(struct transaction_gate *gate, const struct transaction_appen
 
 /* ---- what need not be asked ---- */
 
-/* A transaction whose partitions are added by their first batch has its own epoch, in which that
- * batch is number 0.  Another one has overtaken it: that was refused, or is still to come.  Where
- * the log does not tell what it has nobody knows. */
+/* A producer whose partitions are added by their first batch begins an epoch with number 0, and has
+ * an epoch for each transaction.  Of one that the log does not know another batch has overtaken
+ * that: it was refused, or is still to come. */
 static bool overtakes(const struct partition *partition, const struct transaction_append *append)
 {
-	return append->add && append->append->batch.base_sequence != 0 &&
-	       !log_failed(partition->log);
+	const struct batch *batch = &append->append->batch;
+
+	return append->add && batch->base_sequence != 0 &&
+	       log_lacks_producer(partition->log, batch->producer_id);
 }
 
 /* True: it is on its way or refused; false: the coordinator has to be asked. */

@@ -134,6 +134,8 @@ int log_append(struct log *log, const void *data, const struct batch *batch, int
  * is still to come).  *ret_open: it has a transaction open in this log.  Of a log that is not
  * writable nothing is known: 0, and none is open. */
 int log_check_producer(const struct log *log, const struct batch *batch, bool *ret_open);
+/* It is writable, and remembers nothing of the producer. */
+bool log_lacks_producer(const struct log *log, int64_t producer_id);
 
 struct aborted_transaction {
 	int64_t producer_id;

@@ -15,6 +15,11 @@ int log_check_producer(const struct log *log, const struct batch *batch, bool *r
 	return producers_check(&log->producers, batch, &first);
 }
 
+bool log_lacks_producer(const struct log *log, int64_t producer_id)
+{
+	return log->state == LOG_WRITABLE && !producers_find(&log->producers, producer_id);
+}
+
 /* What is durable is the limit of what has begun, so that one more transaction cannot lower it. */
 int64_t log_last_stable_offset(const struct log *log)
 {

@@ -43,7 +43,7 @@ class Flow:
         assert producer.end(commit, self.end_version) == NONE
 
 
-FLOWS = [Flow(*versions) for versions in ((13, 5), (12, 5), (11, 4), (9, 3), (3, 0))]
+FLOWS = [Flow(*versions) for versions in ((13, 5), (12, 5), (12, 4), (11, 4), (9, 3), (3, 0))]
 
 
 @pytest.fixture(params=FLOWS, ids=repr)

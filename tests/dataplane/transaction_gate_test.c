@@ -27,6 +27,7 @@ struct world {
 	/* What the log says of every batch. */
 	int rc;
 	bool open;
+	bool known;
 	struct transaction_ask *ask; /* null: none is out */
 	unsigned asks;
 	struct sent *passed[PASSED_MAX];
@@ -46,10 +47,11 @@ int log_check_producer(const struct log *log, const struct batch *batch, bool *r
 	return world->rc;
 }
 
-bool log_failed(const struct log *log)
+bool log_lacks_producer(const struct log *log, int64_t producer_id)
 {
 	(void)log;
-	return false;
+	assert_int_equal(producer_id, PRODUCER);
+	return !world->known;
 }
 
 const struct topic *topics_find_id(const struct topics *topics, const struct uuid *id)
@@ -199,6 +201,35 @@ static void behind_what_waits_for_buffers_the_log_does_not_tell_what_is_open(voi
 	}
 }
 
+static void the_first_batch_of_a_producer_that_the_log_does_not_know_is_its_first(void **state)
+{
+	struct sent later, first, late_in_older_flow;
+
+	(void)state;
+	send_batch(&later, 1, true);
+	assert_int_equal(later.rc, -ERR_SEQUENCE);
+	assert_int_equal(world->asks, 0);
+	send_batch(&first, 0, true);
+	answer(0);
+	assert_true(first.passed);
+	/* There it may be one that has been forgotten. */
+	send_batch(&late_in_older_flow, 1, false);
+	answer(0);
+	assert_true(late_in_older_flow.passed);
+}
+
+/* Who ends without being given a new epoch goes on counting. */
+static void a_known_producer_may_begin_a_transaction_with_any_number(void **state)
+{
+	struct sent sent;
+
+	(void)state;
+	world->known = true;
+	send_batch(&sent, 5, true);
+	answer(0);
+	assert_true(sent.passed);
+}
+
 static void a_refusal_is_for_all_that_wait_in_the_transaction(void **state)
 {
 	struct sent first, second;
@@ -258,6 +289,8 @@ int main(void)
 		TEST(the_first_batch_asks_and_those_behind_it_wait_in_order),
 		TEST(in_an_open_transaction_nothing_is_asked),
 		TEST(behind_what_waits_for_buffers_the_log_does_not_tell_what_is_open),
+		TEST(the_first_batch_of_a_producer_that_the_log_does_not_know_is_its_first),
+		TEST(a_known_producer_may_begin_a_transaction_with_any_number),
 		TEST(a_refusal_is_for_all_that_wait_in_the_transaction),
 		TEST(who_comes_before_the_end_of_the_former_is_asked_for_again_but_not_for_ever),
 		TEST(for_an_id_that_nobody_can_have_nothing_is_asked),
