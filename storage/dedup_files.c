@@ -44,7 +44,14 @@ uint64_t dedup_files_config(const struct log *log)
 {
 	const struct dedup_config *config = &log->dedup.window.config;
 
-	return XXH3_64bits_withSeed(config->header, config->header_length, config->scope);
+	const struct {
+		struct uuid topic_id;
+		int32_t partition;
+		uint32_t scope;
+	} where = {log->identity.topic_id, log->identity.partition, config->scope};
+	_Static_assert(sizeof(where) == 24, "hashed as bytes");
+	return XXH3_64bits_withSeed(config->header, config->header_length,
+				    XXH3_64bits(&where, sizeof(where)));
 }
 
 void dedup_files_unlink(const struct log *log, int64_t from, int64_t to)
@@ -105,7 +112,8 @@ int dedup_files_list(const struct log *log, struct dedup_listing *ret)
 		struct dedup_found found = {0};
 		struct stat info;
 		if (!dedup_file_is_name(entry->d_name, &found.from, &found.to) ||
-		    fstatat(log->dir_fd, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0)
+		    fstatat(log->dir_fd, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    S_ISFIFO(info.st_mode))
 			continue;
 		found.count = (uint64_t)info.st_size / sizeof(struct dedup_entry);
 		rc = add_found(ret, &found);
@@ -199,7 +207,9 @@ static void filed(struct log *log, struct dedup_job *job)
 		return;
 	}
 	dedup_window_free_chunks(window, job->chunks);
-	dedup_files_drop_anchor(log);
+	if (log->dedup.files.anchor_from != job->head.from ||
+	    log->dedup.files.anchor_to != job->head.to)
+		dedup_files_drop_anchor(log);
 	if (!bucket) {
 		log->dedup.files.anchor_from = job->head.from;
 		log->dedup.files.anchor_to = job->head.to;
@@ -240,12 +250,13 @@ static void done(struct store_job *base)
 	struct dedup_files *files = &log->dedup.files;
 	int result = job->result;
 	bool spills = job->spills;
+	bool forgotten = spills && !bucket_of(log, &job->head);
 
 	if (spills)
 		spilled(log, job);
 	else
 		filed(log, job);
-	if (result < 0)
+	if (result < 0 && !forgotten)
 		note_failure(log, job);
 	files->job_out = false;
 	dedup_changed(log);
@@ -258,11 +269,27 @@ static void done(struct store_job *base)
 	log_finish_close(log);
 }
 
+/* What a file says that begins and ends there, with no ids in between. */
+static struct dedup_file_head head_at(const struct log *log, int64_t from, int64_t to)
+{
+	const struct dedup_window *window = &log->dedup.window;
+
+	return (struct dedup_file_head){
+		.from = from,
+		.to = to,
+		.config = dedup_files_config(log),
+		.boot = log->store->boot,
+		.last_ns = window->complete_ns,
+		.last_ms = window->largest_ms,
+		.complete_ns = window->complete_ns,
+	};
+}
+
 /* The log may be gone when this returns, if it is closing. */
-static void submit(struct log *log, struct dedup_bucket *bucket, bool spills)
+static void submit(struct log *log, const struct dedup_file_head *head, struct dedup_chunk *chunks,
+		   bool spills)
 {
 	struct store *store = log->store;
-	const struct dedup_window *window = &log->dedup.window;
 	struct dedup_job *job = &log->dedup.files.job;
 
 	*job = (struct dedup_job){
@@ -270,20 +297,9 @@ static void submit(struct log *log, struct dedup_bucket *bucket, bool spills)
 		.log = log,
 		.spills = spills,
 		.dir_fd = log->dir_fd,
-		.chunks = bucket->chunks,
-		.head =
-			{
-				.from = bucket->from,
-				.to = bucket->to,
-				.config = dedup_files_config(log),
-				.boot = store->boot,
-				.last_ns = bucket->last_ns,
-				.last_ms = bucket->count ? bucket->last_ms : window->largest_ms,
-				.complete_ns = window->complete_ns,
-			},
+		.chunks = chunks,
+		.head = *head,
 	};
-	/* The job's, as the bucket may be forgotten meanwhile. */
-	bucket->chunks = NULL;
 	log->dedup.files.job_out = true;
 	log->io_count++;
 	if (store->options.offload) {
@@ -294,12 +310,41 @@ static void submit(struct log *log, struct dedup_bucket *bucket, bool spills)
 	done(&job->job);
 }
 
-/* The oldest that is to be written and can be. */
-static struct dedup_bucket *next_to_file(const struct log *log)
+/* Likewise. */
+static void submit_bucket(struct log *log, struct dedup_bucket *bucket, bool spills)
+{
+	struct dedup_file_head head = head_at(log, bucket->from, bucket->to);
+	/* The job's, as the bucket may be forgotten meanwhile. */
+	struct dedup_chunk *chunks = bucket->chunks;
+
+	bucket->chunks = NULL;
+	head.last_ns = bucket->last_ns;
+	if (bucket->count)
+		head.last_ms = bucket->last_ms;
+	submit(log, &head, chunks, spills);
+}
+
+/* An empty file is to become the anchor: the window goes on at `offset`. */
+static void submit_anchor(struct log *log, int64_t offset)
+{
+	struct dedup_file_head head = head_at(log, offset, offset);
+
+	submit(log, &head, NULL, false);
+}
+
+/* Not while it is being opened, as it may be gone before a job ends. */
+static bool may_start(const struct log *log)
 {
 	const struct dedup_files *files = &log->dedup.files;
 
-	if (files->job_out || clock_monotonic_ns(log->store->clock) < files->retry_ns)
+	return list_linked(&log->link) && !files->job_out &&
+	       clock_monotonic_ns(log->store->clock) >= files->retry_ns;
+}
+
+/* The oldest that is to be written and can be. */
+static struct dedup_bucket *next_to_file(const struct log *log)
+{
+	if (!may_start(log))
 		return NULL;
 	list_foreach(node, &log->dedup.window.buckets) {
 		struct dedup_bucket *bucket = container_of(node, struct dedup_bucket, link);
@@ -370,7 +415,7 @@ void dedup_files_start(struct log *log)
 		return;
 	files->starting = true;
 	while ((bucket = next_to_file(log)))
-		submit(log, bucket, false);
+		submit_bucket(log, bucket, false);
 	files->starting = false;
 	if (files->damaged_to >= 0)
 		remove_damaged(log);
@@ -413,29 +458,6 @@ void dedup_files_end_trims(struct log *log, int rc)
 	}
 }
 
-/* An empty file becomes the anchor: the window goes on at `offset`. */
-static int write_anchor(struct log *log, int64_t offset)
-{
-	struct dedup_files *files = &log->dedup.files;
-	struct dedup_file_head head = {
-		.from = offset,
-		.to = offset,
-		.config = dedup_files_config(log),
-		.boot = log->store->boot,
-		.complete_ns = log->dedup.window.complete_ns,
-		.last_ns = log->dedup.window.complete_ns,
-		.last_ms = log->dedup.window.largest_ms,
-	};
-	int rc = dedup_file_write(log->dir_fd, &head, NULL);
-
-	if (rc < 0)
-		return rc;
-	if (files->anchor_to != offset || files->anchor_from != offset)
-		dedup_files_drop_anchor(log);
-	files->anchor_from = files->anchor_to = offset;
-	return 0;
-}
-
 void dedup_files_begin(struct log *log, int64_t offset)
 {
 	struct dedup_files *files = &log->dedup.files;
@@ -443,10 +465,7 @@ void dedup_files_begin(struct log *log, int64_t offset)
 	dedup_files_remove(log);
 	files->bytes = 0;
 	files->anchor_from = files->anchor_to = files->damaged_to = -1;
-	int rc = write_anchor(log, offset);
-	if (rc < 0)
-		log_warn("storage", "begin of dedup window not saved log=%s error=\"%s\"",
-			 log->name, error_text(rc));
+	submit_anchor(log, offset);
 }
 
 /* ---- forgetting ---- */
@@ -465,19 +484,23 @@ void dedup_files_forget_oldest(struct log *log)
 	struct dedup_files *files = &log->dedup.files;
 	struct dedup_window *window = &log->dedup.window;
 	const struct dedup_bucket *bucket = dedup_window_oldest(window);
+	bool last = bucket->filed && !newer_is_filed(window, bucket);
+	int64_t from = bucket->from;
+	int64_t to = bucket->to;
 
-	if (bucket->filed) {
+	if (bucket->filed)
 		files->bytes -= bucket->file_bytes;
-		if (newer_is_filed(window, bucket) ||
-		    (!files->job_out && write_anchor(log, bucket->to) == 0)) {
-			dedup_files_unlink(log, bucket->from, bucket->to);
-		} else {
-			dedup_files_drop_anchor(log);
-			files->anchor_from = bucket->from;
-			files->anchor_to = bucket->to;
-		}
-	}
+	if (bucket->filed && !last)
+		dedup_files_unlink(log, from, to);
 	dedup_window_drop_oldest(window);
+	if (!last)
+		return;
+	/* It says where the window goes on, until a smaller one does. */
+	dedup_files_drop_anchor(log);
+	files->anchor_from = from;
+	files->anchor_to = to;
+	if (may_start(log))
+		submit_anchor(log, to);
 }
 
 /* ---- closing ---- */
@@ -496,7 +519,7 @@ bool dedup_files_close(struct log *log)
 	bucket = next_to_file(log);
 	if (!bucket)
 		return true;
-	submit(log, bucket, false);
+	submit_bucket(log, bucket, false);
 	return false;
 }
 
@@ -584,5 +607,5 @@ void dedup_files_keep_budget(struct store *store)
 	if (over_budget(store))
 		end_open(store);
 	while (over_budget(store) && (log = largest(store)))
-		submit(log, dedup_window_oldest_held(&log->dedup.window), true);
+		submit_bucket(log, dedup_window_oldest_held(&log->dedup.window), true);
 }

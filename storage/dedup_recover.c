@@ -21,6 +21,11 @@ enum {
 	HELD_AT_START_MAX = 24, /* buckets; older ones are spilled */
 };
 
+struct recovery {
+	struct log *log;
+	int64_t reached; /* the offset below which the window has all ids; -1: not begun */
+};
+
 /* Files beyond the log's end speak of batches that are no more. */
 static int remove_beyond(const struct log *log, struct dedup_listing *listing)
 {
@@ -83,35 +88,62 @@ static int load(struct log *log, const struct dedup_file_head *head,
 }
 
 /* What lies between the files so far and `to` is read from the log. */
-static int fill_gap(struct log *log, int64_t to)
+static int fill_gap(struct recovery *recovery, int64_t to)
 {
+	struct log *log = recovery->log;
 	struct dedup_window *window = &log->dedup.window;
-	struct dedup_bucket *open = dedup_window_open_bucket(window);
+	int rc = recovery->reached < to ? dedup_replay(log, recovery->reached, to) : 0;
 
-	if (open->from == to)
-		return 0;
-	int rc = dedup_replay(log, open->from, to);
-	open = dedup_window_open_bucket(window);
-	if (rc == 0 && open->count && !dedup_window_close_bucket(window, to))
-		rc = -ENOMEM;
+	recovery->reached = to;
+	/* With too many buckets the open one goes on. */
+	if (rc < 0 ||
+	    (dedup_window_open_bucket(window)->count && !dedup_window_close_bucket(window, to)))
+		return rc;
 	dedup_window_open_bucket(window)->from = to;
-	return rc;
+	return 0;
 }
 
-static int take_file(struct log *log, const struct dedup_file_head *head,
+/* There are too many buckets: its ids become the open one's, which is filed again in its place. */
+static int join_open(struct log *log, const struct dedup_file_head *head,
+		     const struct dedup_entry *entries)
+{
+	struct dedup_window *window = &log->dedup.window;
+	struct dedup_now now = {
+		.ns = clock_monotonic_ns(log->store->clock),
+		.largest_ms = dedup_window_largest(window, head->last_ms, INT64_MAX),
+	};
+
+	for (uint64_t i = 0; i < head->count; i++) {
+		int rc = dedup_window_reserve(window, 1);
+		if (rc < 0)
+			return rc;
+		dedup_window_replay(window, &entries[i].id, entries[i].offset, &now);
+	}
+	window->largest_ms = now.largest_ms;
+	if (head->to > log->dedup.files.damaged_to)
+		log->dedup.files.damaged_to = head->to;
+	return 0;
+}
+
+static int take_file(struct recovery *recovery, const struct dedup_file_head *head,
 		     const struct dedup_entry *entries, bool spills)
 {
+	struct log *log = recovery->log;
 	struct dedup_files *files = &log->dedup.files;
-	int rc = fill_gap(log, head->from);
+	struct dedup_window *window = &log->dedup.window;
+	int rc = fill_gap(recovery, head->from);
 
 	if (rc < 0)
 		return rc;
+	recovery->reached = head->to;
+	if (dedup_window_open_bucket(window)->count || dedup_window_full(window))
+		return join_open(log, head, entries);
 	if (head->count)
 		return load(log, head, entries, spills);
 	dedup_files_drop_anchor(log);
 	files->anchor_from = head->from;
 	files->anchor_to = head->to;
-	dedup_window_open_bucket(&log->dedup.window)->from = head->to;
+	dedup_window_open_bucket(window)->from = head->to;
 	return 0;
 }
 
@@ -126,9 +158,9 @@ static void note_damage(struct log *log, const struct dedup_found *found, int rc
 }
 
 /* One of another configuration, or within what others have, is removed. */
-static int recover_file(struct log *log, const struct dedup_found *found, bool spills, bool *begun)
+static int recover_file(struct recovery *recovery, const struct dedup_found *found, bool spills)
 {
-	struct dedup_bucket *open = dedup_window_open_bucket(&log->dedup.window);
+	struct log *log = recovery->log;
 	struct dedup_file_head head;
 	struct dedup_entry *entries = NULL;
 	int rc = dedup_file_read(log->dir_fd, found->from, found->to, &head, &entries);
@@ -138,14 +170,14 @@ static int recover_file(struct log *log, const struct dedup_found *found, bool s
 		return rc;
 	if (rc < 0)
 		note_damage(log, found, rc);
-	if (!*begun && (ours || rc < 0)) {
-		open->from = found->from;
-		*begun = true;
+	if (recovery->reached < 0 && (ours || rc < 0)) {
+		dedup_window_open_bucket(&log->dedup.window)->from = found->from;
+		recovery->reached = found->from;
 	}
 	if (rc < 0)
 		return 0;
-	if (ours && found->from >= open->from)
-		rc = take_file(log, &head, entries, spills);
+	if (ours && found->from >= recovery->reached)
+		rc = take_file(recovery, &head, entries, spills);
 	else
 		dedup_files_unlink(log, found->from, found->to);
 	free(entries);
@@ -154,8 +186,8 @@ static int recover_file(struct log *log, const struct dedup_found *found, bool s
 
 int dedup_files_recover(struct log *log)
 {
+	struct recovery recovery = {.log = log, .reached = -1};
 	struct dedup_listing listing;
-	bool begun = false;
 	int rc = dedup_files_list(log, &listing);
 
 	log->dedup.files.bytes = 0;
@@ -165,10 +197,11 @@ int dedup_files_recover(struct log *log)
 		rc = remove_beyond(log, &listing);
 	size_t held = first_held(log, &listing);
 	for (size_t i = 0; rc == 0 && i < listing.count; i++)
-		rc = recover_file(log, &listing.files[i], i < held, &begun);
+		rc = recover_file(&recovery, &listing.files[i], i < held);
 	free(listing.files);
-	struct dedup_bucket *open = dedup_window_open_bucket(&log->dedup.window);
-	if (!begun)
-		open->from = dedup_replay_start(log, clock_wall_ms(log->store->clock));
-	return rc == 0 ? dedup_replay(log, open->from, log->next_offset) : rc;
+	if (recovery.reached < 0) {
+		recovery.reached = dedup_replay_start(log, clock_wall_ms(log->store->clock));
+		dedup_window_open_bucket(&log->dedup.window)->from = recovery.reached;
+	}
+	return rc == 0 ? dedup_replay(log, recovery.reached, log->next_offset) : rc;
 }

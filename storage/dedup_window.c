@@ -281,11 +281,16 @@ bool dedup_window_due(const struct dedup_window *window, const struct dedup_now 
 	return now->ns >= open->first_ns + share_ms * NS_PER_MS;
 }
 
+bool dedup_window_full(const struct dedup_window *window)
+{
+	return dedup_table_buckets(&window->table) >= HELD_MAX;
+}
+
 bool dedup_window_close_bucket(struct dedup_window *window, int64_t offset)
 {
 	struct dedup_bucket *open = dedup_window_open_bucket(window);
 
-	if (dedup_table_buckets(&window->table) >= HELD_MAX || !add_bucket(window, offset))
+	if (dedup_window_full(window) || !add_bucket(window, offset))
 		return false;
 	open->to = offset;
 	dedup_table_begin_bucket(&window->table);

@@ -108,6 +108,7 @@ struct dedup_bucket *dedup_window_open_bucket(const struct dedup_window *window)
  * or of entries. */
 bool dedup_window_due(const struct dedup_window *window, const struct dedup_now *now,
 		      bool by_stamps);
+bool dedup_window_full(const struct dedup_window *window); /* there are too many buckets */
 /* Ends the open bucket at `offset` and begins the next.  False: no memory, or there are too many;
  * the open one goes on, which only lets its ids live longer. */
 bool dedup_window_close_bucket(struct dedup_window *window, int64_t offset);

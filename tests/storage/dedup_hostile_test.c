@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <cmocka.h>
 
 enum { WINDOW_MS = 160000, SHARE_MS = WINDOW_MS / DEDUP_SHARES };
@@ -205,14 +206,19 @@ static void spilled_buckets_keep_one_descriptor(void **state)
 
 /* ---- another configuration ---- */
 
-static void ids_of_two_headers_are_not_taken_for_each_other(void **state)
+static void start_with_jobs(struct rig *rig)
 {
-	struct rig *rig = *state;
-
 	rig_close(rig);
 	rig->offload = keep_job;
 	rig_restart(rig);
 	rig_open(rig);
+}
+
+static void ids_of_two_headers_are_not_taken_for_each_other(void **state)
+{
+	struct rig *rig = *state;
+
+	start_with_jobs(rig);
 	append_id(rig, 1);
 	pass(rig, SHARE_MS);
 	assert_non_null(waiting_job);
@@ -306,6 +312,132 @@ static void of_a_log_without_ids_a_start_reads_the_end(void **state)
 	free_id_batch(&small);
 }
 
+/* ---- files ---- */
+
+static void one_damaged_file_of_many_is_made_up_for(void **state)
+{
+	enum { FILES = 80 };
+	struct rig *rig = *state;
+	char name[DEDUP_FILE_NAME_BYTES];
+	char path[256];
+
+	for (uint64_t number = 1; number <= FILES; number++) {
+		append_id(rig, number);
+		rig_reopen(rig);
+	}
+	dedup_file_name(name, 1, 2);
+	rig_path(rig, name, path);
+	save_file(path, "damaged", 7);
+	rig_reopen(rig);
+	for (uint64_t number = 1; number <= FILES; number++)
+		assert_int_equal(append_id(rig, number), number - 1);
+	rig_kill(rig);
+	rig_reopen(rig);
+	for (uint64_t number = 1; number <= FILES; number++)
+		assert_int_equal(append_id(rig, number), number - 1);
+}
+
+static void a_file_of_another_partition_is_not_believed(void **state)
+{
+	struct rig *rig = *state;
+	char name[DEDUP_FILE_NAME_BYTES];
+	char path[256];
+	size_t size;
+
+	append_id(rig, 1);
+	pass(rig, SHARE_MS);
+	dedup_file_name(name, 0, 1);
+	rig_path(rig, name, path);
+	uint8_t *data = load_file(path, &size);
+	rig_close(rig);
+	rig->identity.partition++;
+	rig_open(rig);
+	append_id(rig, 2);
+	rig_close(rig);
+	rig_path(rig, name, path);
+	save_file(path, data, size);
+	free(data);
+	rig_open(rig);
+	assert_int_equal(append_id(rig, 1), 1);
+	assert_int_equal(append_id(rig, 2), 0);
+}
+
+static void what_is_no_file_is_left_alone(void **state)
+{
+	struct rig *rig = *state;
+	char name[DEDUP_FILE_NAME_BYTES];
+	char path[256];
+
+	append_id(rig, 1);
+	rig_close(rig);
+	dedup_file_name(name, 1, 1);
+	rig_path(rig, name, path);
+	assert_int_equal(mkfifo(path, 0644), 0);
+	rig_open(rig);
+	assert_int_equal(append_id(rig, 1), 0);
+}
+
+static unsigned files(const struct rig *rig)
+{
+	char path[256];
+	unsigned count = 0;
+	const struct dirent *entry;
+
+	rig_path(rig, ".", path);
+	DIR *dir = opendir(path);
+	assert_non_null(dir);
+	while ((entry = readdir(dir)))
+		count += strstr(entry->d_name, ".dedup") != NULL;
+	closedir(dir);
+	return count;
+}
+
+static void a_window_begins_and_empties_without_a_wait_for_the_disk(void **state)
+{
+	struct rig *rig = *state;
+
+	start_with_jobs(rig);
+	append_id(rig, 1);
+	rig->config.dedup.scope = DEDUP_KEY;
+	log_set_config(rig->log, &rig->config);
+	assert_int_equal(files(rig), 0);
+	end_job();
+	assert_int_equal(files(rig), 1);
+	append_id(rig, 1);
+	pass(rig, SHARE_MS);
+	end_job();
+	pass(rig, 2 * WINDOW_MS);
+	append_id(rig, 2);
+	end_job();
+	assert_int_equal(files(rig), 1);
+	rig->store->options.offload = rig->offload = NULL;
+	rig_kill(rig);
+	rig_reopen(rig);
+	assert_int_equal(store_stats(rig->store)->dedup_entries, 1);
+}
+
+static void a_file_that_goes_before_it_is_spilled_is_no_failure(void **state)
+{
+	struct rig *rig = *state;
+	struct log_trim trim = {.offset = 1, .done = trimmed};
+
+	rig->dedup_bytes_max = 1;
+	start_with_jobs(rig);
+	append_many(rig, 1, 3000, 1);
+	pass(rig, SHARE_MS);
+	end_job();
+	pass(rig, 0);
+	assert_non_null(waiting_job);
+	rig->now_ms += 2 * WINDOW_MS;
+	rig->now_ns += (uint64_t)(2 * WINDOW_MS) * NS_PER_MS;
+	append_id(rig, 1);
+	end_job();
+	log_trim(rig->log, &trim);
+	while (waiting_job)
+		end_job();
+	assert_int_equal(trim.offset, -2);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -319,6 +451,11 @@ int main(void)
 		TEST(a_trim_that_waits_ends_with_the_window),
 		TEST(stamps_of_long_ago_are_known_before_there_is_a_file),
 		TEST(of_a_log_without_ids_a_start_reads_the_end),
+		TEST(one_damaged_file_of_many_is_made_up_for),
+		TEST(a_file_of_another_partition_is_not_believed),
+		TEST(what_is_no_file_is_left_alone),
+		TEST(a_window_begins_and_empties_without_a_wait_for_the_disk),
+		TEST(a_file_that_goes_before_it_is_spilled_is_no_failure),
 	};
 #undef TEST
 	return cmocka_run_group_tests(tests, NULL, NULL);
