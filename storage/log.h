@@ -146,6 +146,8 @@ struct aborted_transaction {
  * them go to `out`.  Returns how many there are. */
 size_t log_aborted(const struct log *log, int64_t from, int64_t below,
 		   struct aborted_transaction *out, size_t max);
+/* Whether there is one with an offset at or above `from`; soon said, however many there are. */
+bool log_has_aborted(const struct log *log, int64_t from);
 
 struct log_producer {
 	int64_t id;

@@ -35,6 +35,11 @@ size_t log_aborted(const struct log *log, int64_t from, int64_t below,
 	return log_transactions_aborted(&log->producers.transactions, from, below, out, max);
 }
 
+bool log_has_aborted(const struct log *log, int64_t from)
+{
+	return log_transactions_has_aborted(&log->producers.transactions, from);
+}
+
 static struct log_producer described(const struct producer *producer)
 {
 	const struct producer_batch *last = &producer->batches[producer->newest];

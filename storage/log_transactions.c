@@ -194,6 +194,12 @@ size_t log_transactions_aborted(const struct log_transactions *transactions, int
 	return found;
 }
 
+bool log_transactions_has_aborted(const struct log_transactions *transactions, int64_t from)
+{
+	return aborted_at(transactions, from) <
+	       transactions->aborted_first + transactions->aborted_count;
+}
+
 void log_transactions_trim(struct log_transactions *transactions, int64_t start)
 {
 	size_t first = aborted_at(transactions, start);

@@ -7,6 +7,7 @@
  *
  * Owner: the log's.  Offsets only rise from call to call. */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -63,5 +64,6 @@ void log_transactions_durable(struct log_transactions *transactions, int64_t off
 int64_t log_transactions_unstable_from(const struct log_transactions *transactions);
 size_t log_transactions_aborted(const struct log_transactions *transactions, int64_t from,
 				int64_t below, struct aborted_transaction *out, size_t max);
+bool log_transactions_has_aborted(const struct log_transactions *transactions, int64_t from);
 /* The log begins at `start`: nobody reads what lies before. */
 void log_transactions_trim(struct log_transactions *transactions, int64_t start);

@@ -82,10 +82,10 @@ static int make_room(struct fetch_read *read, size_t count)
 }
 
 /* Which of the records that were read belong to aborted transactions.  Few logs have any: only then
- * it matters where the read ends; it does below the last stable offset.  -ENOMEM. */
+ * it matters where the read ends.  -ENOMEM. */
 static int note_aborted(const struct log *log, struct fetch_read *read, int64_t from)
 {
-	if (log_aborted(log, from, log_last_stable_offset(log), NULL, 0) == 0)
+	if (!log_has_aborted(log, from))
 		return 0;
 	int64_t end = read_last_offset(&read->read) + 1;
 	size_t count = log_aborted(log, from, end, NULL, 0);

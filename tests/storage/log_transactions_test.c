@@ -179,6 +179,8 @@ static void look(struct model *model, const struct log_transactions *transaction
 			want[count++] = *one;
 	}
 	assert_int_equal(log_transactions_aborted(transactions, from, below, got, STEPS), count);
+	assert_int_equal(log_transactions_has_aborted(transactions, from),
+			 log_transactions_aborted(transactions, from, INT64_MAX, NULL, 0) > 0);
 	if (count)
 		assert_memory_equal(got, want, count * sizeof(got[0]));
 }
