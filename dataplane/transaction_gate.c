@@ -20,9 +20,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A second and a quarter, and what the answers take.  Who has waited for long may wait a little
+ * longer: many producers may be waiting in many partitions. */
 enum {
-	PAUSE_MS = 5,
-	TRIES_MAX = 200, /* a second, and what the answers take */
+	PAUSE_MS_MIN = 5,
+	TRIES_OF_A_PAUSE = 8, /* then it is doubled */
+	TRIES_MAX = 5 * TRIES_OF_A_PAUSE,
 };
 
 struct transaction_gate {
@@ -202,9 +205,11 @@ static bool asks_again(struct transaction_gate *gate)
 {
 	int rc = gate->ask.rc;
 
-	return (rc == -ERR_CONCURRENT_TXNS || rc == -ERR_LOADING) && gate->tries++ < TRIES_MAX &&
-	       timers_arm(&gate->shard->timers, &gate->pause,
-			  gate->shard->now_ns + PAUSE_MS * NS_PER_MS) == 0;
+	if ((rc != -ERR_CONCURRENT_TXNS && rc != -ERR_LOADING) || gate->tries == TRIES_MAX)
+		return false;
+	uint64_t pause_ms = (uint64_t)PAUSE_MS_MIN << (gate->tries++ / TRIES_OF_A_PAUSE);
+	return timers_arm(&gate->shard->timers, &gate->pause,
+			  gate->shard->now_ns + pause_ms * NS_PER_MS) == 0;
 }
 
 static void ask_back(struct message *message, void *receiver)
