@@ -41,6 +41,7 @@ void handle_request(struct request *request)
 		{KAFKA_FIND_COORDINATOR, handle_find_coordinator},
 		{KAFKA_INIT_PRODUCER_ID, handle_init_producer_id},
 		{KAFKA_DESCRIBE_PRODUCERS, handle_describe_producers},
+		{KAFKA_WRITE_TXN_MARKERS, handle_write_txn_markers},
 		{KAFKA_SHARE_FETCH, handle_share_fetch},
 		{KAFKA_SHARE_ACKNOWLEDGE, handle_share_acknowledge},
 	};

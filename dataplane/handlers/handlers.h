@@ -32,6 +32,7 @@ void handle_describe_cluster(struct request *request);
 void handle_find_coordinator(struct request *request);
 void handle_init_producer_id(struct request *request);
 void handle_describe_producers(struct request *request);
+void handle_write_txn_markers(struct request *request);
 void handle_share_fetch(struct request *request);
 void handle_share_acknowledge(struct request *request);
 

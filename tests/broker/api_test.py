@@ -34,6 +34,7 @@ SERVED = {
     "EndTxn": (0, 5),
     "TxnOffsetCommit": (0, 5),
     "DescribeProducers": (0, 0),
+    "WriteTxnMarkers": (1, 1),
     "DescribeTransactions": (0, 0),
     "ListTransactions": (0, 2),
     "OffsetForLeaderEpoch": (2, 4),

@@ -445,6 +445,45 @@ def test_transactions_are_described(connection, topic, producer):
     assert wait_state(connection, producer.name, "CompleteCommit")["topics"] == []
 
 
+# ---- what hangs ----
+
+
+def abort_by_hand(connection, producer, topic, partition=0, **changed):
+    marker = {
+        "producer_id": producer.identity,
+        "producer_epoch": producer.epoch,
+        "transaction_result": False,
+        "topics": [{"name": topic, "partition_indexes": [partition]}],
+        "coordinator_epoch": 0,
+    }
+    body = connection.request("WriteTxnMarkers", 1, markers=[{**marker, **changed}])
+    [row] = body["markers"]
+    assert row["producer_id"] == producer.identity
+    return row["topics"][0]["partitions"][0]["error_code"]
+
+
+def test_an_operator_aborts_what_hangs_in_a_partition(connection, topic, producer):
+    producer.produce(topic, 0, [b"a"])
+    assert last_stable(connection, topic) == 0
+    assert abort_by_hand(connection, producer, topic) == NONE
+    eventually("readers pass it", lambda: last_stable(connection, topic) == 2)
+    assert producers(connection, topic)[producer.identity]["current_txn_start_offset"] == -1
+    assert abort_by_hand(connection, producer, topic) == NONE  # nothing is open
+    assert last_stable(connection, topic) == 2
+
+
+def test_nobody_commits_or_aborts_by_hand_what_is_not_theirs(connection, topic, producer):
+    producer.produce(topic, 0, [b"a"])
+    assert (
+        abort_by_hand(connection, producer, topic, transaction_result=True) == INVALID_REQUEST
+    )
+    assert abort_by_hand(connection, producer, topic, 9) == UNKNOWN_PARTITION
+    assert abort_by_hand(connection, producer, "__consumer_offsets") != NONE
+    assert last_stable(connection, topic) == 0
+    producer.commit()
+    eventually("the commit", lambda: last_stable(connection, topic) == 2)
+
+
 # ---- offsets ----
 
 
