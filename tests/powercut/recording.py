@@ -17,16 +17,26 @@ sys.path.insert(0, str(HERE.parent / "broker"))
 import groups  # noqa: E402
 import oplog  # noqa: E402
 from harness import Broker, Refused, eventually  # noqa: E402
-from records import batch  # noqa: E402
+from oracle import TRANSACTED, WINDOWED  # noqa: E402
+from records import batch, record  # noqa: E402
 from starts import ask_broker  # noqa: E402
+from transactional import TransactionalProducer  # noqa: E402
 
 SETTINGS = {
     "datagram.listen": "none",
     "offsets.topic.segment.bytes": "8MiB",
     "offsets.topic.rewrite.bytes": "1KiB",  # so often that every recording has some
 }
-TOPICS = {"steady": 3, "rolling": 2}
-PLACES = [(name, partition) for name, count in TOPICS.items() for partition in range(count)]
+SEGMENT = {"segment.bytes": 1 << 20}
+WINDOW = {"dedup.enable": "true", "dedup.window.ms": "1h"}
+TOPICS = {
+    "steady": (3, SEGMENT),
+    "rolling": (2, SEGMENT),
+    WINDOWED: (1, {**SEGMENT, **WINDOW}),
+    TRANSACTED: (2, SEGMENT),
+}
+ALL_PLACES = [(name, part) for name, (count, _) in TOPICS.items() for part in range(count)]
+PLACES = ALL_PLACES[:5]  # of the first two: for any records
 BIG_BYTES = 350_000  # three of them fill the smallest segment
 ANSWER_LOST = (ConnectionError, OSError, EOFError)
 
@@ -165,6 +175,46 @@ class Pipeliner(Client):
             self.connection.receive()
 
 
+class Repeater(Client):
+    """Records with ids, into a topic that has a dedup window; some are sent again, once answered or
+    lives later."""
+
+    def step(self):
+        sent = self.memory["repeatable"]
+        if "unanswered" in self.memory:
+            data = self.memory["unanswered"]
+        elif sent and self.rng.random() < 0.4:
+            data = self.rng.choice(sent)
+        else:
+            ids = self.values(self.rng.randint(1, 3), 16)
+            rows = [
+                record(each + b" value", headers=[(b"dedup-id", each)], offset_delta=index)
+                for index, each in enumerate(ids)
+            ]
+            data = self.memory["unanswered"] = batch(ids, raw=b"".join(rows))
+        answer = self.connection.produce_batch(WINDOWED, 0, data)
+        if answer["error_code"]:
+            raise Refused(answer["error_code"], answer["error_message"])
+        if self.memory.pop("unanswered", None):
+            sent.append(data)
+
+
+class Transactor(Client):
+    """Transactions one after the other, more of them committed than not."""
+
+    producer = None
+
+    def step(self):
+        if not self.producer:
+            self.producer = TransactionalProducer(self.connection, "transactor")
+        for _ in range(self.rng.randint(1, 3)):
+            values = self.values(self.rng.randint(1, 3), self.rng.choice((20, 3000)))
+            offset = self.producer.produce(TRANSACTED, self.rng.randrange(2), values)
+            if offset < 0:
+                raise Refused(-offset)
+        self.producer.end(self.rng.random() < 0.6)
+
+
 class Committer(Client):
     def step(self):
         group = f"group-{self.rng.randrange(3)}"
@@ -187,7 +237,7 @@ class Admin(Client):
     def _make_topic(self):
         self.memory["number"] += 1
         name = f"brief-{self.memory['number']}"
-        self.connection.create_topic(name, self.rng.randint(1, 3), {"segment.bytes": 1 << 20})
+        self.connection.create_topic(name, self.rng.randint(1, 3), SEGMENT)
         self.memory["brief"].append(name)
         self.connection.produce(name, 0, self.values(2, 100))
 
@@ -202,7 +252,7 @@ class Admin(Client):
         self.connection.request("DeleteTopics", 4, topic_names=[name], timeout_ms=30000)
 
     def _delete_records(self):
-        topic, partition = self.rng.choice(PLACES)
+        topic, partition = self.rng.choice([*PLACES, (WINDOWED, 0)])
         end = self.connection.list_offset(topic, partition, -1)["offset"]
         start = self.connection.list_offset(topic, partition, -2)["offset"]
         until = self.rng.randint(start, (start + end) // 2)
@@ -215,7 +265,7 @@ class Admin(Client):
         read_tail(self.connection, *self.rng.choice(PLACES))
 
 
-KINDS = (Producer, Producer, Pipeliner, Committer, Admin)
+KINDS = (Producer, Producer, Pipeliner, Repeater, Transactor, Committer, Admin)
 ENDS = ("kill-at-sync", "stop", "kill", "kill-at-sync", "stop", "kill")
 
 
@@ -235,8 +285,10 @@ class Recording:
         self.broker = RecordedBroker(folder, recorder, plant, prefix, start=False)
         begun = len(facts.asked_names) if facts else 0
         offset = max((max(sent) for sent in facts.offsets_sent.values()), default=0) if facts else 0
+        repeatable = sorted(facts.repeatable) if facts else []
         self.memories = [
-            {"brief": [], "number": begun, "offset": offset} for _ in KINDS
+            {"brief": [], "number": begun, "offset": offset, "repeatable": repeatable[:]}
+            for _ in KINDS
         ]
 
     def make(self):
@@ -253,9 +305,9 @@ class Recording:
             if first and self.facts:
                 self.wrong = self.facts.judge(ask_broker(connection, self.facts))
             elif first:
-                for name, partitions in TOPICS.items():
-                    connection.create_topic(name, partitions, {"segment.bytes": 1 << 20})
-            for topic, partition in PLACES:
+                for name, (partitions, configs) in TOPICS.items():
+                    connection.create_topic(name, partitions, configs)
+            for topic, partition in ALL_PLACES:
                 # What a reader has seen must stay, also of what the last life did not flush.
                 read_tail(connection, topic, partition)
             groups.wait_ready(connection, "group-0")

@@ -7,7 +7,7 @@
  *     cluster ID RUN PRODUCER-ID                  the id that would be given out next
  *     topic NAME ID PARTITIONS                    ID in hex digits (the cluster's: as text)
  *     log ID PARTITION START END BYTES            then BYTES of struct row, one a batch
- *     records ID PARTITION BYTES                  of an internal topic: then its batches
+ *     records ID PARTITION BYTES                  of committed offsets: then their batches
  *     wrong WHAT                                  what it can tell to be wrong by itself
  *     end
  *
@@ -36,7 +36,7 @@ enum {
 	BUFFER_BYTES = 32 << 20,
 	READ_BYTES = 4 << 20,
 	TURNS_MAX = 100000,
-	NUMBERED_MAX = 256, /* batches of producers that are sent again, a log */
+	KEPT_MAX = 256, /* batches of producers that are sent again, a log */
 };
 
 /* As oracle.py reads it. */
@@ -45,12 +45,12 @@ struct row {
 	int32_t last_delta;
 	uint32_t crc; /* verified */
 	uint32_t size;
-	uint32_t zero;
+	uint32_t attributes;
 };
 _Static_assert(sizeof(struct row) == 24, "oracle.py reads it");
 
 /* A batch of a producer, as the log has it. */
-struct numbered {
+struct kept {
 	int64_t base_offset;
 	struct batch batch;
 	uint8_t *data;
@@ -64,8 +64,9 @@ struct opened {
 	size_t row_count;
 	uint8_t *bytes; /* all batches, back to back */
 	size_t byte_count;
-	struct numbered numbered[NUMBERED_MAX];
-	unsigned numbered_count;
+	struct dedup_config dedup;
+	struct kept kept[KEPT_MAX];
+	unsigned kept_count;
 	int64_t start;
 	int64_t end;
 };
@@ -150,6 +151,7 @@ static int open_log(struct world *world, const struct catalog_topic *topic, int3
 	}
 	opened->topic = topic;
 	opened->partition = partition;
+	opened->dedup = config.log.dedup;
 	world->log_count++;
 	return 0;
 }
@@ -186,8 +188,8 @@ static void close_world(struct world *world)
 			check(turns < TURNS_MAX);
 			turn(world);
 		}
-		for (unsigned n = 0; n < opened->numbered_count; n++)
-			free(opened->numbered[n].data);
+		for (unsigned n = 0; n < opened->kept_count; n++)
+			free(opened->kept[n].data);
 		free(opened->rows);
 		free(opened->bytes);
 	}
@@ -257,28 +259,35 @@ static ssize_t read_some(struct world *world, struct opened *opened, int64_t off
 	return rc;
 }
 
-/* Keeps the newest batches of each producer as they may be sent again. */
-static void keep_numbered(struct opened *opened, const struct batch *batch, const uint8_t *data)
+/* Numbered, or with ids in a topic with a window.  Not of transactions, which have ended. */
+static bool may_be_sent_again(const struct opened *opened, const struct batch *batch)
+{
+	return !(batch->attributes & (BATCH_CONTROL | BATCH_TRANSACTIONAL)) &&
+	       (batch->producer_id >= 0 || opened->dedup.enabled);
+}
+
+/* Keeps the newest batches of each producer, and of those without, as they may be sent again. */
+static void keep(struct opened *opened, const struct batch *batch, const uint8_t *data)
 {
 	unsigned same = 0;
 	unsigned oldest = 0;
 
-	for (unsigned i = opened->numbered_count; i-- > 0;) {
-		if (opened->numbered[i].batch.producer_id == batch->producer_id) {
+	for (unsigned i = opened->kept_count; i-- > 0;) {
+		if (opened->kept[i].batch.producer_id == batch->producer_id) {
 			same++;
 			oldest = i;
 		}
 	}
 	if (same == PRODUCER_BATCHES) {
-		free(opened->numbered[oldest].data);
-		memmove(&opened->numbered[oldest], &opened->numbered[oldest + 1],
-			(--opened->numbered_count - oldest) * sizeof(opened->numbered[0]));
+		free(opened->kept[oldest].data);
+		memmove(&opened->kept[oldest], &opened->kept[oldest + 1],
+			(--opened->kept_count - oldest) * sizeof(opened->kept[0]));
 	}
-	check(opened->numbered_count < NUMBERED_MAX);
-	struct numbered *numbered = &opened->numbered[opened->numbered_count++];
-	*numbered = (struct numbered){batch->base_offset, *batch, malloc(batch->size)};
-	check(numbered->data);
-	memcpy(numbered->data, data, batch->size);
+	check(opened->kept_count < KEPT_MAX);
+	struct kept *kept = &opened->kept[opened->kept_count++];
+	*kept = (struct kept){batch->base_offset, *batch, malloc(batch->size)};
+	check(kept->data);
+	memcpy(kept->data, data, batch->size);
 }
 
 static void add_row(struct opened *opened, const struct batch *batch)
@@ -292,6 +301,7 @@ static void add_row(struct opened *opened, const struct batch *batch)
 		.last_delta = batch->last_offset_delta,
 		.crc = batch->crc,
 		.size = (uint32_t)batch->size,
+		.attributes = batch->attributes,
 	};
 }
 
@@ -320,8 +330,8 @@ static void read_log(struct world *world, struct opened *opened)
 				return;
 			}
 			add_row(opened, &batch);
-			if (batch.producer_id >= 0)
-				keep_numbered(opened, &batch, data);
+			if (may_be_sent_again(opened, &batch))
+				keep(opened, &batch, data);
 			next = batch.base_offset + batch.last_offset_delta + 1;
 			at += batch.size;
 		}
@@ -336,7 +346,7 @@ static void tell(const struct opened *opened)
 	printf("log %s %" PRId32 " %" PRId64 " %" PRId64 " %zu\n", id, opened->partition,
 	       opened->start, opened->end, opened->row_count * sizeof(struct row));
 	fwrite(opened->rows, sizeof(struct row), opened->row_count, stdout);
-	if (opened->topic->name[0] != '_')
+	if (strcmp(opened->topic->name, OFFSETS_TOPIC) != 0)
 		return;
 	printf("records %s %" PRId32 " %zu\n", id, opened->partition, opened->byte_count);
 	fwrite(opened->bytes, 1, opened->byte_count, stdout);
@@ -371,11 +381,28 @@ static void append_done(struct log_append *append, int rc)
 	sent->rc = rc;
 }
 
+/* The ids of its records, or null; to free. */
+static struct dedup_id *ids_of(const struct dedup_config *dedup, const uint8_t *data,
+			       const struct batch *batch)
+{
+	struct record_cursor cursor = record_cursor_over(data + BATCH_HEADER_BYTES,
+							 batch->size - BATCH_HEADER_BYTES);
+	struct dedup_id *ids = calloc((size_t)batch->record_count + 1, sizeof(*ids));
+	struct record record;
+
+	check(ids);
+	for (int32_t i = 0; i < batch->record_count; i++) {
+		check(record_next(&cursor, &record) == 1);
+		dedup_id_of(dedup, &record, &ids[i]);
+	}
+	return ids;
+}
+
 /* What log_append says, after its `done` if it is to run. */
 static int send_batch(struct world *world, struct log *log, const uint8_t *data,
-		      const struct batch *batch, int64_t *ret_base)
+		      const struct batch *batch, const struct dedup_id *ids, int64_t *ret_base)
 {
-	struct sent sent = {.append.done = append_done};
+	struct sent sent = {.append.done = append_done, .append.ids = ids};
 	int rc = log_append(log, data, batch, -1, ACK_DURABLE, &sent.append);
 
 	for (int turns = 0; rc >= 0 && !sent.done; turns++) {
@@ -388,14 +415,18 @@ static int send_batch(struct world *world, struct log *log, const uint8_t *data,
 
 static void send_again(struct world *world, const struct opened *opened)
 {
-	for (unsigned i = 0; i < opened->numbered_count; i++) {
-		const struct numbered *numbered = &opened->numbered[i];
+	for (unsigned i = 0; i < opened->kept_count; i++) {
+		const struct kept *kept = &opened->kept[i];
 		int64_t base = -1;
-		int rc = send_batch(world, opened->log, numbered->data, &numbered->batch, &base);
+		struct dedup_id *ids = opened->dedup.enabled
+					       ? ids_of(&opened->dedup, kept->data, &kept->batch)
+					       : NULL;
+		int rc = send_batch(world, opened->log, kept->data, &kept->batch, ids, &base);
+		free(ids);
 		if (rc != 1)
 			wrong(opened, rc < 0 ? error_text(rc) : "a batch sent again is stored",
-			      numbered->base_offset);
-		else if (base != numbered->base_offset)
+			      kept->base_offset);
+		else if (base != kept->base_offset)
 			wrong(opened, "a batch sent again is answered with another offset", base);
 	}
 }
@@ -411,7 +442,7 @@ static void append_record(struct world *world, const struct opened *opened)
 	check(batch_build_add(&build, &record, clock_wall_ms(clock_system()), &headers) == 0);
 	batch_build_seal(&build, -1, -1, -1);
 	check(batch_parse(&batch, build.data, build.size) == 0);
-	int rc = send_batch(world, opened->log, build.data, &batch, &base);
+	int rc = send_batch(world, opened->log, build.data, &batch, NULL, &base);
 	if (rc < 0)
 		wrong(opened, error_text(rc), opened->end);
 	else if (base != opened->end)

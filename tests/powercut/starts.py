@@ -3,11 +3,14 @@
 import signal
 import subprocess
 import threading
+import time
 
 import groups
-from oracle import ROW, Report, committed_in, stored
+from oracle import ROW, TRANSACTED, Report, committed_in, stored
+from transactional import committed_values
 
 SECONDS_MAX = 60
+SETTLE_SECONDS = 20
 
 
 class Recover:
@@ -44,7 +47,7 @@ class Recover:
             code = self.process.wait()
             self.process = None
             how = signal.Signals(-code).name if code < 0 else f"code {code}"
-            report.wrong.append(f"the start ended by {how}")
+            report.refused = f"the start ended by {how}"
         finally:
             hangs.cancel()
         return report
@@ -54,6 +57,12 @@ class Recover:
         if not line:
             raise EOFError
         return line.decode().rstrip("\n")
+
+    def _exactly(self, size):
+        data = self.process.stdout.read(size)
+        if len(data) < size:
+            raise EOFError
+        return data
 
     def _take(self, report):
         """One line; true for the last."""
@@ -66,10 +75,10 @@ class Recover:
         elif word == "topic":
             report.topics[words[1]] = words[0], int(words[2])
         elif word == "log":
-            rows = self.process.stdout.read(int(words[4]))
+            rows = self._exactly(int(words[4]))
             report.logs[words[0], int(words[1])] = int(words[2]), int(words[3]), rows
         elif word == "records":
-            report.offsets.update(committed_in(self.process.stdout.read(int(words[2]))))
+            report.offsets.update(committed_in(self._exactly(int(words[2]))))
         elif word == "wrong":
             report.wrong.append(rest)
         return word == "end"
@@ -87,12 +96,29 @@ def ask_broker(connection, facts):
             start = connection.list_offset(topic["name"], partition, -2)["offset"]
             end = connection.list_offset(topic["name"], partition, -1)["offset"]
             rows = b"".join(
-                ROW.pack(batch.base_offset, *stored(batch.raw), 0)
+                ROW.pack(batch.base_offset, *stored(batch.raw), batch.attributes)
                 for batch in connection.read_all(topic["name"], partition)
             )
             report.logs[topic_id, partition] = start, end, rows
+    report.visible = visible(connection, facts.committed, report.topics.values())
     for group, topic, partition in facts.offsets:
         groups.wait_ready(connection, group)
         got = groups.committed(connection, group, topic, partition)
         report.offsets[group, topic, partition] = got
     return report
+
+
+def visible(connection, wanted, topics):
+    """Values of committed transactions; waits a while for those that are wanted, as the coordinator
+    may have markers to write."""
+    [count] = [partitions for name, partitions in topics if name == TRANSACTED]
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        found = {
+            value
+            for partition in range(count)
+            for value in committed_values(connection, TRANSACTED, partition)
+        }
+        if wanted <= found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
