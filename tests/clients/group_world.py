@@ -109,6 +109,14 @@ class Client:
             pass
         self.process.wait()
 
+    def pause(self):
+        if self.alive():
+            os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def resume(self):
+        if self.alive():
+            os.killpg(self.process.pid, signal.SIGCONT)
+
     def leave(self, seconds=LEAVE_SECONDS, codes=(0,)):
         # Its first line says that it has begun to heed signals.
         harness.eventually(f"{self.name} has begun", lambda: (

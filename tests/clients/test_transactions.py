@@ -196,4 +196,4 @@ def test_tool_of_kafka_shows_an_open_transaction(broker, topic):
 @pytest.mark.parametrize("library, protocol", [("confluent-kafka", "cooperative"),
                                                ("java", "consumer")])
 def test_history_of_transactions_is_right_whoever_is_killed(tmp_path, library, protocol):
-    transactions.run(tmp_path, library, 4, SEED, [protocol], calm_seconds=3)
+    transactions.run(tmp_path, library, 3, SEED, [protocol], calm_seconds=3)

@@ -22,7 +22,7 @@ PROTOCOLS = {"range": {"protocol": "classic", "assignor": "range"},
              "cooperative": {"protocol": "classic", "assignor": "cooperative"},
              "consumer": {"protocol": "consumer", "era": 1000000}}
 # A transaction that its producer has left behind ends soon.
-TRANSACTION_MS = 8000
+TRANSACTION_MS = 4000
 
 
 class TransactionWorld(World):

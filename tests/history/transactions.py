@@ -6,9 +6,9 @@
 Members of a group, of one library and with each of its protocols in turn, read what an idempotent
 producer sends, and others read what they commit.  They and the broker meet kill -9 at moments that
 the seed gives, while a proxy sends requests to produce twice and late; a transactional id is taken
-over from who is dead, and from who still lives.  When the faults have ended all has to be processed,
-and then the checker decides: exactly once.  It ends with 0 when the history is right.  SLUICED names
-the program.
+over from who is dead, who stands still and who lives.  When the faults have ended all has to be
+processed, and then the checker decides: exactly once.  It ends with 0 when the history is right.
+SLUICED names the program.
 """
 import argparse
 import collections
@@ -38,6 +38,8 @@ SMALL = {"log.segment.bytes": "1MiB", "offsets.topic.rewrite.bytes": "32KiB",
          "transaction.state.log.rewrite.bytes": "16KiB"}
 STEP_SECONDS = (0.3, 2.5)
 BROKER_DOWN_SECONDS = (0.0, 0.5)
+SLEEP_SECONDS = (1.0, 6.0)
+FAULTS_OF_PROCESSES = {"broker": 10, "member": 7, "second": 2, "sleeper": 2, "verifier": 1}  # odds
 CALM_SECONDS = 15
 FIRST_TRANSACTIONS = 3  # of each protocol before anything is killed
 
@@ -78,9 +80,9 @@ class Campaign:
         self.world.wait_committed(FIRST_TRANSACTIONS)
 
     def fault(self):
-        what = self.chance.choices(["broker", "member", "second", "verifier"], [10, 7, 2, 1])[0]
+        what = self.chance.choices(*zip(*FAULTS_OF_PROCESSES.items()))[0]
         slot = self.chance.randrange(SLOTS)
-        print(f"{what} {slot if what in ('member', 'second') else ''}", flush=True)
+        print(f"{what} {'' if what in ('broker', 'verifier') else slot}", flush=True)
         self.kills[what] += 1
         getattr(self, what)(slot)
 
@@ -100,6 +102,20 @@ class Campaign:
         self.world.transform(former.library, slot, self.world.protocol)
         self.world.rest(self.chance.uniform(*STEP_SECONDS))
         self.world.kill(former)
+
+    def sleeper(self, slot):
+        """A member stands still for longer than its session, at times longer than its transaction
+        may take, at times beside another that has its slot; then it goes on and is killed."""
+        former = self.world.slots[slot]
+        former.pause()
+        if self.chance.random() < 0.5:
+            self.world.transform(former.library, slot, self.world.protocol)
+        self.world.rest(self.chance.uniform(*SLEEP_SECONDS))
+        former.resume()
+        self.world.rest(self.chance.uniform(*STEP_SECONDS))
+        self.world.kill(former)
+        if self.world.slots[slot] is former:
+            self.world.transform(former.library, slot, self.world.protocol)
 
     def verifier(self, _slot):
         """The next one begins at the beginning."""
