@@ -73,8 +73,8 @@ static void try_assignment(const struct kafka_bytes *bytes, const struct topics 
 	if (rc < 0)
 		return;
 	check_sorted(&read.partitions);
-	for (int16_t version = 0; version < VERSIONS; version++)
-		write_and_read(&read.partitions, version, topics, arena);
+	for (int version = 0; version < VERSIONS; version++)
+		write_and_read(&read.partitions, (int16_t)version, topics, arena);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -14,6 +14,7 @@
 #include "dataplane/topics.h"
 #include "storage/records.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/input.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -173,39 +174,15 @@ static void end(struct transactions *transactions, struct store *store)
 
 /* ---- the input ---- */
 
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-/* As many as there are, where fewer are left. */
-static const uint8_t *take(struct input *input, size_t *length)
-{
-	const uint8_t *at = input->at;
-
-	*length = *length < input->left ? *length : input->left;
-	input->at += *length;
-	input->left -= *length;
-	return at;
-}
-
-static size_t take_length(struct input *input)
-{
-	size_t two = 2;
-	const uint8_t *at = take(input, &two);
-
-	return two == 2 ? load_be16(at) : 0;
-}
-
 static void replay_input(struct transactions *transactions, struct input input)
 {
 	while (input.left > 0) {
-		struct record record = {.key_length = take_length(&input)};
-		record.key = take(&input, &record.key_length);
-		record.value_length = take_length(&input);
+		struct record record = {.key_length = input_u16(&input)};
+		record.key = input_take(&input, &record.key_length);
+		record.value_length = input_u16(&input);
 		bool tombstone = record.value_length == TOMBSTONE;
 		record.value_length = tombstone ? 0 : record.value_length;
-		record.value = tombstone ? NULL : take(&input, &record.value_length);
+		record.value = tombstone ? NULL : input_take(&input, &record.value_length);
 		int rc = replay(transactions, &record);
 		check(rc == 0 || rc == -ERR_CORRUPT || rc == -ERR_FORMAT || rc == -ENOMEM);
 	}
