@@ -392,15 +392,18 @@ void segment_seal(struct segment *segment)
 }
 
 /* Entries rise and lie within what the index speaks of: searches and reads rely on it. */
-static bool index_sane(const struct index_header *file)
+static bool index_sane(const struct index_header *file, int64_t base_offset)
 {
 	const struct index_entry *entries = (const struct index_entry *)(file + 1);
 	uint64_t least = SEGMENT_HEADER_BYTES;
+	int64_t least_offset = base_offset;
 
 	for (size_t i = 0; i < file->entry_count; i++) {
-		if (entries[i].position < least || entries[i].position >= file->end)
+		if (entries[i].position < least || entries[i].position >= file->end ||
+		    entries[i].offset < least_offset || entries[i].offset >= file->next_offset)
 			return false;
 		least = entries[i].position + 1;
+		least_offset = entries[i].offset + 1;
 	}
 	return file->end >= SEGMENT_HEADER_BYTES;
 }
@@ -425,7 +428,8 @@ static struct index_header *read_index(const struct segment *segment)
 	size_t bytes = index_file_bytes(&header);
 	file = malloc(bytes);
 	if (file && (pread(fd, file, bytes, 0) != (ssize_t)bytes ||
-		     index_checksum(file, bytes) != file->checksum || !index_sane(file))) {
+		     index_checksum(file, bytes) != file->checksum ||
+		     !index_sane(file, segment->base_offset))) {
 		free(file);
 		file = NULL;
 	}
