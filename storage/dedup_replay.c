@@ -86,15 +86,15 @@ static int take_batch(struct replay *replay, const struct batch *batch, const ui
 }
 
 /* The batch at `position`, below the segment's end. */
-static int batch_at(struct file_window *file, uint64_t position, struct batch *ret,
-		    const uint8_t **ret_data)
+static int batch_at(struct file_window *file, const struct segment *segment, uint64_t position,
+		    struct batch *ret, const uint8_t **ret_data)
 {
 	const uint8_t *data = file_window_at(file, position, BATCH_HEADER_BYTES);
 	int rc = data ? batch_parse(ret, data, BATCH_HEADER_BYTES) : -ERR_CORRUPT;
 
 	if (rc == 0 || rc == -EMSGSIZE) {
 		*ret_data = file_window_at(file, position, ret->size);
-		rc = *ret_data ? 0 : -ERR_CORRUPT;
+		rc = *ret_data && segment_may_hold(segment, ret) ? 0 : -ERR_CORRUPT;
 	}
 	return file->error < 0 ? file->error : rc;
 }
@@ -111,7 +111,7 @@ static int replay_segment(struct replay *replay, const struct segment *segment)
 	while (position < segment->end) {
 		struct batch batch = {0};
 		const uint8_t *data;
-		int rc = batch_at(file, position, &batch, &data);
+		int rc = batch_at(file, segment, position, &batch, &data);
 		if (rc == 0 && batch.base_offset >= replay->to)
 			return 0;
 		if (rc == 0 && batch.base_offset >= replay->from)

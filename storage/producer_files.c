@@ -246,15 +246,17 @@ static int bytes_at(struct walk *walk, uint64_t position, size_t length, const u
 	return 0;
 }
 
-/* The header at `position`, which is below the segment's end. */
+/* The header at `position`, which is below the segment's end.  -ERR_CORRUPT. */
 static int header_at(struct walk *walk, uint64_t position, struct batch *ret)
 {
 	const uint8_t *data = NULL;
 	int rc = bytes_at(walk, position, BATCH_HEADER_BYTES, &data);
 
-	if (rc == 0)
-		rc = batch_parse(ret, data, BATCH_HEADER_BYTES);
-	return rc == -EMSGSIZE ? 0 : rc;
+	if (rc < 0)
+		return rc;
+	rc = batch_parse(ret, data, BATCH_HEADER_BYTES);
+	return (rc == 0 || rc == -EMSGSIZE) && segment_may_hold(walk->segment, ret) ? 0
+										    : -ERR_CORRUPT;
 }
 
 /* What it says of a transaction cannot be guessed from its header. */

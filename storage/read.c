@@ -246,14 +246,6 @@ static void end_file_read(struct file_read *f, int rc)
 	finish(read, rc);
 }
 
-/* Is it one that this segment can hold?  Reads do not verify checksums, readers do. */
-static bool plausible(const struct segment *segment, const struct batch *batch)
-{
-	return batch->base_offset >= segment->base_offset &&
-	       batch->base_offset < segment->next_offset && batch->last_offset_delta >= 0 &&
-	       batch->last_offset_delta < segment->next_offset - batch->base_offset;
-}
-
 /* Takes whole batches of the buffer from f->position on.  Returns the size of a first batch that
  * does not fit in the buffer, 0 when done, SIZE_MAX when what is there is no batch. */
 static size_t take_batches(struct file_read *f, const struct buffer *buffer, uint64_t *ret_begin,
@@ -274,7 +266,7 @@ static size_t take_batches(struct file_read *f, const struct buffer *buffer, uin
 			rc = batch_parse(&batch, buffer->data + (position - buffer->position),
 					 left);
 		if (left >= BATCH_HEADER_BYTES &&
-		    ((rc < 0 && rc != -EMSGSIZE) || !plausible(f->segment, &batch)))
+		    ((rc < 0 && rc != -EMSGSIZE) || !segment_may_hold(f->segment, &batch)))
 			return begin ? 0 : SIZE_MAX;
 		if (rc == -EMSGSIZE) {
 			f->position = begin ? f->position : position;

@@ -238,6 +238,14 @@ static inline int segment_reserve(struct segment *segment)
 		return 0;
 	return segment_grow(segment);
 }
+/* Is it one that the segment can hold?  Where an index vouches for what is there, nobody has
+ * verified its checksum. */
+static inline bool segment_may_hold(const struct segment *segment, const struct batch *batch)
+{
+	return batch->base_offset >= segment->base_offset &&
+	       batch->base_offset < segment->next_offset && batch->last_offset_delta >= 0 &&
+	       batch->last_offset_delta < segment->next_offset - batch->base_offset;
+}
 void segment_add_batch(struct segment *segment, const struct batch *batch, uint64_t position);
 int segment_checkpoint(struct segment *segment); /* writes the index file, up to durable_end */
 void segment_seal(struct segment *segment);      /* that, and gives back what is behind the end */
