@@ -29,7 +29,7 @@ static uint32_t next_character(const uint8_t **at, const uint8_t *end)
 static int32_t java_hash(const struct kafka_string *text)
 {
 	const uint8_t *at = (const uint8_t *)text->data;
-	const uint8_t *end = at + text->length;
+	const uint8_t *end = text->length > 0 ? at + text->length : at; /* which may be null */
 	uint32_t hash = 0;
 
 	while (at < end) {
