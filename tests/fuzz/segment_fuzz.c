@@ -33,6 +33,7 @@ enum {
 	KIND_META = 2,
 	REPAIR = 0x04,
 	REPAIR_BATCHES = 0x08,
+	DAMAGE = 0x20,     /* then a byte rots: u16 place behind the header, u8 bits */
 	READ_SMALL = 0x10, /* of the first file's choice: reads of a batch or two */
 	LEADER_EPOCH = 3,
 	BUFFER_BYTES = 8 << 20,
@@ -165,6 +166,15 @@ static void make_meta(struct file *file, uint8_t choice, const uint8_t *bytes, s
 	file->size = (size_t)head;
 }
 
+static void damage(struct file *file, size_t behind, struct input *input)
+{
+	size_t at = behind + input_u16(input);
+	uint8_t bits = input_u8(input);
+
+	if (at < file->size)
+		file->bytes[at] ^= bits;
+}
+
 static void make_file(const struct rig *rig, struct folder *folder, struct input *input)
 {
 	struct file *file = &folder->files[folder->count];
@@ -181,6 +191,8 @@ static void make_file(const struct rig *rig, struct folder *folder, struct input
 		make_meta(file, choice, bytes, length);
 	else
 		make_segment(rig, file, choice, base, bytes, length);
+	if (choice & DAMAGE)
+		damage(file, file->size > SEGMENT_HEADER_BYTES ? SEGMENT_HEADER_BYTES : 0, input);
 	folder->indexes += (choice & KIND_MASK) == KIND_INDEX;
 	folder->metas += (choice & KIND_MASK) == KIND_META;
 	folder->segments += !(choice & KIND_MASK) || (choice & KIND_MASK) == KIND_MASK;
