@@ -27,7 +27,10 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-enum { HELD_IDS_MIN = 1024 }; /* fewer take about the same memory as none */
+enum {
+	HELD_IDS_MIN = 1024, /* fewer take about the same memory as none */
+	AT_ONCE_MAX = 64, /* logs that a housekeeping makes keep the budget: each is looked for */
+};
 static const uint64_t retry_after_ns = 10 * NS_PER_SECOND;
 
 void dedup_files_init(struct dedup_files *files)
@@ -586,7 +589,10 @@ static void end_open(struct store *store)
 	uint64_t leaving = bytes_leaving(store);
 	struct log *log;
 
-	while (leaving < excess && (log = largest_open(store))) {
+	for (unsigned i = 0; i < AT_ONCE_MAX && leaving < excess; i++) {
+		log = largest_open(store);
+		if (!log)
+			return;
 		leaving += open_count(log) * DEDUP_HELD_ID_BYTES;
 		if (!dedup_window_close_bucket(&log->dedup.window, log->next_offset))
 			return;
@@ -606,6 +612,6 @@ void dedup_files_keep_budget(struct store *store)
 
 	if (over_budget(store))
 		end_open(store);
-	while (over_budget(store) && (log = largest(store)))
+	for (unsigned i = 0; i < AT_ONCE_MAX && over_budget(store) && (log = largest(store)); i++)
 		submit_bucket(log, dedup_window_oldest_held(&log->dedup.window), true);
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 enum {
 	PLACES = 16, /* of a group: a vector's bytes */
@@ -89,9 +90,15 @@ static int groups_new(struct dedup_groups *groups, size_t count)
 	return 0;
 }
 
-static size_t home(const struct dedup_groups *groups, const struct dedup_id *id)
+/* Of both halves with the secret: a client that knows the hash can make ids that share either. */
+static size_t home(const struct dedup_table *table, const struct dedup_groups *groups,
+		   const struct dedup_id *id)
 {
-	return (size_t)((unsigned __int128)id->low * groups->count >> 64);
+	unsigned __int128 product = (unsigned __int128)(id->low ^ table->secret.low) *
+				    (id->high ^ table->secret.high);
+	uint64_t mixed = (uint64_t)product ^ (uint64_t)(product >> 64);
+
+	return (size_t)((unsigned __int128)mixed * groups->count >> 64);
 }
 
 static size_t next_group(const struct dedup_groups *groups, size_t index)
@@ -107,7 +114,7 @@ struct place {
 static struct place find_in(const struct dedup_table *table, const struct dedup_groups *groups,
 			    const struct dedup_id *id)
 {
-	size_t index = groups->count ? home(groups, id) : 0;
+	size_t index = groups->count ? home(table, groups, id) : 0;
 
 	for (size_t i = 0; i < groups->count; i++, index = next_group(groups, index)) {
 		struct dedup_group *group = &groups->at[index];
@@ -129,7 +136,7 @@ static struct place find_in(const struct dedup_table *table, const struct dedup_
 static void insert_into(const struct dedup_table *table, struct dedup_groups *groups,
 			const struct dedup_id *id, int64_t offset, uint8_t bucket)
 {
-	size_t index = home(groups, id);
+	size_t index = home(table, groups, id);
 
 	for (size_t i = 0; i < groups->count; i++, index = next_group(groups, index)) {
 		struct dedup_group *group = &groups->at[index];
@@ -249,6 +256,7 @@ static void sweep(struct dedup_table *table)
 void dedup_table_init(struct dedup_table *table)
 {
 	*table = (struct dedup_table){0};
+	check(getrandom(&table->secret, sizeof(table->secret), 0) == sizeof(table->secret));
 }
 
 void dedup_table_fini(struct dedup_table *table)
@@ -270,7 +278,7 @@ int64_t dedup_table_find(const struct dedup_table *table, const struct dedup_id 
 void dedup_table_prefetch(const struct dedup_table *table, const struct dedup_id *id)
 {
 	if (table->groups.count)
-		__builtin_prefetch(&table->groups.at[home(&table->groups, id)]);
+		__builtin_prefetch(&table->groups.at[home(table, &table->groups, id)]);
 }
 
 void dedup_table_insert(struct dedup_table *table, const struct dedup_id *id, int64_t offset)

@@ -37,6 +37,7 @@ struct dedup_groups {
 };
 
 struct dedup_table {
+	struct dedup_id secret; /* where an id lies is not for clients to choose */
 	struct dedup_groups groups;
 	struct dedup_groups old; /* on its way into `groups` */
 	size_t moved;            /* groups of `old` that have been moved */

@@ -60,6 +60,7 @@ static void ids_that_share_a_group_and_a_tag_are_told_apart(void **state)
 {
 	struct dedup_table *table = *state;
 
+	table->secret = (struct dedup_id){0}; /* under which they do */
 	for (uint64_t i = 0; i < 100; i++) {
 		struct dedup_id id = {7, i << 7};
 		assert_int_equal(dedup_table_reserve(table, 1), 0);
@@ -69,6 +70,34 @@ static void ids_that_share_a_group_and_a_tag_are_told_apart(void **state)
 		struct dedup_id id = {7, i << 7};
 		assert_int_equal(dedup_table_find(table, &id), i);
 	}
+}
+
+/* Groups in a row of which none has an empty place, so that a probe goes on. */
+static size_t longest_run(const struct dedup_table *table)
+{
+	enum { GROUP_BYTES = 384, PLACES = 16, TAG_EMPTY = 0x80 };
+	const uint8_t *group = (const void *)table->groups.at;
+	size_t longest = 0;
+	size_t run = 0;
+
+	for (size_t i = 0; i < table->groups.count; i++, group += GROUP_BYTES) {
+		run = memchr(group, TAG_EMPTY, PLACES) ? 0 : run + 1;
+		longest = run > longest ? run : longest;
+	}
+	return longest;
+}
+
+/* Ids are a client's choice, and the hash is no secret. */
+static void ids_that_are_chosen_to_crowd_do_not(void **state)
+{
+	struct dedup_table *table = *state;
+
+	for (uint64_t i = 0; i < 20000; i++) {
+		struct dedup_id id = {7, i << 20};
+		assert_int_equal(dedup_table_reserve(table, 1), 0);
+		dedup_table_insert(table, &id, (int64_t)i);
+	}
+	assert_true(longest_run(table) < 100);
 }
 
 static void a_dropped_bucket_takes_its_ids_along_and_only_those(void **state)
@@ -238,6 +267,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(an_id_is_found_with_its_offset_and_no_other),
 		TEST(ids_that_share_a_group_and_a_tag_are_told_apart),
+		TEST(ids_that_are_chosen_to_crowd_do_not),
 		TEST(a_dropped_bucket_takes_its_ids_along_and_only_those),
 		TEST(the_only_bucket_is_emptied),
 		TEST(a_million_ids_are_found_while_the_table_grows),
