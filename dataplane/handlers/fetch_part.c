@@ -106,6 +106,12 @@ static int64_t readable_end(const struct fetch_entry *entry)
 	return entry->part->fetch->committed ? entry->last_stable_offset : entry->high_watermark;
 }
 
+static void note_ends(const struct log *log, struct fetch_entry *entry)
+{
+	entry->high_watermark = log_high_watermark(log);
+	entry->last_stable_offset = log_last_stable_offset(log);
+}
+
 /* While a file was read transactions may have ended, and what they wrote been read. */
 static int note_aborted_of(struct fetch_entry *entry)
 {
@@ -113,7 +119,7 @@ static int note_aborted_of(struct fetch_entry *entry)
 
 	if (!partition)
 		return -ERR_UNKNOWN_PARTITION;
-	entry->last_stable_offset = log_last_stable_offset(partition->log);
+	note_ends(partition->log, entry);
 	return note_aborted(partition->log, entry->read, entry->offset);
 }
 
@@ -156,8 +162,7 @@ static void check_divergence(const struct log *log, struct fetch_entry *entry)
 
 static int check_position(const struct log *log, struct fetch_entry *entry)
 {
-	entry->high_watermark = log_high_watermark(log);
-	entry->last_stable_offset = log_last_stable_offset(log);
+	note_ends(log, entry);
 	entry->log_start_offset = log_start_offset(log);
 	if (entry->current_epoch >= 0 && entry->current_epoch < log_leader_epoch(log))
 		return -ERR_FENCED_EPOCH;

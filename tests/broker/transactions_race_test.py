@@ -55,6 +55,8 @@ class Reader(threading.Thread):
         )
         for row in body["responses"][0]["partitions"]:
             assert row["error_code"] == NONE
+            ends = [each.next_offset for each in batches(row["records"])]
+            assert max(ends) <= row["last_stable_offset"] <= row["high_watermark"]
             self.found += undisclosed(row)
 
 
