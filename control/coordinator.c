@@ -123,6 +123,9 @@ static void *run(void *context)
 		uint64_t due_ns = turn(coordinator);
 		wait_ns = handled ? 0 : sleep_ns(coordinator, due_ns);
 	}
+	/* The shards are gone; what they have sent back last is looked at still. */
+	while (mesh_receive(mesh, coordinator->self) > 0)
+		;
 	mesh_attach(mesh, coordinator->self, NULL, coordinator);
 	return NULL;
 }

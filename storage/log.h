@@ -136,6 +136,9 @@ int log_append(struct log *log, const void *data, const struct batch *batch, int
 int log_check_producer(const struct log *log, const struct batch *batch, bool *ret_open);
 /* It is writable, and remembers nothing of the producer. */
 bool log_lacks_producer(const struct log *log, int64_t producer_id);
+/* The epoch of the producer whose transaction is open in this log; -ERR_TXN_STATE: it has none
+ * open; -ERR_STORAGE: the log has failed, or is closing. */
+int log_open_epoch(const struct log *log, int64_t producer_id);
 
 struct aborted_transaction {
 	int64_t producer_id;

@@ -2,6 +2,7 @@
 #include "storage/store_internal.h"
 
 #include "base/bytes.h"
+#include "base/errors.h"
 
 int log_check_producer(const struct log *log, const struct batch *batch, bool *ret_open)
 {
@@ -18,6 +19,15 @@ int log_check_producer(const struct log *log, const struct batch *batch, bool *r
 bool log_lacks_producer(const struct log *log, int64_t producer_id)
 {
 	return log->state == LOG_WRITABLE && !producers_find(&log->producers, producer_id);
+}
+
+int log_open_epoch(const struct log *log, int64_t producer_id)
+{
+	const struct producer *producer = producers_find(&log->producers, producer_id);
+
+	if (log->state != LOG_WRITABLE)
+		return -ERR_STORAGE;
+	return producer && producer->open ? producer->epoch : -ERR_TXN_STATE;
 }
 
 /* What is durable is the limit of what has begun, so that one more transaction cannot lower it. */

@@ -32,6 +32,17 @@ static void append_done(struct partition_append *append, int rc)
 	scatter_entry_done(marker->owner, &marker->entry, rc);
 }
 
+/* 1: the transaction is open; 0: there is none.  A marker of another epoch would fence a producer
+ * that is at work, and have its coordinator's marker come late. */
+static int check_open(const struct log *log, const REQUEST(marker) * asked)
+{
+	int epoch = log_open_epoch(log, asked->producer_id);
+
+	if (epoch < 0)
+		return epoch == -ERR_TXN_STATE ? 0 : epoch;
+	return epoch == asked->producer_epoch ? 1 : -ERR_PRODUCER_EPOCH;
+}
+
 static void run_entry(struct shard *shard, struct partition *partition, struct scatter_entry *entry)
 {
 	struct marker_entry *marker = container_of(entry, struct marker_entry, entry);
@@ -43,8 +54,9 @@ static void run_entry(struct shard *shard, struct partition *partition, struct s
 		.timestamp_ms = shard_wall_ms(shard),
 	};
 
-	if (!partition) {
-		scatter_entry_done(shard, entry, -ERR_UNKNOWN_PARTITION);
+	int rc = partition ? check_open(partition->log, marker->asked) : -ERR_UNKNOWN_PARTITION;
+	if (rc <= 0) {
+		scatter_entry_done(shard, entry, rc);
 		return;
 	}
 	control_batch_write(&abort, marker->batch);

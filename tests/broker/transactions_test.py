@@ -479,6 +479,8 @@ def test_nobody_commits_or_aborts_by_hand_what_is_not_theirs(connection, topic, 
     )
     assert abort_by_hand(connection, producer, topic, 9) == UNKNOWN_PARTITION
     assert abort_by_hand(connection, producer, "__consumer_offsets") != NONE
+    for epoch in (producer.epoch + 1, 32767):
+        assert abort_by_hand(connection, producer, topic, producer_epoch=epoch) == OLD_EPOCH
     assert last_stable(connection, topic) == 0
     producer.commit()
     eventually("the commit", lambda: last_stable(connection, topic) == 2)
