@@ -163,19 +163,19 @@ def test_open_transaction_goes_on_after_kill_minus_9(make, topic):
 
 
 def kafka_transactions(address, *words):
-    """The rows of a table that Kafka's own tool prints, as dictionaries."""
+    """The rows of a table that Kafka's own tool prints, as dictionaries; none where it has none."""
     done = subprocess.run(
         ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{jars()}/*",
          "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
          "org.apache.kafka.tools.TransactionsCommand", "--bootstrap-server", address, *words],
         capture_output=True, text=True, timeout=TOOL_SECONDS, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    names, *rows = [[cell.strip() for cell in line.split("\t")]
-                    for line in done.stdout.splitlines() if line]
-    return [dict(zip(names, row)) for row in rows]
+    rows = [[cell.strip() for cell in line.split("\t")]
+            for line in done.stdout.splitlines() if line]
+    return [dict(zip(rows[0], row)) for row in rows[1:]]
 
 
-def test_tool_of_kafka_shows_an_open_transaction(broker, topic):
+def test_tool_of_kafka_shows_an_open_transaction_and_aborts_it(broker, topic):
     create(broker, topic, 2)
     producer = Confluent(broker.address, topic, timeout_ms=54321)
     producer.begin()
@@ -189,7 +189,12 @@ def test_tool_of_kafka_shows_an_open_transaction(broker, topic):
                                  "--partition", "1")
     assert state["ProducerId"] == told["ProducerId"] == listed[topic]["ProducerId"]
     assert state["CurrentTransactionStartOffset"] == "0"
-    producer.commit()
+    assert not kafka_transactions(broker.address, "abort", "--topic", topic, "--partition", "1",
+                                  "--start-offset", "0")
+    [state] = kafka_transactions(broker.address, "describe-producers", "--topic", topic,
+                                 "--partition", "1")
+    assert state["CurrentTransactionStartOffset"] == "None"
+    producer.abort()
     producer.close()
 
 
