@@ -97,10 +97,11 @@ struct shard {
 	unsigned reads_live;       /* ... taken */
 	struct timer housekeeping;
 
-	uint32_t share_holders;        /* numbers given to share sessions */
-	unsigned share_sessions;       /* of this shard's connections, or still being ended */
-	unsigned shares_out;           /* messages to the coordinator about shares */
-	unsigned jobs_out;             /* of the store, at the control plane */
+	uint32_t share_holders;  /* numbers given to share sessions */
+	unsigned share_sessions; /* of this shard's connections, or still being ended */
+	unsigned shares_out;     /* messages to the coordinator about shares */
+	/* Of the store: the first is at the control plane.  Null: none. */
+	struct shard_job *jobs_first, *jobs_last;
 	unsigned transaction_asks_out; /* to the coordinator, about transactions */
 
 	/* Stopping. */

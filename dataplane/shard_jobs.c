@@ -3,7 +3,9 @@
  *
  *     store -> offload ──message──> control plane: run ──message──> shard: done
  *
- * A log is closed when its jobs are done, so a shard that stops waits for them with its logs. */
+ * It has a job of a shard at a time, the others wait here: what clients ask of it would come behind
+ * hundreds of them.  A log is closed when its jobs are done, so a shard that stops waits for them
+ * with its logs. */
 #include "base/bytes.h"
 #include "base/check.h"
 #include "dataplane/shard_internal.h"
@@ -12,18 +14,26 @@
 
 struct shard_job {
 	struct message message;
+	struct shard_job *next; /* waits behind it */
 	struct store_job *job;
 	struct mesh *mesh;
 	unsigned shard_index;
 };
+
+static void send_first(struct shard *shard)
+{
+	shard_send(shard, mesh_control(shard->mesh), &shard->jobs_first->message);
+}
 
 static void came_back(struct message *message, void *receiver)
 {
 	struct shard_job *work = container_of(message, struct shard_job, message);
 	struct shard *shard = receiver;
 
-	check(shard->jobs_out > 0);
-	shard->jobs_out--;
+	check(shard->jobs_first == work);
+	shard->jobs_first = work->next;
+	if (shard->jobs_first)
+		send_first(shard);
 	work->job->done(work->job);
 	free(work);
 }
@@ -55,6 +65,11 @@ void shard_offload(void *context, struct store_job *job)
 		.mesh = shard->mesh,
 		.shard_index = shard->options.index,
 	};
-	shard->jobs_out++;
-	shard_send(shard, mesh_control(shard->mesh), &work->message);
+	if (shard->jobs_first) {
+		shard->jobs_last->next = work;
+		shard->jobs_last = work;
+		return;
+	}
+	shard->jobs_first = shard->jobs_last = work;
+	send_first(shard);
 }
