@@ -1,5 +1,5 @@
-/* What a produced batch has to satisfy.  Its records are walked once, so what else the broker wants to
- * know of each, the largest timestamp and the ids of a dedup window, is taken on the way. */
+/* What a produced batch has to satisfy.  Its records are walked once, so what else the broker wants
+ * to know of each, the largest timestamp and the ids of a dedup window, is taken on the way. */
 #include "base/errors.h"
 #include "storage/batch.h"
 #include "storage/compress.h"

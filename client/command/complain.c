@@ -3,31 +3,34 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-__attribute__((format(printf, 1, 0))) static void complain_list(const char *format,
-								va_list arguments)
+enum { COMPLAINT_BYTES = 4096 }; /* longer ones are cut */
+
+static void print(const char *text)
 {
 	fflush(stdout);
-	fputs("sluice: ", stderr);
-	vfprintf(stderr, format, arguments);
-	fputc('\n', stderr);
+	fprintf(stderr, "sluice: %s\n", text);
 }
 
 void complain(const char *format, ...)
 {
+	char text[COMPLAINT_BYTES];
 	va_list arguments;
 
 	va_start(arguments, format);
-	complain_list(format, arguments);
+	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
+	print(text);
 }
 
 int complain_usage(const char *format, ...)
 {
+	char text[COMPLAINT_BYTES];
 	va_list arguments;
 
 	va_start(arguments, format);
-	complain_list(format, arguments);
+	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
+	print(text);
 	fputs("        `sluice help` shows what there is\n", stderr);
 	return EXIT_USAGE;
 }

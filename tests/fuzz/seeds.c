@@ -428,9 +428,9 @@ static void save_dedup_files(void)
 	uint8_t bytes[HEADER_BYTES + ENTRIES * ENTRY_BYTES] = {0};
 
 	bytes[AT_TO] = ENTRIES;
-	for (uint8_t i = 0; i < ENTRIES; i++) {
-		bytes[HEADER_BYTES + i * ENTRY_BYTES] = i;
-		bytes[HEADER_BYTES + i * ENTRY_BYTES + 16] = i;
+	for (unsigned i = 0; i < ENTRIES; i++) {
+		bytes[HEADER_BYTES + i * ENTRY_BYTES] = (uint8_t)i;
+		bytes[HEADER_BYTES + i * ENTRY_BYTES + 16] = (uint8_t)i;
 	}
 	save("dedup_file", "some", bytes, sizeof(bytes));
 	save("dedup_file", "none", bytes, HEADER_BYTES);
