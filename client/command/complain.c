@@ -3,34 +3,32 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { COMPLAINT_BYTES = 4096 }; /* longer ones are cut */
-
-static void print(const char *text)
+__attribute__((format(printf, 1, 0))) static void complain_list(const char *format,
+								va_list arguments)
 {
 	fflush(stdout);
-	fprintf(stderr, "sluice: %s\n", text);
+	fputs("sluice: ", stderr);
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): both callers have started it. */
+	vfprintf(stderr, format, arguments);
+	fputc('\n', stderr);
 }
 
 void complain(const char *format, ...)
 {
-	char text[COMPLAINT_BYTES];
 	va_list arguments;
 
 	va_start(arguments, format);
-	vsnprintf(text, sizeof(text), format, arguments);
+	complain_list(format, arguments);
 	va_end(arguments);
-	print(text);
 }
 
 int complain_usage(const char *format, ...)
 {
-	char text[COMPLAINT_BYTES];
 	va_list arguments;
 
 	va_start(arguments, format);
-	vsnprintf(text, sizeof(text), format, arguments);
+	complain_list(format, arguments);
 	va_end(arguments);
-	print(text);
 	fputs("        `sluice help` shows what there is\n", stderr);
 	return EXIT_USAGE;
 }
