@@ -25,6 +25,9 @@ _Static_assert(sizeof(struct dedup_entry) == 24, "entry of a file of ids");
 enum {
 	FORMAT_VERSION = 1,
 	LOOK_ENTRIES = 512, /* read at once: where an id is expected is seldom farther off */
+	SORT_FEW = 32,      /* by insertion */
+	SORT_MANY = 4096,   /* by their first bits */
+	SORT_BITS = 16,
 };
 static const char file_magic[8] = "SLUICEdw";
 static const char new_name[] = "dedup.new";
@@ -69,12 +72,54 @@ static int compare_entries(const void *left, const void *right)
 	return order ? order : (a->offset < b->offset) - (a->offset > b->offset);
 }
 
+static void sort_few(struct dedup_entry *entries, size_t count)
+{
+	if (count > SORT_FEW) {
+		qsort(entries, count, sizeof(*entries), compare_entries);
+		return;
+	}
+	for (size_t i = 1; i < count; i++) {
+		struct dedup_entry entry = entries[i];
+		size_t to = i;
+		for (; to && compare_entries(&entry, &entries[to - 1]) < 0; to--)
+			entries[to] = entries[to - 1];
+		entries[to] = entry;
+	}
+}
+
+/* Ids are spread evenly but where somebody chooses them, so by their first bits each is nearly in
+ * its place.  False: no memory. */
+static bool sort_by_first_bits(struct dedup_entry *entries, size_t count)
+{
+	struct dedup_entry *copy = malloc(count * sizeof(*copy));
+	uint32_t *ends = calloc((size_t)1 << SORT_BITS, sizeof(*ends));
+	bool there = copy && ends;
+
+	if (there) {
+		memcpy(copy, entries, count * sizeof(*copy));
+		for (size_t i = 0; i < count; i++)
+			ends[copy[i].id.low >> (64 - SORT_BITS)]++;
+		for (size_t i = 1; i < (size_t)1 << SORT_BITS; i++)
+			ends[i] += ends[i - 1];
+		for (size_t i = count; i-- > 0;)
+			entries[--ends[copy[i].id.low >> (64 - SORT_BITS)]] = copy[i];
+		/* What ended a part is where it begins now. */
+		for (size_t i = 0; i < (size_t)1 << SORT_BITS; i++) {
+			size_t end = i + 1 < (size_t)1 << SORT_BITS ? ends[i + 1] : count;
+			sort_few(entries + ends[i], end - ends[i]);
+		}
+	}
+	free(copy);
+	free(ends);
+	return there;
+}
+
 size_t dedup_entries_sort(struct dedup_entry *entries, size_t count)
 {
 	size_t kept = 0;
 
-	if (count)
-		qsort(entries, count, sizeof(*entries), compare_entries);
+	if (count < SORT_MANY || count > UINT32_MAX || !sort_by_first_bits(entries, count))
+		sort_few(entries, count);
 	for (size_t i = 0; i < count; i++) {
 		if (!kept || compare_ids(&entries[kept - 1].id, &entries[i].id) != 0)
 			entries[kept++] = entries[i];
