@@ -1,5 +1,5 @@
-/* Stores and logs: making, closing, positions, retention.  Appending and flushing is commit.c,
- * reading read.c, what the files say segment.c and recovery.c.
+/* Stores and logs: making, closing, positions, retention.  Appending is append.c, flushing
+ * commit.c, reading read.c, what the files say segment.c and recovery.c.
  *
  * A log's file operations that move record bytes go through the io backend; the rare ones (making a
  * segment, meta files, unlink) are plain calls on the shard's thread. */
@@ -231,7 +231,7 @@ void log_finish_close(struct log *log)
 	log_wake_watches(log);
 	dedup_files_end_trims(log, -ERR_CLOSING);
 	check(list_empty(&log->durable_waiters));
-	log_drop_tail(log);
+	tail_drop(log);
 	log_drop_ahead(log);
 	log_free(log);
 	closed(context);

@@ -293,8 +293,24 @@ void prewrite_settled(struct segment *segment, uint64_t end, bool zeros_too);
 /* Zeros are on their way to these bytes: wait. */
 bool prewrite_overlaps(const struct segment *segment, uint64_t start, uint64_t end);
 
+/* tail.c */
+/* Room for `size` bytes behind the tail.  -ENOBUFS: until writes drain; -errno: what is on the disk
+ * cannot be read back. */
+int tail_prepare(struct log *log, size_t size);
+/* Into the room that was made: what is stored has our offset and epoch in its header. */
+void tail_store(const struct log *log, const uint8_t *data, const struct batch *batch,
+		int64_t append_time_ms);
+void tail_drop(struct log *log);
+
 /* commit.c */
-void commit_want(struct log *log);    /* store_submit looks at the log */
+int commit_grow_marks(struct log *log); /* -ENOMEM */
+/* Makes commit_add_mark unable to fail. */
+static inline int commit_reserve_mark(struct log *log)
+{
+	return log->mark_count < log->mark_capacity ? 0 : commit_grow_marks(log);
+}
+void commit_add_mark(struct log *log, struct segment *segment); /* at the segment's end */
+void commit_want(struct log *log);                              /* store_submit looks at the log */
 void commit_flushed(struct log *log); /* takes the marks below segment->flushed */
 /* Callers that have not counted an operation in io_count touch the log no more. */
 void commit_fail(struct log *log, int rc, const char *what);
@@ -302,6 +318,5 @@ void commit_abandon(struct log *log, int rc); /* tells all waiters */
 /* Of all logs, which may be about to go: those that wait for the turn's end alone. */
 void commit_answer_repeats(struct store *store);
 bool commit_try_repair(struct log *log); /* a failed log, when its time has come */
-void log_drop_tail(struct log *log);
 void log_finish_close(struct log *log);
 void log_wake_watches(struct log *log);
