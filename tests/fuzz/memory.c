@@ -4,7 +4,9 @@
 #define __has_feature(x) 0
 #endif
 
-#if __has_feature(address_sanitizer) || defined(__SANITIZE_ADDRESS__)
+/* gcc's sanitizer comes without the header in Debian. */
+#if (__has_feature(address_sanitizer) || defined(__SANITIZE_ADDRESS__)) &&                         \
+	__has_include(<sanitizer/allocator_interface.h>)
 #include "base/check.h"
 
 #include <sanitizer/allocator_interface.h>

@@ -64,13 +64,14 @@ final class ShareMember {
 				if (!hold)
 					consumer.commitSync();
 				else if (given > 0)
-					sleepOn();
+					hold(given);
 			}
 		}
 	}
 
 	/** Until it is killed: who polls again has to acknowledge first. */
-	private static void sleepOn() {
+	private static void hold(int given) {
+		say("holding", given, "");
 		try {
 			Thread.sleep(Long.MAX_VALUE);
 		} catch (InterruptedException error) {

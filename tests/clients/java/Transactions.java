@@ -98,11 +98,11 @@ final class Transactions extends Support {
 
 	@Scenario
 	static void offsets_are_committed_with_their_transaction() throws Exception {
-		createTopic("java-offsets", 1);
-		var place = new TopicPartition("java-offsets", 0);
-		var metadata = new ConsumerGroupMetadata("java-offsets-group");
-		try (var producer = transactional("java-offsets");
-			var consumer = consumer("group.id", "java-offsets-group", "isolation.level",
+		createTopic("java-transaction-offsets", 1);
+		var place = new TopicPartition("java-transaction-offsets", 0);
+		var metadata = new ConsumerGroupMetadata("java-transaction-offsets-group");
+		try (var producer = transactional("java-transaction-offsets");
+			var consumer = consumer("group.id", "java-transaction-offsets-group", "isolation.level",
 				"read_committed")) {
 			for (long offset : new long[] {5, 7}) {
 				producer.beginTransaction();
