@@ -145,6 +145,7 @@ def test_settings_of_a_group_are_described(connection, group):
 @pytest.mark.parametrize("key, value", [
     ("share.auto.offset.reset", "sometimes"),
     ("share.auto.offset.resett", "latest"),
+    ("share.isolation.level", "read_committed"),
     ("share.record.lock.duration.ms", "0"),
 ])
 def test_settings_that_make_no_sense_are_refused(connection, group, key, value):
