@@ -709,8 +709,9 @@ int segment_cut(struct segment *segment)
 	rc = zero_block_rest(segment);
 	if (rc < 0)
 		return rc;
-	/* What was found may be in the device's cache only, and the file's size is to be kept. */
-	if ((!clean || rc > 0) && fsync(segment->fd) < 0)
+	/* What was found may be in the device's cache only, and the file's size is to be kept; its
+	 * name too, where the broker was killed between making the segment and that. */
+	if ((!clean || rc > 0) && (fsync(segment->fd) < 0 || fsync(segment->log->dir_fd) < 0))
 		return -errno;
 	segment->allocated_end = block_end;
 	segment->shares_flush = flush_shares(segment->log->store, segment->fd);
