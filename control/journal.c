@@ -245,6 +245,9 @@ int journal_open(struct journal **ret, int dir_fd, const char *name,
 	journal->fd = openat(dir_fd, name, O_RDWR | O_CLOEXEC);
 	if (journal->fd >= 0) {
 		rc = open_existing(journal, replay, context, why, why_bytes);
+		/* Who made it may have been killed before its name was durable. */
+		if (rc == 0 && fsync(dir_fd) < 0)
+			rc = -errno;
 	} else if (errno == ENOENT) {
 		rc = begin_fresh(journal);
 		if (rc == 0)
