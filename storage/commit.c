@@ -1,9 +1,10 @@
 /* From append to durable.
  *
- *     log_append      (append.c, tail.c) copies the batch behind the last one into the tail
- * buffers, notes a mark store_submit    once a turn: writes what is new in every dirty log, one
- * write a buffer in flight; starts the next flush when none is under way written         moves
- * segment->written; asks for a flush flush_start     (flush.c) ... moves segment->flushed
+ *     log_append      (append.c) copies the batch behind the last one into the tail, notes a mark
+ *     store_submit    once a turn: writes what is new in every dirty log, one write a buffer in
+ *                     flight; starts the next flush when none is under way
+ *     written         moves segment->written; asks for a flush
+ *     flush_start     (flush.c) ... moves segment->flushed
  *     commit_flushed  takes the marks below it: the high watermark rises,
  *                     acks=all waiters are answered, watchers wake
  *

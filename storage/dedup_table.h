@@ -4,8 +4,7 @@
  * *buckets*, which follow one another in time; the oldest bucket is dropped as a whole, in constant
  * time, and its places are used again bit by bit.
  *
- *     groups of 16 places:   | tags 16 x 1 | buckets 16 x 1 | offsets 16 x 6 | fingerprints 16 x 16
- * |
+ *     groups of 16 places:   | tags 16 | buckets 16 | offsets 16 x 6 | fingerprints 16 x 16 |
  *
  * A tag is 7 bits of the fingerprint, so that a look at one cache line (by SSE2, 16 tags at once)
  * answers nearly every probe for an id that is not there.  A full table moves to one of 7/5 the
