@@ -16,112 +16,14 @@ enum { ARENA_BYTES_MAX = 64 << 20 };
 
 /* ---- the log ---- */
 
-static void *copy_of(const void *bytes, size_t size)
-{
-	void *copy = malloc(size ? size : 1);
-
-	assert_non_null(copy);
-	if (size)
-		memcpy(copy, bytes, size);
-	return copy;
-}
-
-static void record_fini(struct world_record *record)
-{
-	free(record->key);
-	free(record->value);
-}
-
-static int append(struct state_log *log, int32_t partition, const void *key, size_t key_size,
-		  const void *value, size_t value_size, int64_t timestamp_ms)
-{
-	struct world_log *world_log = container_of(log, struct world_log, log);
-	struct world_records *to = &world_log->partitions[partition];
-
-	if (world_log->refuse_after == 0)
-		return -ENOMEM;
-	if (world_log->refuse_after != UINT_MAX)
-		world_log->refuse_after--;
-	if (to->count == to->capacity) {
-		to->capacity = to->capacity ? 2 * to->capacity : 64;
-		to->records = realloc(to->records, to->capacity * sizeof(*to->records));
-		assert_non_null(to->records);
-	}
-	to->records[to->count++] = (struct world_record){
-		.key = copy_of(key, key_size),
-		.key_size = key_size,
-		.value = value ? copy_of(value, value_size) : NULL,
-		.value_size = value_size,
-		.timestamp_ms = timestamp_ms,
-	};
-	if (!world_log->hold)
-		to->durable = to->count;
-	return 0;
-}
-
-static void after(struct state_log *log, int32_t partition, struct state_wait *wait)
-{
-	struct world_log *world_log = container_of(log, struct world_log, log);
-	struct world_records *records = &world_log->partitions[partition];
-
-	if (records->durable == records->count)
-		wait->done(wait, 0);
-	else
-		list_push_back(&records->waits, &wait->link);
-}
-
-static void log_init(struct world_log *log)
-{
-	static const struct state_log_ops ops = {append, after};
-
-	*log = (struct world_log){.log.ops = &ops, .refuse_after = UINT_MAX};
-	for (int i = 0; i < WORLD_PARTITIONS_MAX; i++)
-		list_init(&log->partitions[i].waits);
-}
-
-static void forget_from(struct world_records *records, size_t first)
-{
-	while (records->count > first)
-		record_fini(&records->records[--records->count]);
-}
-
-static void log_fini(struct world_log *log)
-{
-	for (int i = 0; i < WORLD_PARTITIONS_MAX; i++) {
-		assert_true(list_empty(&log->partitions[i].waits));
-		forget_from(&log->partitions[i], 0);
-		free(log->partitions[i].records);
-	}
-}
-
-static void tell_waits(struct world_records *records, int rc)
-{
-	struct list told;
-	struct list *node;
-
-	list_init(&told);
-	list_move_all(&told, &records->waits);
-	while ((node = list_pop_front(&told))) {
-		struct state_wait *wait = container_of(node, struct state_wait, link);
-		wait->done(wait, rc);
-	}
-}
-
 void world_flush(struct world *world, int32_t partition)
 {
-	struct world_records *records = &world->log.partitions[partition];
-
-	records->durable = records->count;
-	tell_waits(records, 0);
+	world_log_flush(&world->log, partition);
 }
 
 size_t world_appended(const struct world *world)
 {
-	size_t count = 0;
-
-	for (int i = 0; i < WORLD_PARTITIONS_MAX; i++)
-		count += world->log.partitions[i].count;
-	return count;
+	return world_log_count(&world->log);
 }
 
 /* ---- loading ---- */
@@ -133,10 +35,7 @@ static void load(struct groups *groups, const struct world_log *log, int32_t par
 	groups_begin_load(groups, partition);
 	for (size_t i = 0; i < records->durable; i++) {
 		const struct world_record *from = &records->records[i];
-		struct record record = {.key = from->key,
-					.key_length = from->key_size,
-					.value = from->value,
-					.value_length = from->value_size};
+		struct record record = world_record_read(from);
 		char why[256] = "";
 		int rc = groups_replay(groups, partition, &record, from->timestamp_ms, why,
 				       sizeof(why));
@@ -148,10 +47,7 @@ static void load(struct groups *groups, const struct world_log *log, int32_t par
 
 void world_fail(struct world *world, int32_t partition)
 {
-	struct world_records *records = &world->log.partitions[partition];
-
-	forget_from(records, records->durable);
-	tell_waits(records, -EIO);
+	world_log_lose(&world->log, partition);
 	load(world->groups, &world->log, partition);
 }
 
@@ -198,8 +94,7 @@ void world_restart(struct world *world)
 
 	groups_stop(world->groups);
 	for (int32_t i = 0; i < partitions; i++) {
-		forget_from(&world->log.partitions[i], world->log.partitions[i].durable);
-		tell_waits(&world->log.partitions[i], -EIO);
+		world_log_lose(&world->log, i);
 	}
 	groups_free(world->groups);
 	world->groups = groups_over(world, &world->log, &world->log, partitions);
@@ -237,7 +132,7 @@ struct world *world_new(int32_t partitions)
 	world->now_ns = 1000 * NS_PER_SECOND;
 	world->wall_ms = INT64_C(1750000000000);
 	load_defaults(&world->config);
-	log_init(&world->log);
+	world_log_init(&world->log);
 	list_init(&world->requests);
 	world->groups = groups_over(world, &world->log, &world->log, partitions);
 	return world;
@@ -274,11 +169,11 @@ void world_free(struct world *world)
 
 	groups_stop(world->groups);
 	for (int i = 0; i < WORLD_PARTITIONS_MAX; i++)
-		tell_waits(&world->log.partitions[i], 0);
+		world_tell_waits(&world->log.partitions[i].waits, 0);
 	groups_free(world->groups);
 	while ((node = list_pop_front(&world->requests)))
 		request_free(container_of(node, struct world_request, link));
-	log_fini(&world->log);
+	world_log_fini(&world->log);
 	topics_fini(world);
 	config_fini(&world->config);
 	free(world);
@@ -308,8 +203,8 @@ static void publish(struct world *world, size_t count)
 
 	world->topics.count = count;
 	world->topics.version++;
-	world->topics.by_name = copy_of(world->rows, bytes);
-	world->topics.by_id = copy_of(world->rows, bytes);
+	world->topics.by_name = world_copy(world->rows, bytes);
+	world->topics.by_id = world_copy(world->rows, bytes);
 	qsort(world->topics.by_name, count, sizeof(struct topic *), compare_names);
 	qsort(world->topics.by_id, count, sizeof(struct topic *), compare_ids);
 	groups_set_topics(world->groups, &world->topics);
@@ -480,7 +375,7 @@ static void rewrite(struct groups *groups, struct world_log *ret)
 {
 	struct state_log *own = groups->options.log;
 
-	log_init(ret);
+	world_log_init(ret);
 	groups->options.log = &ret->log;
 	for (int32_t i = 0; i < groups->partition_count; i++) {
 		assert_int_equal(groups_rewrite(groups, i), 0);
@@ -597,11 +492,11 @@ void world_check_restart(struct world *world)
 	struct world_log live, restarted_log, restarted, again_log, again;
 
 	rewrite(world->groups, &live);
-	log_init(&restarted_log);
+	world_log_init(&restarted_log);
 	struct groups *second = groups_over(world, &restarted_log, &world->log, partitions);
 	rewrite(second, &restarted);
 	check_same_records(&live, &restarted, "after a restart");
-	log_init(&again_log);
+	world_log_init(&again_log);
 	struct groups *third = groups_over(world, &again_log, &restarted, partitions);
 	rewrite(third, &again);
 	check_same_records(&live, &again, "after a rewrite and a restart");
@@ -609,9 +504,9 @@ void world_check_restart(struct world *world)
 	check_same_view(world, second, third, KAFKA_CONSUMER_GROUP_DESCRIBE);
 	groups_free(second);
 	groups_free(third);
-	log_fini(&live);
-	log_fini(&restarted_log);
-	log_fini(&restarted);
-	log_fini(&again_log);
-	log_fini(&again);
+	world_log_fini(&live);
+	world_log_fini(&restarted_log);
+	world_log_fini(&restarted);
+	world_log_fini(&again_log);
+	world_log_fini(&again);
 }

@@ -23,32 +23,9 @@
 #include "control/groups/groups_internal.h"
 #include "dataplane/share/share_ask.h"
 #include "dataplane/topics.h"
+#include "tests/control/world_log.h"
 
-enum { WORLD_PARTITIONS_MAX = 8, WORLD_TOPICS_MAX = 32 };
-
-struct world_record {
-	uint8_t *key;
-	size_t key_size;
-	uint8_t *value; /* null: tombstone */
-	size_t value_size;
-	int64_t timestamp_ms;
-};
-
-struct world_records {
-	struct world_record *records;
-	size_t count;
-	size_t capacity;
-	size_t durable; /* the first so many */
-	struct list waits;
-};
-
-/* A log in memory.  What is appended is durable at once, or with `hold` when the test says so. */
-struct world_log {
-	struct state_log log;
-	struct world_records partitions[WORLD_PARTITIONS_MAX];
-	bool hold;
-	unsigned refuse_after; /* so many appends succeed, then -ENOMEM; UINT_MAX: all do */
-};
+enum { WORLD_TOPICS_MAX = 32 };
 
 struct world {
 	struct clock clock;

@@ -19,109 +19,14 @@ enum { ARENA_BYTES_MAX = 64 << 20, IDS_IN_BLOCK = 3 };
 
 /* ---- the log ---- */
 
-static void *copy_of(const void *bytes, size_t size)
-{
-	void *copy = malloc(size ? size : 1);
-
-	assert_non_null(copy);
-	if (size)
-		memcpy(copy, bytes, size);
-	return copy;
-}
-
-static int append(struct state_log *log, int32_t partition, const void *key, size_t key_size,
-		  const void *value, size_t value_size, int64_t timestamp_ms)
-{
-	struct world_log *world_log = container_of(log, struct world_log, log);
-	struct world_records *to = &world_log->partitions[partition];
-
-	if (world_log->refuse_after == 0)
-		return -ENOMEM;
-	if (world_log->refuse_after != UINT_MAX)
-		world_log->refuse_after--;
-	if (to->count == to->capacity) {
-		to->capacity = to->capacity ? 2 * to->capacity : 64;
-		to->records = realloc(to->records, to->capacity * sizeof(*to->records));
-		assert_non_null(to->records);
-	}
-	to->records[to->count++] = (struct world_record){
-		.key = copy_of(key, key_size),
-		.key_size = key_size,
-		.value = value ? copy_of(value, value_size) : NULL,
-		.value_size = value_size,
-		.timestamp_ms = timestamp_ms,
-	};
-	if (!world_log->hold)
-		to->durable = to->count;
-	return 0;
-}
-
-static void after(struct state_log *log, int32_t partition, struct state_wait *wait)
-{
-	struct world_log *world_log = container_of(log, struct world_log, log);
-	struct world_records *records = &world_log->partitions[partition];
-
-	if (records->durable == records->count)
-		wait->done(wait, 0);
-	else
-		list_push_back(&records->waits, &wait->link);
-}
-
-static void log_init(struct world_log *log)
-{
-	static const struct state_log_ops ops = {append, after};
-
-	*log = (struct world_log){.log.ops = &ops, .refuse_after = UINT_MAX};
-	for (int i = 0; i < WORLD_PARTITIONS_MAX; i++)
-		list_init(&log->partitions[i].waits);
-}
-
-static void forget_from(struct world_records *records, size_t first)
-{
-	while (records->count > first) {
-		struct world_record *record = &records->records[--records->count];
-		free(record->key);
-		free(record->value);
-	}
-}
-
-static void log_fini(struct world_log *log)
-{
-	for (int i = 0; i < WORLD_PARTITIONS_MAX; i++) {
-		assert_true(list_empty(&log->partitions[i].waits));
-		forget_from(&log->partitions[i], 0);
-		free(log->partitions[i].records);
-	}
-}
-
-static void tell_waits(struct list *waits, int rc)
-{
-	struct list told;
-	struct list *node;
-
-	list_init(&told);
-	list_move_all(&told, waits);
-	while ((node = list_pop_front(&told))) {
-		struct state_wait *wait = container_of(node, struct state_wait, link);
-		wait->done(wait, rc);
-	}
-}
-
 void world_flush(struct world *world, int32_t partition)
 {
-	struct world_records *records = &world->log.partitions[partition];
-
-	records->durable = records->count;
-	tell_waits(&records->waits, 0);
+	world_log_flush(&world->log, partition);
 }
 
 size_t world_appended(const struct world *world)
 {
-	size_t count = 0;
-
-	for (int i = 0; i < WORLD_PARTITIONS_MAX; i++)
-		count += world->log.partitions[i].count;
-	return count;
+	return world_log_count(&world->log);
 }
 
 static void replay_all(struct transactions *transactions, const struct world_record *from,
@@ -129,10 +34,7 @@ static void replay_all(struct transactions *transactions, const struct world_rec
 {
 	transactions_begin_load(transactions, partition);
 	for (size_t i = 0; i < count; i++) {
-		struct record record = {.key = from[i].key,
-					.key_length = from[i].key_size,
-					.value = from[i].value,
-					.value_length = from[i].value_size};
+		struct record record = world_record_read(&from[i]);
 		char why[256] = "";
 		if (transactions_replay(transactions, partition, &record, from[i].timestamp_ms, why,
 					sizeof(why)) < 0)
@@ -150,10 +52,7 @@ static void load(struct world *world, int32_t partition)
 
 void world_fail(struct world *world, int32_t partition)
 {
-	struct world_records *records = &world->log.partitions[partition];
-
-	forget_from(records, records->durable);
-	tell_waits(&records->waits, -EIO);
+	world_log_lose(&world->log, partition);
 	load(world, partition);
 }
 
@@ -252,7 +151,7 @@ static int end_offsets(void *context, int32_t partition, int64_t producer_id, bo
 
 void world_take_offsets(struct world *world, int rc)
 {
-	tell_waits(&world->offset_waits, rc);
+	world_tell_waits(&world->offset_waits, rc);
 }
 
 /* ---- producer ids ---- */
@@ -330,8 +229,7 @@ static void stop(struct world *world)
 {
 	transactions_stop(world->transactions);
 	for (int i = 0; i < WORLD_PARTITIONS_MAX; i++) {
-		forget_from(&world->log.partitions[i], world->log.partitions[i].durable);
-		tell_waits(&world->log.partitions[i].waits, -EIO);
+		world_log_lose(&world->log, i);
 	}
 	world_take_markers(world);
 	world_take_offsets(world, -ERR_CLOSING);
@@ -381,7 +279,7 @@ struct world *world_new(int32_t partitions)
 	world->wall_ms = INT64_C(1750000000000);
 	world->next_id = 1000;
 	load_defaults(&world->config);
-	log_init(&world->log);
+	world_log_init(&world->log);
 	list_init(&world->requests);
 	list_init(&world->offset_waits);
 	start(world, partitions);
@@ -415,7 +313,7 @@ void world_free(struct world *world)
 		assert_true(ask->answered || ask->admitted);
 		request_free(ask);
 	}
-	log_fini(&world->log);
+	world_log_fini(&world->log);
 	for (size_t i = 0; i < world->topics.count; i++)
 		free(world->rows[i]);
 	free(world->topics.by_name);
@@ -440,8 +338,8 @@ static void publish(struct world *world, size_t count)
 	size_t bytes = count * sizeof(struct topic *);
 
 	world->topics.count = count;
-	world->topics.by_name = copy_of(world->rows, bytes);
-	world->topics.by_id = copy_of(world->rows, bytes);
+	world->topics.by_name = world_copy(world->rows, bytes);
+	world->topics.by_id = world_copy(world->rows, bytes);
 	qsort(world->topics.by_name, count, sizeof(struct topic *), compare_names);
 	transactions_set_topics(world->transactions, &world->topics);
 	free(former.by_name);
@@ -599,7 +497,7 @@ static void rewrite(struct transactions *transactions, struct world_log *ret)
 {
 	struct state_log *own = transactions->options.log;
 
-	log_init(ret);
+	world_log_init(ret);
 	transactions->options.log = &ret->log;
 	for (int32_t i = 0; i < transactions->partition_count; i++) {
 		assert_int_equal(transactions_rewrite(transactions, i), 0);
@@ -634,7 +532,7 @@ void world_check_rewrite(struct world *world)
 	struct transactions *second;
 
 	rewrite(world->transactions, &live);
-	log_init(&again_log);
+	world_log_init(&again_log);
 	assert_int_equal(transactions_new(&second, &options), 0);
 	assert_int_equal(transactions_set_partitions(second, partitions), 0);
 	for (int32_t i = 0; i < partitions; i++)
@@ -643,7 +541,7 @@ void world_check_rewrite(struct world *world)
 	check_same(&live, &again);
 	transactions_stop(second);
 	transactions_free(second);
-	log_fini(&live);
-	log_fini(&again);
-	log_fini(&again_log);
+	world_log_fini(&live);
+	world_log_fini(&again);
+	world_log_fini(&again_log);
 }

@@ -15,31 +15,9 @@
 #include "dataplane/topics.h"
 #include "dataplane/transaction_ask.h"
 #include "storage/control_batch.h"
+#include "tests/control/world_log.h"
 
-enum { WORLD_PARTITIONS_MAX = 4, WORLD_TOPICS_MAX = 8, WORLD_SHARDS = 2, WORLD_TOLD_MAX = 4096 };
-
-struct world_record {
-	uint8_t *key;
-	size_t key_size;
-	uint8_t *value; /* null: tombstone */
-	size_t value_size;
-	int64_t timestamp_ms;
-};
-
-struct world_records {
-	struct world_record *records;
-	size_t count;
-	size_t capacity;
-	size_t durable; /* the first so many */
-	struct list waits;
-};
-
-struct world_log {
-	struct state_log log;
-	struct world_records partitions[WORLD_PARTITIONS_MAX];
-	bool hold;
-	unsigned refuse_after; /* so many appends succeed, then -ENOMEM; UINT_MAX: all do */
-};
+enum { WORLD_TOPICS_MAX = 8, WORLD_SHARDS = 2, WORLD_TOLD_MAX = 4096 };
 
 /* What a partition, or the groups of one of __consumer_offsets, was told of a transaction's end. */
 struct world_told {
