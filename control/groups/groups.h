@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dataplane/kafka/kafka_errors.h"
+
 struct clock;
 struct config;
 struct control_request;
@@ -41,6 +43,8 @@ void groups_handle(struct groups *groups, struct control_request *request);
 /* The owner of a partition asks for what a share group has done there, or tells it
  * (dataplane/share/share_ask.h); it belongs to the groups until answered. */
 void groups_share(struct groups *groups, struct share_ask *ask);
+/* The rows that a TxnOffsetCommit asked for, each with this error.  -ENOMEM. */
+int txn_offset_commit_refuse(struct control_request *request, enum kafka_error error);
 /* The transaction of `producer_id` has ended: the offsets that it gave to groups of `partition` of
  * __consumer_offsets become committed, or go.  `wait` runs when that is durable, maybe at once;
  * there may be none.  -ERR_LOADING: not now, `wait` will not run; -ENOMEM: likewise. */

@@ -108,7 +108,6 @@ int offsets_replay(struct groups *groups, const struct group_record *record);
 
 /* The rows that a request asked for, each with this error.  -ENOMEM. */
 int offset_commit_refuse(struct control_request *request, enum kafka_error error);
-int txn_offset_commit_refuse(struct control_request *request, enum kafka_error error);
 int offset_fetch_refuse(struct control_request *request, enum kafka_error error);
 
 /* offset_records.c: a group's offsets as they are stored; `offsets` are the group's committed ones

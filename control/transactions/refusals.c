@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/errors.h"
+#include "control/groups/groups.h"
 
 #include <errno.h>
 
@@ -127,36 +128,6 @@ static int refuse_add_partitions(struct control_request *request, enum kafka_err
 	return 0;
 }
 
-#define COMMITTED(what) struct kafka_txn_offset_commit_response_txn_offset_commit_response_##what
-
-static int refuse_offsets(struct control_request *request, enum kafka_error error)
-{
-	const struct kafka_txn_offset_commit_request *asked = request->request;
-	struct kafka_txn_offset_commit_response *response = request->response;
-
-	response->topics = arena_calloc(request->arena, (size_t)asked->topics_count,
-					sizeof(*response->topics));
-	if (!response->topics)
-		return -ENOMEM;
-	for (int32_t i = 0; i < asked->topics_count; i++) {
-		COMMITTED(topic) *rows = &response->topics[i];
-		int32_t count = asked->topics[i].partitions_count;
-		rows->name = asked->topics[i].name;
-		rows->partitions = arena_calloc(request->arena, (size_t)count,
-						sizeof(COMMITTED(partition)));
-		if (!rows->partitions)
-			return -ENOMEM;
-		rows->partitions_count = count;
-		for (int32_t j = 0; j < count; j++) {
-			rows->partitions[j].partition_index =
-				asked->topics[i].partitions[j].partition_index;
-			rows->partitions[j].error_code = (int16_t)error;
-		}
-		response->topics_count++;
-	}
-	return 0;
-}
-
 void transaction_refusal_fill(struct control_request *request, enum kafka_error error)
 {
 	static const struct {
@@ -167,7 +138,7 @@ void transaction_refusal_fill(struct control_request *request, enum kafka_error 
 		{KAFKA_ADD_PARTITIONS_TO_TXN, refuse_add_partitions},
 		{KAFKA_ADD_OFFSETS_TO_TXN, refuse_add_offsets},
 		{KAFKA_END_TXN, refuse_end},
-		{KAFKA_TXN_OFFSET_COMMIT, refuse_offsets},
+		{KAFKA_TXN_OFFSET_COMMIT, txn_offset_commit_refuse},
 		{KAFKA_DESCRIBE_TRANSACTIONS, refuse_describe},
 		{KAFKA_LIST_TRANSACTIONS, refuse_list},
 	};
