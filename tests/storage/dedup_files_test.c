@@ -43,29 +43,13 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void pass(struct rig *rig, int64_t ms)
-{
-	rig->now_ms += ms;
-	rig->now_ns += (uint64_t)ms * NS_PER_MS;
-	rig_turn(rig);
-	store_housekeep(rig->store);
-}
-
-static int64_t append_id(struct rig *rig, uint64_t number)
-{
-	int64_t offset = -1;
-
-	assert_int_equal(rig_append_id(rig, number, &offset), 0);
-	return offset;
-}
-
 /* Ids from `first` on, in buckets of `each`. */
 static void fill_buckets(struct rig *rig, uint64_t first, unsigned buckets, unsigned each)
 {
 	for (unsigned bucket = 0; bucket < buckets; bucket++) {
 		for (unsigned i = 0; i < each; i++)
-			append_id(rig, first++);
-		pass(rig, SHARE_MS);
+			rig_keep_id(rig, first++);
+		rig_pass(rig, SHARE_MS);
 	}
 }
 
@@ -111,9 +95,9 @@ static void a_bucket_that_ends_becomes_a_file(void **state)
 {
 	struct rig *rig = *state;
 
-	append_id(rig, 1);
+	rig_keep_id(rig, 1);
 	assert_int_equal(files(rig), 0);
-	pass(rig, SHARE_MS);
+	rig_pass(rig, SHARE_MS);
 	assert_int_equal(files(rig), 1);
 	assert_int_equal(store_stats(rig->store)->dedup_file_bytes, dedup_file_bytes(1));
 }
@@ -123,12 +107,12 @@ static void after_a_clean_stop_nothing_is_read_again(void **state)
 	struct rig *rig = *state;
 
 	fill_buckets(rig, 1, 3, 10);
-	append_id(rig, 100);
+	rig_keep_id(rig, 100);
 	rig_reopen(rig);
 	assert_true(known_from_files(rig));
 	for (uint64_t number = 1; number <= 30; number++)
-		assert_int_equal(append_id(rig, number), number - 1);
-	assert_int_equal(append_id(rig, 100), 30);
+		assert_int_equal(rig_keep_id(rig, number), number - 1);
+	assert_int_equal(rig_keep_id(rig, 100), 30);
 }
 
 static void what_is_in_no_file_is_read_from_the_log(void **state)
@@ -136,25 +120,25 @@ static void what_is_in_no_file_is_read_from_the_log(void **state)
 	struct rig *rig = *state;
 
 	fill_buckets(rig, 1, 3, 10);
-	append_id(rig, 100);
+	rig_keep_id(rig, 100);
 	rig_kill(rig);
 	rig_reopen(rig);
 	for (uint64_t number = 1; number <= 30; number++)
-		assert_int_equal(append_id(rig, number), number - 1);
-	assert_int_equal(append_id(rig, 100), 30);
+		assert_int_equal(rig_keep_id(rig, number), number - 1);
+	assert_int_equal(rig_keep_id(rig, 100), 30);
 }
 
 static void ages_go_on_through_a_restart(void **state)
 {
 	struct rig *rig = *state;
 
-	append_id(rig, 1);
-	pass(rig, WINDOW_MS / 2);
-	append_id(rig, 2);
+	rig_keep_id(rig, 1);
+	rig_pass(rig, WINDOW_MS / 2);
+	rig_keep_id(rig, 2);
 	rig_reopen(rig);
-	pass(rig, WINDOW_MS / 2 + SHARE_MS);
-	assert_int_equal(append_id(rig, 1), 2);
-	assert_int_equal(append_id(rig, 2), 1);
+	rig_pass(rig, WINDOW_MS / 2 + SHARE_MS);
+	assert_int_equal(rig_keep_id(rig, 1), 2);
+	assert_int_equal(rig_keep_id(rig, 2), 1);
 }
 
 static void a_missing_or_damaged_file_is_made_up_for_by_the_log(void **state)
@@ -176,13 +160,13 @@ static void a_missing_or_damaged_file_is_made_up_for_by_the_log(void **state)
 	}
 	rig_reopen(rig);
 	for (uint64_t number = 1; number <= 50; number++)
-		assert_int_equal(append_id(rig, number), number - 1);
-	pass(rig, SHARE_MS);
+		assert_int_equal(rig_keep_id(rig, number), number - 1);
+	rig_pass(rig, SHARE_MS);
 	assert_true(files(rig) >= 4);
 	rig_kill(rig);
 	rig_reopen(rig);
 	for (uint64_t number = 1; number <= 50; number++)
-		assert_int_equal(append_id(rig, number), number - 1);
+		assert_int_equal(rig_keep_id(rig, number), number - 1);
 }
 
 static void files_beyond_the_log_are_removed(void **state)
@@ -209,8 +193,8 @@ static void files_beyond_the_log_are_removed(void **state)
 	free(data);
 	rig_reopen(rig);
 	assert_false(file_exists(to));
-	assert_int_equal(append_id(rig, 100), 10);
-	assert_int_equal(append_id(rig, 1), 0);
+	assert_int_equal(rig_keep_id(rig, 100), 10);
+	assert_int_equal(rig_keep_id(rig, 1), 0);
 }
 
 static void ids_of_deleted_records_stay_in_the_window(void **state)
@@ -219,16 +203,16 @@ static void ids_of_deleted_records_stay_in_the_window(void **state)
 	int64_t start = -1;
 
 	for (uint64_t number = 1; number <= 10; number++)
-		append_id(rig, number);
+		rig_keep_id(rig, number);
 	assert_int_equal(rig_trim(rig, -1, &start), 0);
 	assert_int_equal(start, 10);
 	assert_int_equal(files(rig), 1);
-	assert_int_equal(append_id(rig, 5), 4);
+	assert_int_equal(rig_keep_id(rig, 5), 4);
 	rig_kill(rig);
 	rig_reopen(rig);
 	assert_true(known_from_files(rig));
-	assert_int_equal(append_id(rig, 5), 4);
-	assert_int_equal(append_id(rig, 11), 10);
+	assert_int_equal(rig_keep_id(rig, 5), 4);
+	assert_int_equal(rig_keep_id(rig, 11), 10);
 }
 
 static void records_are_not_deleted_before_their_ids_are_filed(void **state)
@@ -237,15 +221,15 @@ static void records_are_not_deleted_before_their_ids_are_filed(void **state)
 	char path[256];
 	int64_t start = -1;
 
-	append_id(rig, 1);
-	append_id(rig, 2);
+	rig_keep_id(rig, 1);
+	rig_keep_id(rig, 2);
 	/* No file can be made where a folder has its name. */
 	rig_path(rig, "dedup.new", path);
 	assert_int_equal(mkdir(path, 0755), 0);
 	assert_int_equal(rig_trim(rig, -1, &start), -ERR_STORAGE);
 	assert_int_equal(log_start_offset(rig->log), 0);
 	assert_int_equal(rmdir(path), 0);
-	pass(rig, SHARE_MS * 2);
+	rig_pass(rig, SHARE_MS * 2);
 	assert_int_equal(rig_trim(rig, -1, &start), 0);
 	assert_int_equal(start, 2);
 }
@@ -259,9 +243,9 @@ static void ids_stay_in_memory_until_they_can_be_written(void **state)
 	assert_int_equal(mkdir(path, 0755), 0);
 	fill_buckets(rig, 1, 3, 10);
 	assert_int_equal(files(rig), 0);
-	assert_int_equal(append_id(rig, 7), 6);
+	assert_int_equal(rig_keep_id(rig, 7), 6);
 	assert_int_equal(rmdir(path), 0);
-	pass(rig, SHARE_MS);
+	rig_pass(rig, SHARE_MS);
 	assert_int_equal(files(rig), 3);
 }
 
@@ -269,13 +253,13 @@ static void another_header_begins_an_empty_window(void **state)
 {
 	struct rig *rig = *state;
 
-	append_id(rig, 1);
-	pass(rig, SHARE_MS);
+	rig_keep_id(rig, 1);
+	rig_pass(rig, SHARE_MS);
 	rig->config.dedup.scope = DEDUP_KEY;
 	log_set_config(rig->log, &rig->config);
 	assert_int_equal(files(rig), 1);
 	assert_int_equal(store_stats(rig->store)->dedup_entries, 0);
-	assert_int_equal(append_id(rig, 1), 1);
+	assert_int_equal(rig_keep_id(rig, 1), 1);
 	rig_kill(rig);
 	rig_reopen(rig);
 	assert_int_equal(store_stats(rig->store)->dedup_entries, 1);
@@ -294,53 +278,53 @@ static void a_window_that_is_switched_off_leaves_nothing(void **state)
 	assert_int_equal(files(rig), 0);
 	assert_int_equal(store_stats(rig->store)->dedup_memory_bytes, 0);
 	assert_int_equal(store_stats(rig->store)->dedup_file_bytes, 0);
-	assert_int_equal(append_id(rig, 1), 10);
+	assert_int_equal(rig_keep_id(rig, 1), 10);
 	/* And what came meanwhile is not in the next one, even after a kill. */
 	rig->config.dedup.enabled = true;
 	log_set_config(rig->log, &rig->config);
 	rig_kill(rig);
 	rig_reopen(rig);
-	assert_int_equal(append_id(rig, 2), 11);
-	assert_int_equal(append_id(rig, 1), 12);
+	assert_int_equal(rig_keep_id(rig, 2), 11);
+	assert_int_equal(rig_keep_id(rig, 1), 12);
 }
 
 static void another_window_holds_from_the_next_housekeeping_on(void **state)
 {
 	struct rig *rig = *state;
 
-	append_id(rig, 1);
+	rig_keep_id(rig, 1);
 	rig->config.dedup.window_ms = WINDOW_MS / 4;
 	log_set_config(rig->log, &rig->config);
-	pass(rig, WINDOW_MS / 4 + SHARE_MS);
-	assert_int_equal(append_id(rig, 1), 1);
+	rig_pass(rig, WINDOW_MS / 4 + SHARE_MS);
+	assert_int_equal(rig_keep_id(rig, 1), 1);
 	rig->config.dedup.window_ms = WINDOW_MS;
 	log_set_config(rig->log, &rig->config);
-	pass(rig, WINDOW_MS / 4 + SHARE_MS);
-	assert_int_equal(append_id(rig, 1), 1);
+	rig_pass(rig, WINDOW_MS / 4 + SHARE_MS);
+	assert_int_equal(rig_keep_id(rig, 1), 1);
 }
 
 static void clock_steps_do_not_shorten_the_window(void **state)
 {
 	struct rig *rig = *state;
 
-	append_id(rig, 1);
+	rig_keep_id(rig, 1);
 	rig->now_ms += INT64_C(365) * 24 * 3600 * 1000;
-	pass(rig, SHARE_MS);
-	append_id(rig, 2);
-	assert_int_equal(append_id(rig, 1), 0);
+	rig_pass(rig, SHARE_MS);
+	rig_keep_id(rig, 2);
+	assert_int_equal(rig_keep_id(rig, 1), 0);
 	rig_kill(rig);
 	rig_reopen(rig);
-	assert_int_equal(append_id(rig, 1), 0);
+	assert_int_equal(rig_keep_id(rig, 1), 0);
 	rig->now_ms -= INT64_C(2) * 365 * 24 * 3600 * 1000;
-	pass(rig, SHARE_MS);
-	assert_int_equal(append_id(rig, 1), 0);
+	rig_pass(rig, SHARE_MS);
+	assert_int_equal(rig_keep_id(rig, 1), 0);
 	rig_kill(rig);
 	rig_reopen(rig);
-	assert_int_equal(append_id(rig, 1), 0);
-	assert_int_equal(append_id(rig, 2), 1);
+	assert_int_equal(rig_keep_id(rig, 1), 0);
+	assert_int_equal(rig_keep_id(rig, 2), 1);
 	/* Nor make it much longer. */
-	pass(rig, WINDOW_MS + SHARE_MS);
-	assert_int_equal(append_id(rig, 1), 2);
+	rig_pass(rig, WINDOW_MS + SHARE_MS);
+	assert_int_equal(rig_keep_id(rig, 1), 2);
 }
 
 static void timestamps_of_the_future_do_not_shorten_it(void **state)
@@ -351,15 +335,15 @@ static void timestamps_of_the_future_do_not_shorten_it(void **state)
 		&number, 1,
 		&(struct id_batch_options){.first_ms = rig->now_ms + (INT64_C(1) << 40)});
 
-	append_id(rig, 1);
+	rig_keep_id(rig, 1);
 	assert_int_equal(rig_append(rig, &made, ACK_DURABLE, NULL), 0);
 	free_id_batch(&made);
-	pass(rig, WINDOW_MS - SHARE_MS);
-	assert_int_equal(append_id(rig, 1), 0);
+	rig_pass(rig, WINDOW_MS - SHARE_MS);
+	assert_int_equal(rig_keep_id(rig, 1), 0);
 	rig_kill(rig);
 	rig_reopen(rig);
-	assert_int_equal(append_id(rig, 1), 0);
-	assert_int_equal(append_id(rig, 2), 1);
+	assert_int_equal(rig_keep_id(rig, 1), 0);
+	assert_int_equal(rig_keep_id(rig, 2), 1);
 }
 
 static void old_ids_leave_memory_and_are_still_known(void **state)
@@ -380,22 +364,22 @@ static void old_ids_leave_memory_and_are_still_known(void **state)
 			numbers, EACH, &(struct id_batch_options){.first_ms = rig->now_ms});
 		assert_int_equal(rig_append(rig, &made, ACK_DURABLE, NULL), 0);
 		free_id_batch(&made);
-		pass(rig, SHARE_MS);
-		pass(rig, 0);
+		rig_pass(rig, SHARE_MS);
+		rig_pass(rig, 0);
 	}
 	before = store_stats(rig->store)->dedup_memory_bytes;
 	assert_true(rig->log->dedup.window.spill_count >= BUCKETS / 2);
 	assert_true(before < 600000);
 	assert_int_equal(store_stats(rig->store)->dedup_entries, BUCKETS * EACH);
 	for (uint64_t number = 1; number <= BUCKETS * EACH; number += 101)
-		assert_int_equal(append_id(rig, number), number - 1);
+		assert_int_equal(rig_keep_id(rig, number), number - 1);
 	rig_reopen(rig);
 	assert_true(rig->log->dedup.window.spill_count >= BUCKETS / 2);
 	for (uint64_t number = 1; number <= BUCKETS * EACH; number += 101)
-		assert_int_equal(append_id(rig, number), number - 1);
-	pass(rig, WINDOW_MS);
-	pass(rig, SHARE_MS);
-	assert_int_equal(append_id(rig, 1), BUCKETS * EACH);
+		assert_int_equal(rig_keep_id(rig, number), number - 1);
+	rig_pass(rig, WINDOW_MS);
+	rig_pass(rig, SHARE_MS);
+	assert_int_equal(rig_keep_id(rig, 1), BUCKETS * EACH);
 	assert_int_equal(rig->log->dedup.window.spill_count, 0);
 	assert_true(files(rig) <= 2);
 }
@@ -442,8 +426,8 @@ static void a_trim_waits_for_the_job(void **state)
 	struct log_trim trim = {.offset = 2, .done = trimmed};
 
 	restart_with_jobs(rig);
-	append_id(rig, 1);
-	append_id(rig, 2);
+	rig_keep_id(rig, 1);
+	rig_keep_id(rig, 2);
 	log_trim(rig->log, &trim);
 	assert_int_equal(trim.offset, 2);
 	assert_int_equal(log_start_offset(rig->log), 0);
@@ -463,10 +447,10 @@ static void a_log_does_not_close_while_a_job_is_out(void **state)
 	bool gone = false;
 
 	restart_with_jobs(rig);
-	append_id(rig, 1);
-	pass(rig, SHARE_MS);
+	rig_keep_id(rig, 1);
+	rig_pass(rig, SHARE_MS);
 	assert_non_null(waiting_job);
-	append_id(rig, 2);
+	rig_keep_id(rig, 2);
 	log_close(rig->log, false, closed, &gone);
 	rig->log = NULL;
 	rig_turn(rig);
@@ -484,15 +468,15 @@ static void a_bucket_forgotten_while_it_is_written_stays_forgotten(void **state)
 	struct rig *rig = *state;
 
 	restart_with_jobs(rig);
-	append_id(rig, 1);
-	pass(rig, SHARE_MS);
+	rig_keep_id(rig, 1);
+	rig_pass(rig, SHARE_MS);
 	assert_non_null(waiting_job);
-	pass(rig, 2 * WINDOW_MS);
-	assert_int_equal(append_id(rig, 1), 1);
+	rig_pass(rig, 2 * WINDOW_MS);
+	assert_int_equal(rig_keep_id(rig, 1), 1);
 	end_job();
-	assert_int_equal(append_id(rig, 1), 1);
+	assert_int_equal(rig_keep_id(rig, 1), 1);
 	assert_int_equal(store_stats(rig->store)->dedup_entries, 1);
-	pass(rig, SHARE_MS);
+	rig_pass(rig, SHARE_MS);
 	end_job();
 	rig->store->options.offload = NULL;
 }

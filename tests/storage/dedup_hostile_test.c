@@ -65,22 +65,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void pass(struct rig *rig, int64_t ms)
-{
-	rig->now_ms += ms;
-	rig->now_ns += (uint64_t)ms * NS_PER_MS;
-	rig_turn(rig);
-	store_housekeep(rig->store);
-}
-
-static int64_t append_id(struct rig *rig, uint64_t number)
-{
-	int64_t offset = -1;
-
-	assert_int_equal(rig_append_id(rig, number, &offset), 0);
-	return offset;
-}
-
 static void append_id_of(struct rig *rig, uint64_t number, int64_t ms)
 {
 	struct made_batch made = make_id_batch(&number, 1,
@@ -115,10 +99,10 @@ static void records_without_ids_take_no_memory(void **state)
 {
 	struct rig *rig = *state;
 
-	append_id(rig, 1);
+	rig_keep_id(rig, 1);
 	uint64_t before = memory_of(rig);
 	append_many(rig, 0, 50000, 0);
-	append_id(rig, 2);
+	rig_keep_id(rig, 2);
 	assert_int_equal(memory_of(rig), before);
 }
 
@@ -126,7 +110,7 @@ static void of_an_id_that_comes_often_memory_is_taken_once(void **state)
 {
 	struct rig *rig = *state;
 
-	append_id(rig, 1);
+	rig_keep_id(rig, 1);
 	uint64_t before = memory_of(rig);
 	append_many(rig, 2, 50000, 0);
 	assert_int_equal(memory_of(rig), before);
@@ -138,7 +122,7 @@ static void what_a_refused_batch_took_is_given_back(void **state)
 	uint64_t numbers[50000];
 	struct rig_append append;
 
-	append_id(rig, 1);
+	rig_keep_id(rig, 1);
 	uint64_t before = memory_of(rig);
 	for (unsigned i = 0; i < array_count(numbers); i++)
 		numbers[i] = 2 + i;
@@ -164,12 +148,12 @@ static void ids_of_an_open_bucket_count_in_the_budget_too(void **state)
 	rig_open(rig);
 	for (unsigned i = 0; i < 10; i++) {
 		append_many(rig, 1 + i * 20000, 20000, 1);
-		pass(rig, 1);
+		rig_pass(rig, 1);
 	}
-	pass(rig, 1);
+	rig_pass(rig, 1);
 	assert_true(memory_of(rig) < 2 << 20);
 	for (uint64_t number = 1; number <= 200000; number += 1001)
-		assert_int_equal(append_id(rig, number), number - 1);
+		assert_int_equal(rig_keep_id(rig, number), number - 1);
 }
 
 static unsigned descriptors(void)
@@ -192,15 +176,15 @@ static void spilled_buckets_keep_one_descriptor(void **state)
 	rig->dedup_bytes_max = 1;
 	rig_restart(rig);
 	rig_open(rig);
-	append_id(rig, 1);
+	rig_keep_id(rig, 1);
 	unsigned before = descriptors();
 	for (unsigned i = 0; i < 10; i++) {
 		append_many(rig, 2 + i * 3000, 3000, 1);
-		pass(rig, SHARE_MS);
-		pass(rig, 0);
+		rig_pass(rig, SHARE_MS);
+		rig_pass(rig, 0);
 	}
 	assert_true(rig->log->dedup.window.spill_count >= 5);
-	assert_int_equal(append_id(rig, 1), 0);
+	assert_int_equal(rig_keep_id(rig, 1), 0);
 	assert_true(descriptors() <= before + 1);
 }
 
@@ -219,18 +203,18 @@ static void ids_of_two_headers_are_not_taken_for_each_other(void **state)
 	struct rig *rig = *state;
 
 	start_with_jobs(rig);
-	append_id(rig, 1);
-	pass(rig, SHARE_MS);
+	rig_keep_id(rig, 1);
+	rig_pass(rig, SHARE_MS);
 	assert_non_null(waiting_job);
 	memcpy(rig->config.dedup.header, "ce_id", 6);
 	rig->config.dedup.header_length = 5;
 	log_set_config(rig->log, &rig->config);
-	assert_int_equal(append_id(rig, 1), 1);
-	assert_int_equal(append_id(rig, 2), 2);
+	assert_int_equal(rig_keep_id(rig, 1), 1);
+	assert_int_equal(rig_keep_id(rig, 2), 2);
 	end_job();
 	/* From now on it is known. */
-	assert_int_equal(append_id(rig, 1), 3);
-	assert_int_equal(append_id(rig, 1), 3);
+	assert_int_equal(rig_keep_id(rig, 1), 3);
+	assert_int_equal(rig_keep_id(rig, 1), 3);
 }
 
 static void trimmed(struct log_trim *trim, int rc)
@@ -248,7 +232,7 @@ static void a_trim_that_waits_ends_with_the_window(void **state)
 					       &(struct id_batch_options){.first_ms = rig->now_ms});
 	struct rig_append append;
 
-	append_id(rig, 1);
+	rig_keep_id(rig, 1);
 	assert_int_equal(rig_start_append(rig, &made, ACK_DURABLE, &append), 0);
 	log_trim(rig->log, &trim);
 	assert_int_equal(trim.offset, 1);
@@ -270,11 +254,11 @@ static void stamps_of_long_ago_are_known_before_there_is_a_file(void **state)
 	log_set_config(rig->log, &rig->config);
 	append_id_of(rig, 1, rig->now_ms - 100 * WINDOW_MS);
 	rig_fill(rig, 3, 500000, rig->now_ms - 100 * WINDOW_MS);
-	append_id(rig, 2);
+	rig_keep_id(rig, 2);
 	assert_true(rig->log->segments.next != rig->log->segments.prev);
 	rig_kill(rig);
 	rig_reopen(rig);
-	assert_int_equal(append_id(rig, 1), 0);
+	assert_int_equal(rig_keep_id(rig, 1), 0);
 }
 
 /* One record that covers `offsets`, as if the others were known. */
@@ -298,13 +282,13 @@ static void of_a_log_without_ids_a_start_reads_the_end(void **state)
 	struct made_batch small = make_gapped(rig, 1);
 	struct rig_append append, next;
 
-	pass(rig, SHARE_MS * 40);
+	rig_pass(rig, SHARE_MS * 40);
 	assert_int_equal(rig_start_append(rig, &made, ACK_DURABLE, &append), 0);
 	store_housekeep(rig->store);
 	assert_int_equal(rig_start_append(rig, &small, ACK_DURABLE, &next), 0);
 	while (!next.done)
 		rig_turn(rig);
-	pass(rig, 1);
+	rig_pass(rig, 1);
 	rig_kill(rig);
 	rig_reopen(rig);
 	assert_int_equal(dedup_window_open_bucket(&rig->log->dedup.window)->from, (1 << 20) + 2);
@@ -322,7 +306,7 @@ static void one_damaged_file_of_many_is_made_up_for(void **state)
 	char path[256];
 
 	for (uint64_t number = 1; number <= FILES; number++) {
-		append_id(rig, number);
+		rig_keep_id(rig, number);
 		rig_reopen(rig);
 	}
 	dedup_file_name(name, 1, 2);
@@ -330,11 +314,11 @@ static void one_damaged_file_of_many_is_made_up_for(void **state)
 	save_file(path, "damaged", 7);
 	rig_reopen(rig);
 	for (uint64_t number = 1; number <= FILES; number++)
-		assert_int_equal(append_id(rig, number), number - 1);
+		assert_int_equal(rig_keep_id(rig, number), number - 1);
 	rig_kill(rig);
 	rig_reopen(rig);
 	for (uint64_t number = 1; number <= FILES; number++)
-		assert_int_equal(append_id(rig, number), number - 1);
+		assert_int_equal(rig_keep_id(rig, number), number - 1);
 }
 
 static void a_file_of_another_partition_is_not_believed(void **state)
@@ -344,22 +328,22 @@ static void a_file_of_another_partition_is_not_believed(void **state)
 	char path[256];
 	size_t size;
 
-	append_id(rig, 1);
-	pass(rig, SHARE_MS);
+	rig_keep_id(rig, 1);
+	rig_pass(rig, SHARE_MS);
 	dedup_file_name(name, 0, 1);
 	rig_path(rig, name, path);
 	uint8_t *data = load_file(path, &size);
 	rig_close(rig);
 	rig->identity.partition++;
 	rig_open(rig);
-	append_id(rig, 2);
+	rig_keep_id(rig, 2);
 	rig_close(rig);
 	rig_path(rig, name, path);
 	save_file(path, data, size);
 	free(data);
 	rig_open(rig);
-	assert_int_equal(append_id(rig, 1), 1);
-	assert_int_equal(append_id(rig, 2), 0);
+	assert_int_equal(rig_keep_id(rig, 1), 1);
+	assert_int_equal(rig_keep_id(rig, 2), 0);
 }
 
 static void what_is_no_file_is_left_alone(void **state)
@@ -368,13 +352,13 @@ static void what_is_no_file_is_left_alone(void **state)
 	char name[DEDUP_FILE_NAME_BYTES];
 	char path[256];
 
-	append_id(rig, 1);
+	rig_keep_id(rig, 1);
 	rig_close(rig);
 	dedup_file_name(name, 1, 1);
 	rig_path(rig, name, path);
 	assert_int_equal(mkfifo(path, 0644), 0);
 	rig_open(rig);
-	assert_int_equal(append_id(rig, 1), 0);
+	assert_int_equal(rig_keep_id(rig, 1), 0);
 }
 
 static unsigned files(const struct rig *rig)
@@ -397,17 +381,17 @@ static void a_window_begins_and_empties_without_a_wait_for_the_disk(void **state
 	struct rig *rig = *state;
 
 	start_with_jobs(rig);
-	append_id(rig, 1);
+	rig_keep_id(rig, 1);
 	rig->config.dedup.scope = DEDUP_KEY;
 	log_set_config(rig->log, &rig->config);
 	assert_int_equal(files(rig), 0);
 	end_job();
 	assert_int_equal(files(rig), 1);
-	append_id(rig, 1);
-	pass(rig, SHARE_MS);
+	rig_keep_id(rig, 1);
+	rig_pass(rig, SHARE_MS);
 	end_job();
-	pass(rig, 2 * WINDOW_MS);
-	append_id(rig, 2);
+	rig_pass(rig, 2 * WINDOW_MS);
+	rig_keep_id(rig, 2);
 	end_job();
 	assert_int_equal(files(rig), 1);
 	rig->store->options.offload = rig->offload = NULL;
@@ -424,13 +408,13 @@ static void a_file_that_goes_before_it_is_spilled_is_no_failure(void **state)
 	rig->dedup_bytes_max = 1;
 	start_with_jobs(rig);
 	append_many(rig, 1, 3000, 1);
-	pass(rig, SHARE_MS);
+	rig_pass(rig, SHARE_MS);
 	end_job();
-	pass(rig, 0);
+	rig_pass(rig, 0);
 	assert_non_null(waiting_job);
 	rig->now_ms += 2 * WINDOW_MS;
 	rig->now_ns += (uint64_t)(2 * WINDOW_MS) * NS_PER_MS;
-	append_id(rig, 1);
+	rig_keep_id(rig, 1);
 	end_job();
 	log_trim(rig->log, &trim);
 	while (waiting_job)

@@ -40,14 +40,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void pass(struct rig *rig, int64_t ms)
-{
-	rig->now_ms += ms;
-	rig->now_ns += (uint64_t)ms * NS_PER_MS;
-	rig_turn(rig);
-	store_housekeep(rig->store);
-}
-
 static int64_t append_all(struct rig *rig, const uint64_t *numbers, unsigned count,
 			  const struct id_batch_options *options)
 {
@@ -63,14 +55,6 @@ static int64_t append_all(struct rig *rig, const uint64_t *numbers, unsigned cou
 	append_all(rig, (const uint64_t[]){__VA_ARGS__},                                           \
 		   array_count(((const uint64_t[]){__VA_ARGS__})),                                 \
 		   &(struct id_batch_options){.first_ms = (rig)->now_ms})
-
-static int64_t append_id(struct rig *rig, uint64_t number)
-{
-	int64_t offset = -1;
-
-	assert_int_equal(rig_append_id(rig, number, &offset), 0);
-	return offset;
-}
 
 struct listed {
 	unsigned count;
@@ -105,9 +89,9 @@ static void a_known_id_is_answered_with_its_offset_and_not_stored(void **state)
 	struct rig *rig = *state;
 
 	append_ids(rig, 1, 2, 3);
-	assert_int_equal(append_id(rig, 2), 1);
+	assert_int_equal(rig_keep_id(rig, 2), 1);
 	assert_int_equal(log_end_offset(rig->log), 3);
-	assert_int_equal(append_id(rig, 4), 3);
+	assert_int_equal(rig_keep_id(rig, 4), 3);
 	assert_int_equal(store_stats(rig->store)->dedup_hits, 1);
 	assert_int_equal(store_stats(rig->store)->dedup_entries, 4);
 }
@@ -142,7 +126,7 @@ static void known_records_among_new_ones_leave_gaps_in_every_codec(void **state)
 		int64_t base = append_all(rig, once, 2, &options);
 		assert_int_equal(append_all(rig, again, 5, &options), base + 2);
 		assert_int_equal(log_end_offset(rig->log), base + 7);
-		assert_int_equal(append_id(rig, first + 3), base + 6);
+		assert_int_equal(rig_keep_id(rig, first + 3), base + 6);
 		struct listed listed = {0};
 		rig_each_record(rig, list_record, &listed);
 		assert_int_equal(listed.count, (codec + 1u) * 5);
@@ -163,7 +147,7 @@ static void the_second_of_two_equal_ids_in_a_batch_is_a_duplicate(void **state)
 	append_ids(rig, 1, 2, 1, 2);
 	expect_records(rig, 2, offsets, numbers);
 	assert_int_equal(log_end_offset(rig->log), 4);
-	assert_int_equal(append_id(rig, 1), 0);
+	assert_int_equal(rig_keep_id(rig, 1), 0);
 }
 
 static void of_a_producer_the_sequence_stays_in_the_log(void **state)
@@ -222,7 +206,7 @@ static void a_refused_batch_leaves_nothing_in_the_window(void **state)
 	struct made_batch made = make_id_batch(numbers, 3, &options);
 	struct rig_append append;
 
-	append_id(rig, 2);
+	rig_keep_id(rig, 2);
 	rig->config.segment_bytes = 100;
 	log_set_config(rig->log, &rig->config);
 	assert_int_equal(rig_start_append(rig, &made, ACK_DURABLE, &append),
@@ -230,8 +214,8 @@ static void a_refused_batch_leaves_nothing_in_the_window(void **state)
 	assert_int_equal(rig->log->dedup.window.entries, 1);
 	rig->config.segment_bytes = 1 << 20;
 	log_set_config(rig->log, &rig->config);
-	assert_int_equal(append_id(rig, 3), 1);
-	assert_int_equal(append_id(rig, 1), 2);
+	assert_int_equal(rig_keep_id(rig, 3), 1);
+	assert_int_equal(rig_keep_id(rig, 1), 2);
 	free_id_batch(&made);
 }
 
@@ -245,13 +229,13 @@ static void ids_of_a_transaction_are_neither_looked_for_nor_remembered(void **st
 	};
 	const uint64_t numbers[] = {1, 2};
 
-	append_id(rig, 1);
+	rig_keep_id(rig, 1);
 	assert_int_equal(append_all(rig, numbers, 2, &options), 1);
-	assert_int_equal(append_id(rig, 2), 3);
+	assert_int_equal(rig_keep_id(rig, 2), 3);
 	rig_kill(rig);
 	rig_reopen(rig);
-	assert_int_equal(append_id(rig, 1), 0);
-	assert_int_equal(append_id(rig, 2), 3);
+	assert_int_equal(rig_keep_id(rig, 1), 0);
+	assert_int_equal(rig_keep_id(rig, 2), 3);
 }
 
 static void ids_are_known_after_a_kill_and_after_a_clean_stop(void **state)
@@ -261,11 +245,11 @@ static void ids_are_known_after_a_kill_and_after_a_clean_stop(void **state)
 	append_ids(rig, 1, 2);
 	rig_kill(rig);
 	rig_reopen(rig);
-	assert_int_equal(append_id(rig, 2), 1);
+	assert_int_equal(rig_keep_id(rig, 2), 1);
 	append_ids(rig, 3, 1, 4);
 	rig_reopen(rig);
-	assert_int_equal(append_id(rig, 1), 0);
-	assert_int_equal(append_id(rig, 4), 4);
+	assert_int_equal(rig_keep_id(rig, 1), 0);
+	assert_int_equal(rig_keep_id(rig, 4), 4);
 	assert_int_equal(log_end_offset(rig->log), 5);
 }
 
@@ -273,14 +257,14 @@ static void an_id_outside_the_window_is_stored_again(void **state)
 {
 	struct rig *rig = *state;
 
-	append_id(rig, 1);
-	pass(rig, WINDOW_MS);
-	assert_int_equal(append_id(rig, 1), 0);
-	pass(rig, WINDOW_MS / 8);
-	assert_int_equal(append_id(rig, 1), 1);
+	rig_keep_id(rig, 1);
+	rig_pass(rig, WINDOW_MS);
+	assert_int_equal(rig_keep_id(rig, 1), 0);
+	rig_pass(rig, WINDOW_MS / 8);
+	assert_int_equal(rig_keep_id(rig, 1), 1);
 	rig_kill(rig);
 	rig_reopen(rig);
-	assert_int_equal(append_id(rig, 1), 1);
+	assert_int_equal(rig_keep_id(rig, 1), 1);
 }
 
 static void a_full_window_forgets_the_oldest(void **state)
@@ -291,9 +275,9 @@ static void a_full_window_forgets_the_oldest(void **state)
 	log_set_config(rig->log, &rig->config);
 	store_housekeep(rig->store);
 	for (uint64_t i = 1; i <= 200; i++)
-		append_id(rig, i);
-	assert_int_equal(append_id(rig, 100), 99);
-	assert_int_equal(append_id(rig, 1), 200);
+		rig_keep_id(rig, i);
+	assert_int_equal(rig_keep_id(rig, 100), 99);
+	assert_int_equal(rig_keep_id(rig, 1), 200);
 	assert_true(store_stats(rig->store)->dedup_evictions > 0);
 	assert_true(store_stats(rig->store)->dedup_entries <= 160);
 }
@@ -312,16 +296,16 @@ static void a_full_window_refuses_new_ids_where_it_shall(void **state)
 	log_set_config(rig->log, &rig->config);
 	store_housekeep(rig->store);
 	for (uint64_t i = 1; i < 160; i++)
-		append_id(rig, i);
+		rig_keep_id(rig, i);
 	assert_int_equal(rig_start_append(rig, &made, ACK_DURABLE, &append), -ERR_WINDOW_FULL);
-	assert_int_equal(append_id(rig, 1), 0);
-	append_id(rig, 200);
+	assert_int_equal(rig_keep_id(rig, 1), 0);
+	rig_keep_id(rig, 200);
 	assert_int_equal(rig_start_append(rig, &made, ACK_DURABLE, &append), -ERR_WINDOW_FULL);
 	log_dedup_status(rig->log, &status);
 	assert_int_equal(status.rejections, 2);
 	assert_int_equal(status.entries, 160);
-	pass(rig, WINDOW_MS * 9 / 8);
-	append_id(rig, 201);
+	rig_pass(rig, WINDOW_MS * 9 / 8);
+	rig_keep_id(rig, 201);
 	free_id_batch(&made);
 }
 
@@ -338,13 +322,13 @@ static void a_refused_batch_is_taken_in_time_though_its_timestamps_stay(void **s
 	log_set_config(rig->log, &rig->config);
 	store_housekeep(rig->store);
 	for (uint64_t i = 1; i <= 160; i++)
-		append_id(rig, i);
+		rig_keep_id(rig, i);
 	for (int i = 0; i < 7; i++) {
 		assert_int_equal(rig_start_append(rig, &made, ACK_DURABLE, &append),
 				 -ERR_WINDOW_FULL);
-		pass(rig, WINDOW_MS / 8);
+		rig_pass(rig, WINDOW_MS / 8);
 	}
-	pass(rig, WINDOW_MS / 4);
+	rig_pass(rig, WINDOW_MS / 4);
 	assert_int_equal(rig_append(rig, &made, ACK_DURABLE, NULL), 0);
 	free_id_batch(&made);
 }
@@ -356,7 +340,7 @@ static void stored_batches_with_gaps_are_found_by_time(void **state)
 	int64_t offset;
 	int64_t ms;
 
-	append_id(rig, 1);
+	rig_keep_id(rig, 1);
 	append_all(rig, (const uint64_t[]){1}, 1, &options);
 	options.base_sequence = 1;
 	options.first_ms += 50;

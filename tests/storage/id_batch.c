@@ -123,6 +123,22 @@ int rig_append_id(struct rig *rig, uint64_t number, int64_t *ret_offset)
 	return rc;
 }
 
+int64_t rig_keep_id(struct rig *rig, uint64_t number)
+{
+	int64_t offset = -1;
+
+	check(rig_append_id(rig, number, &offset) == 0);
+	return offset;
+}
+
+void rig_pass(struct rig *rig, int64_t ms)
+{
+	rig->now_ms += ms;
+	rig->now_ns += (uint64_t)ms * NS_PER_MS;
+	rig_turn(rig);
+	store_housekeep(rig->store);
+}
+
 static void each_of_batch(const struct batch *batch, const uint8_t *data,
 			  struct decompressor *decompressor,
 			  void (*each)(void *context, int64_t offset, uint64_t number),

@@ -27,6 +27,12 @@ struct dedup_id id_of_number(const struct dedup_config *config, uint64_t number)
 /* One record of `number` at `now_ms`, waited for; returns log_append's or its answer's rc. */
 int rig_append_id(struct rig *rig, uint64_t number, int64_t *ret_offset);
 
+/* The same; it is stored, or known. */
+int64_t rig_keep_id(struct rig *rig, uint64_t number); /* its offset */
+
+/* So long passes by both clocks, then a turn and the housekeeping. */
+void rig_pass(struct rig *rig, int64_t ms);
+
 /* Calls `each` for each record of the log, in order, with the number that its value tells. */
 void rig_each_record(struct rig *rig, void (*each)(void *context, int64_t offset, uint64_t number),
 		     void *context);
