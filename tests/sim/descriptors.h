@@ -18,6 +18,7 @@ enum descriptor_kind {
 	DESCRIPTOR_FILE, /* also a folder */
 	DESCRIPTOR_SOCKET,
 	DESCRIPTOR_EVENT, /* eventfd */
+	DESCRIPTOR_TIMER, /* timerfd */
 	DESCRIPTOR_POLL,  /* epoll */
 };
 
@@ -29,8 +30,9 @@ struct descriptor {
 	uint64_t position; /* of read and write */
 	struct inode *inode;
 	struct socket_state *socket;
-	uint64_t count;    /* of an eventfd */
-	struct poll *poll; /* calls_poll.c */
+	uint64_t count;      /* of an eventfd; times that a timerfd rang */
+	struct alarm *alarm; /* of a timerfd; calls_poll.c */
+	struct poll *poll;   /* calls_poll.c */
 	/* Woken, and told (see calls_poll.c), when it may have become readable or writable. */
 	struct waiting waiting;
 	struct poll_watch *watches;

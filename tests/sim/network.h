@@ -28,9 +28,13 @@ void network_set_faults(const struct network_faults *faults);
 enum socket_kind { SOCKET_STREAM, SOCKET_DATAGRAM };
 struct socket_state *socket_new(enum socket_kind kind);
 void socket_close(struct socket_state *socket); /* the peer reads what was sent, then the end */
-void socket_reset(struct socket_state *socket); /* its process died: the peer gets ECONNRESET */
+/* Its process died: as drawn the peer still gets what was sent, or a part, then ECONNRESET. */
+void socket_reset(struct socket_state *socket);
 
-int socket_bind(struct socket_state *socket, uint16_t *port); /* 0: any, and says which */
+/* Port 0: any, and says which.  -EADDRINUSE: see socket_share_port. */
+int socket_bind(struct socket_state *socket, uint16_t *port);
+/* SO_REUSEPORT: several sockets that all asked for it may have one port. */
+void socket_share_port(struct socket_state *socket);
 int socket_listen(struct socket_state *socket);
 int socket_connect(struct socket_state *socket, uint16_t port); /* -EINPROGRESS, -ECONNREFUSED */
 int socket_error(struct socket_state *socket);                  /* SO_ERROR: taken */
@@ -42,13 +46,18 @@ uint16_t socket_peer_port(const struct socket_state *socket);
 int64_t socket_receive(struct socket_state *socket, void *data, size_t length, bool peek);
 int64_t socket_send(struct socket_state *socket, const void *data, size_t length);
 int socket_shutdown_write(struct socket_state *socket);
-/* Datagrams: whole ones. */
+int socket_shutdown_read(struct socket_state *socket);          /* the end is read from now on */
+uint64_t socket_bytes_acked(const struct socket_state *socket); /* have come to the peer's host */
+/* Datagrams: whole ones; what does not fit is cut off.  -ECONNREFUSED once after a datagram of a
+ * connected socket came to a port where nobody is. */
 int64_t socket_receive_from(struct socket_state *socket, void *data, size_t length,
 			    uint16_t *ret_port);
 int64_t socket_send_to(struct socket_state *socket, const void *data, size_t length, uint16_t port);
 
 bool socket_readable(const struct socket_state *socket);
 bool socket_writable(const struct socket_state *socket);
+bool socket_peer_ended(const struct socket_state *socket); /* EPOLLRDHUP */
+bool socket_broken(const struct socket_state *socket);     /* EPOLLERR, EPOLLHUP */
 /* Runs, from an event or from a call of the peer's, whenever one of the two may have become true.
  */
 void socket_on_change(struct socket_state *socket, void (*changed)(void *context), void *context);
