@@ -1,0 +1,23 @@
+/* tests/sim/calls_internal.h: what the files of wrapped calls ask of each other.
+ *
+ * read, write, close, fcntl and dup know every kind of descriptor: calls_files.c wraps them for
+ * all, and asks here for what is no file.  Counts or -errno; they block the fiber unless the
+ * descriptor has O_NONBLOCK. */
+#pragma once
+#include "tests/sim/descriptors.h"
+
+/* calls_poll.c: eventfd. */
+int64_t event_read(struct descriptor *descriptor, void *data, size_t length);
+int64_t event_write(struct descriptor *descriptor, const void *data, size_t length);
+/* calls_sockets.c */
+int64_t stream_read(struct descriptor *descriptor, void *data, size_t length);
+int64_t stream_write(struct descriptor *descriptor, const void *data, size_t length);
+
+/* calls_poll.c, from descriptors.c: it changed (its `waiting` was woken already); it is closed: its
+ * watches go, and if it is an epoll, what it watches is let go. */
+void poll_changed(struct descriptor *descriptor);
+void poll_closed(struct descriptor *descriptor);
+bool poll_readable(const struct descriptor *descriptor); /* an epoll: something is ready */
+
+/* What a wrapped call returns: -1 and errno, or the result. */
+int64_t call_result(int64_t result);
