@@ -16,10 +16,14 @@
 struct fiber;
 struct process;
 
+/* Frees what a former run left. */
 void schedule_init(struct random random);
 /* Runs fibers and events until `until` says so, or nothing is left that could ever happen (false:
  * every fiber waits and there is no event; a deadlock of the world). */
 bool schedule_run(bool (*until)(void *context), void *context);
+/* How many turns there were, and what tells one course of a run from another. */
+uint64_t schedule_turns(void);
+uint64_t schedule_digest(void);
 
 /* ---- time ---- */
 uint64_t sim_now_ns(void); /* monotonic, from 1 s on */
@@ -42,6 +46,8 @@ struct process *process_current(void); /* of the running fiber; null: between tu
 /* Every fiber of it is gone at once, wherever it was (not the calling one: call from an event or
  * from a fiber of another process); then what was registered runs, the last first. */
 void process_kill(struct process *process);
+/* The running fiber's own process: as process_kill, before any fiber's next turn. */
+_Noreturn void process_exit(void);
 bool process_alive(const struct process *process);
 void process_on_death(struct process *process, void (*died)(void *context), void *context);
 const char *process_name(const struct process *process);
@@ -49,6 +55,7 @@ const char *process_name(const struct process *process);
 struct fiber *fiber_spawn(struct process *process, const char *name, void *(*run)(void *),
 			  void *context);
 struct fiber *fiber_current(void);
+const char *fiber_name(const struct fiber *fiber);
 void *fiber_join(struct fiber *fiber); /* blocks; frees it */
 bool fiber_ended(const struct fiber *fiber);
 
