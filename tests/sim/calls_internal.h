@@ -6,7 +6,7 @@
 #pragma once
 #include "tests/sim/descriptors.h"
 
-/* calls_poll.c: eventfd. */
+/* calls_poll.c: eventfd and timerfd, whose count is what can be read. */
 int64_t event_read(struct descriptor *descriptor, void *data, size_t length);
 int64_t event_write(struct descriptor *descriptor, const void *data, size_t length);
 /* calls_sockets.c */
@@ -18,6 +18,11 @@ int64_t stream_write(struct descriptor *descriptor, const void *data, size_t len
 void poll_changed(struct descriptor *descriptor);
 void poll_closed(struct descriptor *descriptor);
 bool poll_readable(const struct descriptor *descriptor); /* an epoll: something is ready */
+/* EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP and EPOLLERR, those that hold now. */
+uint32_t descriptor_events(const struct descriptor *descriptor);
+/* Blocks the running fiber until one of `events` (always EPOLLHUP and EPOLLERR) or due_ns
+ * (UINT64_MAX: for ever); false: time.  Nobody closes the descriptor meanwhile. */
+bool descriptor_wait(struct descriptor *descriptor, uint32_t events, uint64_t due_ns);
 
 /* What a wrapped call returns: -1 and errno, or the result. */
 int64_t call_result(int64_t result);
