@@ -1,5 +1,5 @@
 /* Stores and logs: making, closing, positions, retention.  Appending is append.c, flushing
- * commit.c, reading read.c, what the files say segment.c and recovery.c.
+ * commit.c, reading read.c, what the files say segment_load.c and recovery.c.
  *
  * A log's file operations that move record bytes go through the io backend; the rare ones (making a
  * segment, meta files, unlink) are plain calls on the shard's thread. */

@@ -223,7 +223,7 @@ static inline uint64_t store_now_ns(struct store *store)
 	return store->now_ns;
 }
 
-/* segment.c */
+/* segment.c, segment_index.c, segment_load.c */
 int segment_create(struct log *log, int64_t base_offset);
 /* `next_base`: where the segment behind it begins, -1 for the last. */
 int segment_load(struct log *log, int64_t base_offset, int64_t next_base, char *why,

@@ -1,0 +1,149 @@
+/* The index of a segment as a file.
+ *
+ * An index speaks of whole batches that were durable when it was written: of all of them when the
+ * segment was sealed or the broker stopped cleanly, of a first part when it is a checkpoint of the
+ * segment that is being appended to. */
+#include "storage/segment_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+static const char index_magic[8] = "SLUICEix";
+
+/* An index file in memory: the header, then the entries, then the epochs. */
+static size_t index_file_bytes(const struct index_header *header)
+{
+	return sizeof(*header) + header->entry_count * sizeof(struct index_entry) +
+	       header->epoch_count * sizeof(struct index_epoch);
+}
+
+static uint64_t index_checksum(const void *file, size_t bytes)
+{
+	const struct index_header *header = file;
+	XXH64_hash_t seed = XXH3_64bits(header, offsetof(struct index_header, checksum));
+	return XXH3_64bits_withSeed(header + 1, bytes - sizeof(*header), seed);
+}
+
+static struct index_header *build_index(const struct segment *segment)
+{
+	struct index_header header = {
+		.version = SEGMENT_FORMAT_VERSION,
+		.segment_id = segment->id,
+		.next_offset = segment->durable_next_offset,
+		.end = segment->durable_end,
+		.max_ms = segment->durable_max_ms,
+		.content = segment->idempotent ? CONTENT_ANY : CONTENT_NO_PRODUCERS,
+	};
+
+	memcpy(header.magic, index_magic, sizeof(header.magic));
+	while (header.entry_count < segment->index_count &&
+	       segment->index[header.entry_count].position < segment->durable_end)
+		header.entry_count++;
+	while (header.epoch_count < segment->epoch_count &&
+	       segment->epochs[header.epoch_count].offset < segment->durable_next_offset)
+		header.epoch_count++;
+	struct index_header *file = malloc(index_file_bytes(&header));
+	if (!file)
+		return NULL;
+	*file = header;
+	struct index_entry *entries = (struct index_entry *)(file + 1);
+	if (header.entry_count)
+		memcpy(entries, segment->index, header.entry_count * sizeof(*entries));
+	struct index_epoch *epochs = (struct index_epoch *)(entries + header.entry_count);
+	for (size_t i = 0; i < header.epoch_count; i++)
+		epochs[i] = (struct index_epoch){
+			.offset = segment->epochs[i].offset,
+			.epoch = segment->epochs[i].epoch,
+		};
+	file->checksum = index_checksum(file, index_file_bytes(file));
+	return file;
+}
+
+/* Written beside and renamed, so that there is always one that is whole.  Not flushed: what is not
+ * there after a power cut is made anew. */
+static int write_index(const struct segment *segment, const struct index_header *file)
+{
+	static const char new_name[] = "index.new";
+	int dir_fd = segment->log->dir_fd;
+	size_t bytes = index_file_bytes(file);
+	char name[SEGMENT_NAME_BYTES];
+	int rc = 0;
+
+	segment_name(name, segment->base_offset, "idx");
+	int fd = openat(dir_fd, new_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -errno;
+	ssize_t written = write(fd, file, bytes);
+	if (written != (ssize_t)bytes)
+		rc = written < 0 ? -errno : -ENOSPC;
+	close(fd);
+	if (rc == 0 && renameat(dir_fd, new_name, dir_fd, name) < 0)
+		rc = -errno;
+	if (rc < 0)
+		unlinkat(dir_fd, new_name, 0);
+	return rc;
+}
+
+int segment_checkpoint(struct segment *segment)
+{
+	struct index_header *file = build_index(segment);
+
+	if (!file)
+		return -ENOMEM;
+	int rc = write_index(segment, file);
+	if (rc == 0)
+		segment->checkpoint_end = segment->durable_end;
+	free(file);
+	return rc;
+}
+
+/* Entries rise and lie within what the index speaks of: searches and reads rely on it. */
+static bool index_sane(const struct index_header *file, int64_t base_offset)
+{
+	const struct index_entry *entries = (const struct index_entry *)(file + 1);
+	uint64_t least = SEGMENT_HEADER_BYTES;
+	int64_t least_offset = base_offset;
+
+	for (size_t i = 0; i < file->entry_count; i++) {
+		if (entries[i].position < least || entries[i].position >= file->end ||
+		    entries[i].offset < least_offset || entries[i].offset >= file->next_offset)
+			return false;
+		least = entries[i].position + 1;
+		least_offset = entries[i].offset + 1;
+	}
+	return file->end >= SEGMENT_HEADER_BYTES;
+}
+
+struct index_header *segment_read_index(const struct segment *segment)
+{
+	struct index_header *file = NULL;
+	struct index_header header;
+	struct stat info;
+	char name[SEGMENT_NAME_BYTES];
+
+	segment_name(name, segment->base_offset, "idx");
+	int fd = openat(segment->log->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &info) < 0 || read(fd, &header, sizeof(header)) != sizeof(header) ||
+	    memcmp(header.magic, index_magic, sizeof(header.magic)) != 0 ||
+	    header.version != SEGMENT_FORMAT_VERSION || header.segment_id != segment->id ||
+	    (uint64_t)info.st_size != index_file_bytes(&header))
+		goto out;
+	size_t bytes = index_file_bytes(&header);
+	file = malloc(bytes);
+	if (file && (pread(fd, file, bytes, 0) != (ssize_t)bytes ||
+		     index_checksum(file, bytes) != file->checksum ||
+		     !index_sane(file, segment->base_offset))) {
+		free(file);
+		file = NULL;
+	}
+out:
+	close(fd);
+	return file;
+}

@@ -1,0 +1,66 @@
+/* storage/segment_internal.h: what the files about one segment share: its names and layouts, which
+ * README.md has byte by byte.
+ *
+ *     segment.c        the file, made and given up; its index in memory
+ *     segment_index.c  the index as a file
+ *     segment_load.c   what a file that is found holds */
+#pragma once
+#include <stddef.h>
+
+#include "storage/store_internal.h"
+
+enum {
+	SEGMENT_FORMAT_VERSION = 1, /* of the index too */
+	SEGMENT_NAME_BYTES = 32,
+};
+
+struct segment_header {
+	char magic[8];
+	uint32_t version;
+	int32_t partition;
+	struct uuid topic_id;
+	int64_t base_offset;
+	int64_t created_ms;
+	uint64_t id;
+	uint64_t checksum; /* XXH3 of the bytes before */
+};
+_Static_assert(sizeof(struct segment_header) == 64, "segment header layout");
+
+struct index_header {
+	char magic[8];
+	uint32_t version;
+	uint32_t entry_count;
+	uint64_t segment_id;
+	int64_t next_offset;
+	uint64_t end;
+	int64_t max_ms;
+	uint32_t epoch_count;
+	uint32_t content;  /* enum index_content */
+	uint64_t checksum; /* XXH3 of the header before it, of the entries and of the epochs */
+};
+_Static_assert(sizeof(struct index_header) == 64, "index header layout");
+_Static_assert(sizeof(struct index_entry) == 24, "index entry layout");
+
+struct index_epoch {
+	int64_t offset;
+	int32_t epoch;
+	int32_t reserved;
+};
+_Static_assert(sizeof(struct index_epoch) == 16, "index epoch layout");
+
+/* What need not be looked for in the segment. */
+enum index_content {
+	CONTENT_ANY = 0,
+	CONTENT_NO_PRODUCERS = 1, /* no batch has a producer id */
+};
+
+extern const char segment_magic[8];
+
+void segment_name(char name[static SEGMENT_NAME_BYTES], int64_t base_offset, const char *ending);
+struct segment *segment_new(struct log *log, int64_t base_offset); /* no file yet; null */
+/* Direct I/O where that is wanted and possible.  A descriptor, -errno. */
+int segment_open_file(const struct log *log, const char *name, int flags);
+/* Gives the segment its identity, durably. */
+int segment_write_header(struct segment *segment);
+/* The index file, whole and of this segment, or null; to be freed. */
+struct index_header *segment_read_index(const struct segment *segment);
