@@ -416,6 +416,11 @@ const char *fiber_name(const struct fiber *fiber)
 	return fiber->name;
 }
 
+void fiber_set_name(struct fiber *fiber, const char *name)
+{
+	snprintf(fiber->name, sizeof(fiber->name), "%s", name);
+}
+
 bool fiber_ended(const struct fiber *fiber)
 {
 	return fiber->state == FIBER_ENDED;

@@ -56,6 +56,7 @@ struct fiber *fiber_spawn(struct process *process, const char *name, void *(*run
 			  void *context);
 struct fiber *fiber_current(void);
 const char *fiber_name(const struct fiber *fiber);
+void fiber_set_name(struct fiber *fiber, const char *name);
 void *fiber_join(struct fiber *fiber); /* blocks; frees it */
 bool fiber_ended(const struct fiber *fiber);
 
