@@ -1,12 +1,12 @@
 /* Bringing the broker up, running the control plane's loop, and taking the broker down.
  *
  *     main thread = control plane, the last of the mesh
- *       start: EAL, mesh, backend, catalog, coordinator, listeners, shards; the first publish opens
- *              every log, and when it is back the broker is ready
+ *       start: EAL, mesh, backend, catalog, coordinator, background thread, listeners, shards; the
+ *              first publish opens every log, and when it is back the broker is ready
  *       loop:  messages from shards (requests.c, publish.c); sleeps in io_turn
  *       stop:  the coordinator lets go of what it has parked, as that holds up shards; then
- *              shard_stop to every shard; when all have answered they and the coordinator are
- * joined */
+ *              shard_stop to every shard; when all have answered they, the coordinator and the
+ *              background thread are joined */
 #include "control/control_internal.h"
 
 #include "base/bytes.h"
@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "control/data_folder.h"
 #include "control/network.h"
+#include "dataplane/background.h"
 #include "dataplane/message.h"
 #include "hw/cpus.h"
 #include "storage/io.h"
@@ -58,7 +59,8 @@ static int open_io(struct control *control)
 
 static int open_mesh(struct control *control, char *why, size_t why_bytes)
 {
-	unsigned threads = control->shard_count + 2; /* the coordinator and this one */
+	unsigned threads = control->shard_count +
+			   3; /* the background, the coordinator and this one */
 	int rc = network_start(control->config, control->shard_count, why, why_bytes);
 
 	if (rc < 0)
@@ -160,10 +162,16 @@ static void sockets_close(struct sockets *sockets)
 	}
 }
 
+/* Each shard gets a core of its own. */
+static bool pins_shards(const struct control *control, const struct cpus *cpus)
+{
+	return control->config->pin_threads && control->shard_count <= (unsigned)cpus->count;
+}
+
 static int start_shards(struct control *control, const struct data_folder *folder,
 			const struct cpus *cpus, struct sockets *sockets)
 {
-	bool pin = control->config->pin_threads && control->shard_count <= (unsigned)cpus->count;
+	bool pin = pins_shards(control, cpus);
 
 	for (unsigned i = 0; i < control->shard_count; i++) {
 		struct shard_options options = options_of(control, folder, i);
@@ -316,6 +324,25 @@ static int start_coordinator(struct control *control, char *why, size_t why_byte
 	return coordinator_start(&control->coordinator, &options);
 }
 
+/* On the cores that no shard has, where there are such. */
+static int start_background(struct control *control, const struct cpus *cpus, char *why,
+			    size_t why_bytes)
+{
+	const struct background_options options = {
+		.mesh = control->mesh,
+		.shard_count = control->shard_count,
+		.sync_io = control->config->io == CONFIG_IO_SYNC,
+		.cpus = pins_shards(control, cpus) ? &control->spare_cpus : NULL,
+		.clock = clock_system(),
+	};
+	struct cpus *spare = &control->spare_cpus;
+
+	for (int i = (int)control->shard_count; i < cpus->count; i++)
+		spare->numbers[spare->count++] = cpus->numbers[i];
+	snprintf(why, why_bytes, "background thread");
+	return background_start(&control->background, &options);
+}
+
 static int allocate(struct control *control)
 {
 	control->shards = calloc(control->shard_count, sizeof(struct shard *));
@@ -360,6 +387,8 @@ int control_start(struct control **ret, const struct config *config,
 		rc = dedup_stats_start(control);
 	if (rc == 0)
 		rc = start_coordinator(control, why, why_bytes);
+	if (rc == 0)
+		rc = start_background(control, &cpus, why, why_bytes);
 	if (rc == 0)
 		rc = listen_and_start(control, folder, &cpus, why, why_bytes);
 	return rc;
@@ -440,6 +469,8 @@ int control_run(struct control *control)
 	}
 	coordinator_end(control->coordinator);
 	control->coordinator = NULL;
+	background_end(control->background);
+	control->background = NULL;
 	log_info("control", "stopped");
 	return 0;
 }

@@ -12,7 +12,9 @@
 #include "dataplane/datagram/faulty_source.h"
 #include "dataplane/kafka/wire.h"
 #include "dataplane/shard.h"
+#include "hw/cpus.h"
 
+struct background;
 struct topics;
 
 struct producer_ids {
@@ -38,6 +40,8 @@ struct control {
 	struct shard_stop *stops;        /* one a shard */
 	unsigned shard_count;
 	unsigned shards_started;
+	struct background *background;
+	struct cpus spare_cpus; /* of no shard; where the background runs */
 	struct coordinator *coordinator;
 	struct coordinator_stop coordinator_stop;
 

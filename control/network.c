@@ -129,7 +129,7 @@ int network_start(const struct config *config, unsigned shard_count, char *why, 
 	const char *const vdevs = vdev;
 	struct port_settings settings;
 	struct eal_options options = {
-		.thread_count = shard_count + 1,
+		.thread_count = shard_count + 3,
 		.hugepages = config->dpdk_hugepages,
 		.telemetry = config->dpdk_telemetry,
 	};

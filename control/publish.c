@@ -83,12 +83,10 @@ static void published(struct message *message, void *receiver)
 		start(control);
 }
 
-static void send_publish(struct control *control, unsigned to,
+static void send_publish(struct control *control, struct shard_publish *publish, unsigned to,
 			 void (*handle)(struct message *message, void *receiver),
 			 void (*back)(struct message *message, void *receiver))
 {
-	struct shard_publish *publish = &control->publishes[to];
-
 	*publish = (struct shard_publish){
 		.message.handle = handle,
 		.published = back,
@@ -105,7 +103,8 @@ static void opened(struct message *message, void *receiver)
 
 	(void)message;
 	if (--control->publishes_out == 0)
-		send_publish(control, mesh_coordinator(control->mesh), coordinator_publish_handle,
+		send_publish(control, &control->publishes[control->shard_count],
+			     mesh_coordinator(control->mesh), coordinator_publish_handle,
 			     published);
 }
 
@@ -118,7 +117,7 @@ static void start(struct control *control)
 	while (!list_empty(&control->waiting_next))
 		list_push_back(&control->waiting_coming, list_pop_front(&control->waiting_next));
 	for (unsigned i = 0; i < control->shard_count; i++)
-		send_publish(control, i, shard_publish_handle, opened);
+		send_publish(control, &control->publishes[i], i, shard_publish_handle, opened);
 	control->published_number = catalog_next_number(control->catalog);
 }
 

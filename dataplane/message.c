@@ -115,6 +115,12 @@ unsigned mesh_coordinator(const struct mesh *mesh)
 	return mesh->thread_count - 2;
 }
 
+unsigned mesh_background(const struct mesh *mesh)
+{
+	check(mesh->thread_count >= 3);
+	return mesh->thread_count - 3;
+}
+
 void mesh_attach(struct mesh *mesh, unsigned self, struct io_backend *backend, void *receiver)
 {
 	check(self < mesh->thread_count);

@@ -1,12 +1,11 @@
 /* dataplane/message.h: how threads talk, and the only way they do.
  *
- * A mesh joins the shards (0 .. count - 3), the coordinator (count - 2) and the control plane
- * (count
- * - 1): one rte_ring, single producer and single consumer, for each ordered pair.  A message is
- * embedded in what it is about; sending it hands over that whole object until it is sent back.
- * Sending never fails and never waits: what a full ring does not take stays in the sender's list
- * and goes first next turn, so messages of one pair keep their order.  Rings are bounded by what
- * requests are in flight. */
+ * A mesh joins the shards (0, 1, ...), the background thread (count - 3), the coordinator (count -
+ * 2) and the control plane (count - 1): one rte_ring, single producer and single consumer, for each
+ * ordered pair.  A message is embedded in what it is about; sending it hands over that whole object
+ * until it is sent back. Sending never fails and never waits: what a full ring does not take stays
+ * in the sender's list and goes first next turn, so messages of one pair keep their order.  Rings
+ * are bounded by what requests are in flight. */
 #pragma once
 #include <stddef.h>
 
@@ -23,6 +22,7 @@ struct message {
 int mesh_new(struct mesh **ret, unsigned thread_count);
 void mesh_free(struct mesh *mesh);
 unsigned mesh_control(const struct mesh *mesh);     /* the control plane's number */
+unsigned mesh_background(const struct mesh *mesh);  /* the background's; of 3 threads or more */
 unsigned mesh_coordinator(const struct mesh *mesh); /* the coordinator's; of 2 threads or more */
 
 /* Once by each thread, before it sends or receives; `backend` is woken by senders. */

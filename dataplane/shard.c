@@ -101,6 +101,7 @@ static int set_up(struct shard *shard)
 		.producer_expiration_ms = shard->options.producer_expiration_ms,
 		.dedup_bytes_max = shard->options.dedup_bytes_max,
 		.offload = shard_offload,
+		.hurry = shard_hurry,
 		.offload_context = shard,
 	};
 	int rc = open_backend(shard);

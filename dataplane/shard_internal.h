@@ -97,11 +97,10 @@ struct shard {
 	unsigned reads_live;       /* ... taken */
 	struct timer housekeeping;
 
-	uint32_t share_holders;  /* numbers given to share sessions */
-	unsigned share_sessions; /* of this shard's connections, or still being ended */
-	unsigned shares_out;     /* messages to the coordinator about shares */
-	/* Of the store: the first is at the control plane.  Null: none. */
-	struct shard_job *jobs_first, *jobs_last;
+	uint32_t share_holders;        /* numbers given to share sessions */
+	unsigned share_sessions;       /* of this shard's connections, or still being ended */
+	unsigned shares_out;           /* messages to the coordinator about shares */
+	unsigned jobs_out;             /* to the background, the store's */
 	unsigned transaction_asks_out; /* to the coordinator, about transactions */
 
 	/* Stopping. */
@@ -146,8 +145,9 @@ void shard_datagrams_drain(struct shard *shard);
 bool shard_datagrams_stop(struct shard *shard); /* until true */
 void shard_datagrams_free(struct shard *shard);
 
-/* shard_jobs.c: store_options.offload, with the shard as its context. */
+/* shard_jobs.c: store_options.offload and hurry, with the shard as their context. */
 void shard_offload(void *context, struct store_job *job);
+void shard_hurry(void *context);
 
 /* shard_stop.c */
 void shard_stop_step(struct shard *shard);

@@ -69,7 +69,7 @@ void shard_stop_step(struct shard *shard)
 		shard_close_partitions(shard);
 	}
 	if (shard->phase == SHARD_CLOSING && !shard->partitions_closing && !shard->shares_out &&
-	    !shard->transaction_asks_out && !shard->jobs_first) {
+	    !shard->transaction_asks_out && !shard->jobs_out) {
 		shard->phase = SHARD_STOPPED;
 		shard->stop->message.handle = shard->stop->stopped;
 		shard_send(shard, mesh_control(shard->mesh), &shard->stop->message);

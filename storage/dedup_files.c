@@ -189,11 +189,13 @@ static int read_bucket(struct dedup_job *job)
 	return rc;
 }
 
-static void run(struct store_job *base)
+/* Quick, a file of a bucket or two: one step. */
+static uint64_t step(struct store_job *base)
 {
 	struct dedup_job *job = container_of(base, struct dedup_job, job);
 
 	job->result = job->spills ? read_bucket(job) : write_bucket(job);
+	return STORE_JOB_DONE;
 }
 
 static void filed(struct log *log, struct dedup_job *job)
@@ -296,7 +298,7 @@ static void submit(struct log *log, const struct dedup_file_head *head, struct d
 	struct dedup_job *job = &log->dedup.files.job;
 
 	*job = (struct dedup_job){
-		.job = {.run = run, .done = done},
+		.job = {.step = step, .done = done},
 		.log = log,
 		.spills = spills,
 		.dir_fd = log->dir_fd,
@@ -309,7 +311,7 @@ static void submit(struct log *log, const struct dedup_file_head *head, struct d
 		store->options.offload(store->options.offload_context, &job->job);
 		return;
 	}
-	run(&job->job);
+	store_job_run(&job->job);
 	done(&job->job);
 }
 

@@ -83,6 +83,19 @@ void store_free(struct store *store)
 	free(store);
 }
 
+void store_job_run(struct store_job *job)
+{
+	while (job->step(job) != STORE_JOB_DONE)
+		;
+}
+
+void store_job_give_up(struct store *store, struct store_job *job)
+{
+	atomic_store(&job->give_up, true);
+	if (store->options.hurry)
+		store->options.hurry(store->options.offload_context);
+}
+
 const struct store_stats *store_stats(const struct store *store)
 {
 	return &store->stats;

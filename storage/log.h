@@ -4,6 +4,7 @@
  * clients.  A log's states: opening -> writable <-> read-only (after a failed write or flush, until
  * verified) -> closing.  Formats: storage/README.md. */
 #pragma once
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,10 +20,22 @@ struct clock;
 struct store; /* per shard: buffers, commit stream, read cache */
 struct log;
 
+/* Work that blocks or takes long and needs nothing of the shard.  It is done in steps on another
+ * thread, one job's at a time there, and ends with `done` on the shard's. */
 struct store_job {
-	void (*run)(struct store_job *job);  /* on another thread */
-	void (*done)(struct store_job *job); /* on the shard's */
+	/* A bounded piece, of about a MiB or a millisecond.  Returns how many nanoseconds from now
+	 * it wants to go on, 0: when others have had their turn, or STORE_JOB_DONE. */
+	uint64_t (*step)(struct store_job *job);
+	void (*done)(struct store_job *job);
+	/* Set once, by store_job_give_up: a job of many steps undoes what it has begun, or leaves
+	 * it, and ends soon; one of a few goes on to its end. */
+	atomic_bool give_up;
 };
+#define STORE_JOB_DONE UINT64_MAX
+/* All steps, here and now, without the pauses. */
+void store_job_run(struct store_job *job);
+/* On the shard's thread, while the job is out: ends its pause too. */
+void store_job_give_up(struct store *store, struct store_job *job);
 
 struct store_options {
 	const char *directory;   /* <data>/topics; must exist */
@@ -35,9 +48,10 @@ struct store_options {
 	int64_t producer_expiration_ms; /* of one that is silent */
 	/* Memory of all dedup windows together; beyond, old ids go to files.  0: no limit. */
 	size_t dedup_bytes_max;
-	/* Work that blocks and needs nothing of the shard: runs elsewhere, then `done` on the
-	 * shard's thread.  Null: it runs at once, in the call. */
+	/* Has the job's steps taken elsewhere, then `done` run on the shard's thread.  Null: all of
+	 * that happens at once, in the call. */
 	void (*offload)(void *context, struct store_job *job);
+	void (*hurry)(void *context); /* a job that is out is to give up; null: nothing to do */
 	void *offload_context;
 	/* Take for granted what flush.c looks for otherwise: of a simulated disk it is known. */
 	bool flush_shared;

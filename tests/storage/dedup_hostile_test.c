@@ -33,7 +33,7 @@ static void end_job(void)
 
 	assert_non_null(job);
 	waiting_job = NULL;
-	job->run(job);
+	store_job_run(job);
 	job->done(job);
 }
 
