@@ -7,7 +7,9 @@
  * what had not, drawn sector by sector and name by name: writes are lost, torn and reordered
  * between flushes, an unsynced rename may be undone, a file may be there with length and no data.
  * O_DIRECT writes are no more durable than others until a flush; an fdatasync of any file flushes
- * the device's cache for O_DIRECT writes into settled blocks (storage/README.md, Flushing).
+ * the device's cache for O_DIRECT writes into settled blocks (storage/flush.c).  After a failed
+ * flush written pages count as clean and are not durable, as on Linux; what O_DIRECT has written is
+ * in the device's cache still, or gone.
  *
  * Pure state: nothing here blocks or knows of fibers; calls_files.c and backend.c add time. Paths
  * are relative to an inode; there are no links but names, no permissions, one user. Errors are
@@ -49,6 +51,21 @@ int64_t inode_read(struct disk *disk, struct inode *inode, void *data, size_t le
 int64_t inode_write(struct disk *disk, struct inode *inode, const void *data, size_t length,
 		    uint64_t offset, bool direct);
 int inode_flush(struct disk *disk, struct inode *inode, bool data_only); /* fdatasync or fsync */
+/* The same in two steps, for a flush that takes time: what was written, or changed of names, when
+ * it began is durable when it has ended, if that says 0.  Of a program that died: abandoned. */
+struct disk_flush {
+	struct inode *inode;
+	uint64_t sequence, size, truncations, names;
+	bool lied;
+};
+void inode_flush_begin(struct disk *disk, struct inode *inode, bool data_only,
+		       struct disk_flush *ret);
+int inode_flush_end(struct disk *disk, struct disk_flush *flush);
+void inode_flush_abandon(struct disk *disk, struct disk_flush *flush);
+void inode_drop_cache(struct disk *disk, struct inode *inode); /* POSIX_FADV_DONTNEED */
+/* flock, exclusive: -EWOULDBLOCK. */
+int inode_lock(struct inode *inode, const void *holder);
+void inode_unlock(struct inode *inode, const void *holder); /* not the holder is fine */
 int inode_allocate(struct disk *disk, struct inode *inode, uint64_t offset, uint64_t length);
 int inode_truncate(struct disk *disk, struct inode *inode, uint64_t size);
 bool inode_is_folder(const struct inode *inode);
