@@ -2,5 +2,5 @@
 #pragma once
 #include "tests/sim/random.h"
 
-/* What getrandom gives. */
+/* For what getrandom gives, and where a thread loses its processor. */
 void calls_set_random(struct random random);

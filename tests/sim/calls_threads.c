@@ -25,13 +25,16 @@ enum {
 	PROCESS_ID = 1000,
 	FILES_MAX = 1 << 20, /* descriptors_limit is what limits */
 	NS_IN_SECOND = 1000000000,
+	PREEMPTED_IN_A_MILLION = 200000,
 };
 
 static struct random random_bytes;
+static struct random preemptions;
 
 void calls_set_random(struct random random)
 {
-	random_bytes = random;
+	random_bytes = random_split(&random, "bytes");
+	preemptions = random_split(&random, "preemptions");
 }
 
 /* ---- threads ---- */
@@ -95,8 +98,17 @@ int __wrap_sched_getaffinity(pid_t process, size_t bytes, cpu_set_t *set)
 
 /* ---- time ---- */
 
+/* A thread may lose its processor anywhere; here it does, now and then, so that one which spins
+ * until a time comes to it. */
+static void maybe_preempted(void)
+{
+	if (fiber_current() && random_chance(&preemptions, PREEMPTED_IN_A_MILLION))
+		fiber_yield();
+}
+
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
 {
+	maybe_preempted();
 	if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE) {
 		int64_t wall_ms = sim_wall_ms();
 		ret->tv_sec = wall_ms / 1000;
