@@ -188,3 +188,10 @@ int __wrap_getrlimit64(int resource, struct rlimit *ret)
 	*ret = (struct rlimit){FILES_MAX, FILES_MAX};
 	return 0;
 }
+
+int __real_setpriority(int which, id_t who, int priority);
+
+int __wrap_setpriority(int which, id_t who, int priority)
+{
+	return process_current() ? 0 : __real_setpriority(which, who, priority);
+}
