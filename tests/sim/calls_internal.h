@@ -12,6 +12,11 @@ int64_t event_write(struct descriptor *descriptor, const void *data, size_t leng
 /* calls_sockets.c */
 int64_t stream_read(struct descriptor *descriptor, void *data, size_t length);
 int64_t stream_write(struct descriptor *descriptor, const void *data, size_t length);
+/* The number of a connection's descriptor; -EAGAIN, -EMFILE, -EINVAL.  Never blocks. */
+int64_t listener_accept(struct descriptor *descriptor, int flags);
+struct msghdr;
+/* A count, what is short of the whole included; -errno.  Never blocks. */
+int64_t message_send(struct descriptor *descriptor, const struct msghdr *message);
 
 /* calls_poll.c, from descriptors.c: it changed (its `waiting` was woken already); it is closed: its
  * watches go, and if it is an epoll, what it watches is let go. */

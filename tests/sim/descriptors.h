@@ -36,6 +36,7 @@ struct descriptor {
 	/* Woken, and told (see calls_poll.c), when it may have become readable or writable. */
 	struct waiting waiting;
 	struct poll_watch *watches;
+	struct sim_backend *backend; /* that has operations waiting for it; backend_sockets.c */
 };
 
 /* Limits the open ones of a process, as RLIMIT_NOFILE; 0: none. */

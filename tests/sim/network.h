@@ -20,13 +20,18 @@ struct network_faults {
 	/* In a million each. */
 	uint32_t drop, duplicate, overtake; /* of datagrams */
 	uint32_t cut;                       /* of pieces of a stream: the connection breaks here */
+	size_t datagram_bytes_max;          /* a narrow path: longer ones are lost; 0: none is */
 };
 
 void network_init(struct random random);
 void network_set_faults(const struct network_faults *faults);
+uint64_t network_draw(uint64_t bound); /* for those who stand in front of sockets */
+
+enum { NETWORK_MAILBOX_BYTES = 1 << 20 }; /* of a datagram socket, like SO_RCVBUF */
 
 enum socket_kind { SOCKET_STREAM, SOCKET_DATAGRAM };
 struct socket_state *socket_new(enum socket_kind kind);
+bool socket_is_stream(const struct socket_state *socket);
 void socket_close(struct socket_state *socket); /* the peer reads what was sent, then the end */
 /* Its process died: as drawn the peer still gets what was sent, or a part, then ECONNRESET. */
 void socket_reset(struct socket_state *socket);
