@@ -7,7 +7,9 @@
  * fiber goes to another only by way of schedule_run.  Events that are due come before fibers, so
  * what one of them does (a kill, a power cut) falls between two turns.
  *
- * A turn takes a drawn part of a microsecond: what spins sees time pass, and ends.
+ * A turn takes a drawn part of a microsecond: what spins sees time pass, and ends.  Instead of a
+ * turn, a fiber may lose its processor for a while (schedule_set_stalls): others get ahead by more
+ * than a few turns then.
  *
  * Stacks have a page without access below them and are used again, last first, as what is left on
  * them has to follow from the seed too.  errno is the running fiber's own; there is no other
@@ -61,6 +63,7 @@ struct fiber {
 	enum fiber_state state;
 	bool started;
 	bool timed_out;
+	bool stalled;
 	int error; /* errno */
 	unsigned number;
 	unsigned able_place; /* while FIBER_ABLE */
@@ -95,6 +98,8 @@ static struct {
 	struct random random;
 	uint64_t now_ns;
 	int64_t wall_step_ms;
+	uint32_t stalls; /* in a million turns */
+	uint64_t stall_ns_max;
 	uint64_t turns;
 	uint64_t digest;
 	uint64_t order;
@@ -124,6 +129,12 @@ int64_t sim_wall_ms(void)
 void sim_step_wall_clock(int64_t by_ms)
 {
 	schedule.wall_step_ms += by_ms;
+}
+
+void schedule_set_stalls(uint32_t in_a_million, uint64_t ns_max)
+{
+	schedule.stalls = in_a_million;
+	schedule.stall_ns_max = ns_max;
 }
 
 uint64_t schedule_turns(void)
@@ -242,7 +253,9 @@ static void timed_out(struct event *event)
 {
 	struct fiber *fiber = container_of(event, struct fiber, timeout);
 
-	fiber->timed_out = true;
+	if (!fiber->stalled)
+		fiber->timed_out = true;
+	fiber->stalled = false;
 	stop_waiting(fiber);
 	make_able(fiber);
 }
@@ -338,9 +351,21 @@ static void go(struct fiber *fiber)
 	tell_arrived(fake_stack, NULL, NULL);
 }
 
+static void stall(struct fiber *fiber)
+{
+	fiber->state = FIBER_WAITING;
+	fiber->stalled = true;
+	event_arm(&fiber->timeout,
+		  schedule.now_ns + random_between(&schedule.random, 1, schedule.stall_ns_max));
+}
+
 static void take_turn(struct fiber *fiber)
 {
 	take_able(fiber);
+	if (schedule.stalls && random_chance(&schedule.random, schedule.stalls)) {
+		stall(fiber);
+		return;
+	}
 	fiber->state = FIBER_RUNNING;
 	schedule.running = fiber;
 	schedule.turns++;

@@ -21,6 +21,8 @@ void schedule_init(struct random random);
 /* Runs fibers and events until `until` says so, or nothing is left that could ever happen (false:
  * every fiber waits and there is no event; a deadlock of the world). */
 bool schedule_run(bool (*until)(void *context), void *context);
+/* So many of a million turns do not begin until up to ns_max later; none at first. */
+void schedule_set_stalls(uint32_t in_a_million, uint64_t ns_max);
 /* How many turns there were, and what tells one course of a run from another. */
 uint64_t schedule_turns(void);
 uint64_t schedule_digest(void);

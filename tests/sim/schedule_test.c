@@ -284,6 +284,20 @@ static void errno_is_each_fibers_own(void **state)
 	assert_true(schedule_run(when_ended, &two));
 }
 
+static void a_stalled_fiber_goes_on_later_and_was_woken_all_the_same(void **state)
+{
+	uint64_t short_ns = 1000000, long_ns = 2000000000, before_ns = sim_now_ns();
+	unsigned one = 1;
+
+	(void)state;
+	schedule_set_stalls(500000, 100000000);
+	fiber_spawn(world.process, "long", waits_at_the_door, &long_ns);
+	fiber_spawn(world.process, "opens", opens_the_door, &short_ns);
+	assert_true(schedule_run(when_ended, &one));
+	assert_string_equal(world.text, "open woken ");
+	assert_true(sim_now_ns() - before_ns > 2 * short_ns);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -297,6 +311,8 @@ int main(void)
 				       begin_world),
 		cmocka_unit_test_setup(a_process_that_exits_takes_its_fibers_along, begin_world),
 		cmocka_unit_test_setup(events_come_in_the_order_of_their_times_and_can_be_moved,
+				       begin_world),
+		cmocka_unit_test_setup(a_stalled_fiber_goes_on_later_and_was_woken_all_the_same,
 				       begin_world),
 		cmocka_unit_test_setup(errno_is_each_fibers_own, begin_world),
 	};
