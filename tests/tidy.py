@@ -155,7 +155,7 @@ def check_tree(root, paths):
                              "to test it"
     built = "".join((root / path).read_text() for path in paths
                     if path.endswith("meson.build")
-                    or re.match(r"tests/(broker|powercut)/.*\.py", path))
+                    or re.match(r"tests/(broker|campaigns|powercut)/.*\.py", path))
     for path in paths:
         # A build file (or a script that compiles a helper) names it, or its noun in a list:
         # 'catalog' for catalog_test.c.

@@ -4,7 +4,7 @@ Newer clients (KIP-890) produce with version 12 or later, which adds the partiti
 version 5 of EndTxn, which gives a new epoch; older ones name partitions by AddPartitionsToTxn first.
 """
 
-from harness import eventually
+from harness import Refused, eventually
 from records import batch, batches
 
 NONE = 0
@@ -16,19 +16,26 @@ END, END_OLD = 5, 4
 READ_UNCOMMITTED, READ_COMMITTED = 0, 1
 
 
-def settled(what, ask):
+def settled(what, ask, seconds=30.0):
     """What `ask` is answered once it is not to try again."""
-    return eventually(what, lambda: (answer := ask())["error_code"] not in AGAIN and answer)
+    return eventually(
+        what, lambda: (answer := ask())["error_code"] not in AGAIN and answer, seconds
+    )
 
 
 class TransactionalProducer:
-    def __init__(self, connection, name, timeout_ms=60000, version=5):
+    def __init__(self, connection, name, timeout_ms=60000, version=5, patience_seconds=30.0):
         self.connection = connection
         self.name = name
+        self.patience_seconds = patience_seconds
         self.sequences = {}
-        body = settled("a producer id", lambda: self.init(timeout_ms, version))
-        assert body["error_code"] == NONE, body
+        body = self.settled("a producer id", lambda: self.init(timeout_ms, version))
+        if body["error_code"]:
+            raise Refused(body["error_code"], "no producer id")
         self.identity, self.epoch = body["producer_id"], body["producer_epoch"]
+
+    def settled(self, what, ask):
+        return settled(what, ask, self.patience_seconds)
 
     def init(self, timeout_ms=60000, version=5):
         return self.connection.request(
@@ -78,7 +85,7 @@ class TransactionalProducer:
         """The base offset, or the error as a negative number."""
         sequence = self.sequences.get((topic, partition), 0)
         records = self.batch(values, sequence)
-        answer = settled(
+        answer = self.settled(
             "an answer", lambda: self.produce_once(topic, partition, records, version)
         )
         if answer["error_code"]:
@@ -99,14 +106,14 @@ class TransactionalProducer:
             rows = body["results"][0]["partitions"]
             return {"error_code": rows[0]["error_code"], "rows": rows}
 
-        return [row["error_code"] for row in settled("partitions to be added", ask)["rows"]]
+        return [row["error_code"] for row in self.settled("partitions to be added", ask)["rows"]]
 
     def end_once(self, commit, version=END):
         return self.connection.request("EndTxn", version, committed=commit, **self.header())
 
     def end(self, commit, version=END):
         """The error; the next transaction may begin."""
-        body = settled("the end", lambda: self.end_once(commit, version))
+        body = self.settled("the end", lambda: self.end_once(commit, version))
         if body["error_code"] == NONE and version >= 5:
             self.identity, self.epoch = body["producer_id"], body["producer_epoch"]
             self.sequences = {}
@@ -119,7 +126,7 @@ class TransactionalProducer:
         assert self.end(False, version) == NONE
 
     def add_offsets(self, group, version=4):
-        return settled(
+        return self.settled(
             "the group to be added",
             lambda: self.connection.request(
                 "AddOffsetsToTxn", version, group_id=group, **self.header()
@@ -145,21 +152,28 @@ class TransactionalProducer:
             )
             return body["topics"][0]["partitions"][0]
 
-        return settled("offsets to be taken", ask)["error_code"]
+        return self.settled("offsets to be taken", ask)["error_code"]
 
 
 def committed_values(connection, topic, partition=0, start=0):
-    """What a reader of committed records delivers: it leaves out markers, and what the answer's
-    aborted transactions say."""
+    """What a reader of committed records delivers."""
+    return [value for _, _, value in records(connection, topic, partition, start)]
+
+
+def records(connection, topic, partition=0, start=0, committed=True):
+    """Offset, key and value of each record that a reader delivers: it leaves out markers, and of
+    committed ones what the answers' aborted transactions say."""
     found, at = [], start
-    end = last_stable(connection, topic, partition)
+    isolation = READ_COMMITTED if committed else READ_UNCOMMITTED
+    end = connection.list_offset(topic, partition, -1, isolation_level=isolation)["offset"]
     while at < end:
-        row = connection.fetch(topic, partition, at, isolation_level=READ_COMMITTED)
+        row = connection.fetch(topic, partition, at, isolation_level=isolation)
         assert row["error_code"] == NONE
         got = batches(row["records"])
-        assert got, f"nothing at {at} though the last stable offset is {end}"
+        assert got, f"nothing at {at} though the end is {end}"
         aborted = sorted(
-            (each["first_offset"], each["producer_id"]) for each in row["aborted_transactions"]
+            (each["first_offset"], each["producer_id"])
+            for each in row["aborted_transactions"] or ()
         )
         ongoing = set()
         for each in got:
@@ -171,9 +185,13 @@ def committed_values(connection, topic, partition=0, start=0):
                 continue
             if each.attributes & TRANSACTIONAL and each.producer_id in ongoing:
                 continue
-            found += [value for offset, _, _, value in each.records() if offset >= at]
+            found += [row for row in rows(each) if row[0] >= at]
         at = got[-1].next_offset
     return found
+
+
+def rows(each):
+    return [(offset, key, value) for offset, _, key, value in each.records()]
 
 
 def is_abort(marker):

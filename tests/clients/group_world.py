@@ -175,13 +175,14 @@ class World:
         return client
 
     def producer(self, name, rate=500, library=libraries.CONFLUENT_PRODUCER, address=None,
-                 dedup=None):
+                 dedup=None, plain=False):
         """`address`: of a proxy before the broker; `dedup`: a prefix of message ids, and without
-        idempotence."""
+        idempotence; `plain`: without both, which only CONFLUENT_PRODUCER knows."""
         log = self.folder / f"{name}.jsonl"
         words = ["--brokers", address or self.broker.address, "--name", name, "--log", str(log),
                  "--topics", ",".join(self.topics), "--partitions", str(self.partitions),
-                 "--rate", str(rate), *(["--dedup", dedup] if dedup else [])]
+                 "--rate", str(rate), *(["--dedup", dedup] if dedup else []),
+                 *(["--plain"] if plain else [])]
         client = Client(name, library, words, log)
         self.producers.append(client)
         return client

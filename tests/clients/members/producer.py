@@ -1,7 +1,8 @@
 """Produces with confluent-kafka until SIGTERM, evenly to all partitions, and logs each record.
 
-It is idempotent, or, with --dedup PREFIX, its records have message ids, PREFIX:NUMBER, and one
-request is in flight, so that they stay in order.
+It is idempotent; or, with --dedup PREFIX, its records have message ids, PREFIX:NUMBER, and one
+request is in flight, so that they stay in order; or, with --plain, neither: then what it sends again
+may be stored twice.
 """
 import argparse
 import time
@@ -21,8 +22,8 @@ class Producing:
         self.log = EventLog(options.log)
         self.answers = []
         self.number = 0
-        idempotent = options.dedup is None
-        in_flight = 5 if idempotent else 1
+        idempotent = options.dedup is None and not options.plain
+        in_flight = 1 if options.dedup else 5
         self.log.write({"event": "start", "client": options.name, "acks": "all",
                         "idempotent": idempotent, "in_flight": in_flight})
         # It never gives up: a record that timed out would say nothing.
@@ -89,6 +90,7 @@ def parsed_options():
     parser.add_argument("--log", required=True)
     parser.add_argument("--rate", type=int, default=500, help="records a second")
     parser.add_argument("--dedup", help="prefix of message ids")
+    parser.add_argument("--plain", action="store_true", help="acks=all alone")
     return parser.parse_args()
 
 
