@@ -3,19 +3,21 @@
  * Everything runs on the fiber that made the back end, but backend_rouse, which an event or another
  * fiber may call. */
 #pragma once
+#include "base/list.h"
 #include "storage/io_internal.h"
+#include "tests/sim/random.h"
 #include "tests/sim/schedule.h"
 
 struct backend_sockets;
 
 struct sim_backend {
 	struct io_backend backend;
-	struct process *owner;
+	struct random random;
 	struct waiting waiting; /* the fiber in io_turn */
 	bool roused;            /* the next sleep ends at once */
 	unsigned in_flight;
 	struct io_queue complete; /* done not yet run */
-	struct file_operation *files;
+	struct list files;        /* operations under way */
 	struct io_pool pool;
 	uint32_t *free_buffers;
 	unsigned free_count;

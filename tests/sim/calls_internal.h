@@ -31,3 +31,12 @@ bool descriptor_wait(struct descriptor *descriptor, uint32_t events, uint64_t du
 
 /* What a wrapped call returns: -1 and errno, or the result. */
 int64_t call_result(int64_t result);
+
+/* ---- calls_files.c ---- */
+
+bool descriptor_is_real(int number); /* the real kernel's, or none at all */
+/* A process blocks for as long as an operation of the disk takes. */
+void disk_takes_time(void);
+/* As openat in a process, on the simulated disk, at once: a number or -errno. */
+int path_open(int fd, const char *path, int flags);
+int file_get(int number, struct descriptor **ret); /* a file or folder: -EBADF, -EINVAL */

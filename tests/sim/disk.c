@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <fnmatch.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,6 +95,27 @@ void inode_unlock(struct inode *inode, const void *holder)
 
 /* ---- the disk ---- */
 
+static void boot(struct disk *disk)
+{
+	char text[40];
+	uint64_t high = random_u64(&disk->random);
+	uint64_t low = random_u64(&disk->random);
+
+	if (disk->boot_id)
+		inode_put(disk, disk->boot_id);
+	disk->boot_id = inode_new(disk, false);
+	snprintf(text, sizeof(text), "%08x-%04x-4%03x-8%03x-%012" PRIx64 "\n",
+		 (unsigned)(high >> 32), (unsigned)(high >> 16) & 0xffff, (unsigned)high & 0xfff,
+		 (unsigned)(low >> 52), low & 0xffffffffffff);
+	content_set(disk, disk->boot_id, text);
+}
+
+struct inode *disk_boot_id(struct disk *disk)
+{
+	inode_hold(disk->boot_id);
+	return disk->boot_id;
+}
+
 struct disk *disk_new(struct random random)
 {
 	struct disk *disk = calloc(1, sizeof(*disk));
@@ -102,6 +125,7 @@ struct disk *disk_new(struct random random)
 	list_init(&disk->unsure);
 	list_init(&disk->inodes);
 	disk->root = inode_new(disk, true);
+	boot(disk);
 	return disk;
 }
 
@@ -137,6 +161,11 @@ void disk_free(struct disk *disk)
 void disk_set_faults(struct disk *disk, const struct disk_faults *faults)
 {
 	disk->faults = *faults;
+}
+
+struct random disk_split_random(struct disk *disk, const char *name)
+{
+	return random_split(&disk->random, name);
 }
 
 uint64_t disk_latency_ns(struct disk *disk)
@@ -293,6 +322,7 @@ void disk_power_cut(struct disk *disk)
 		if (inode->is_folder)
 			names_power_cut(disk, inode);
 	}
+	boot(disk);
 }
 
 bool disk_rot(struct disk *disk, const char *pattern)

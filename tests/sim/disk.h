@@ -36,6 +36,7 @@ struct disk_faults {
 struct disk *disk_new(struct random random);
 void disk_free(struct disk *disk);
 void disk_set_faults(struct disk *disk, const struct disk_faults *faults);
+struct random disk_split_random(struct disk *disk, const char *name);
 uint64_t disk_latency_ns(struct disk *disk); /* drawn for the next operation */
 
 struct inode *disk_root(struct disk *disk);
@@ -44,6 +45,8 @@ struct inode *disk_root(struct disk *disk);
 int disk_open(struct disk *disk, struct inode *folder, const char *path, int flags,
 	      struct inode **ret);
 int disk_open_unnamed(struct disk *disk, struct inode **ret); /* O_TMPFILE */
+/* /proc/sys/kernel/random/boot_id: another text after each power cut. */
+struct inode *disk_boot_id(struct disk *disk);
 void inode_put(struct disk *disk, struct inode *inode);
 
 int64_t inode_read(struct disk *disk, struct inode *inode, void *data, size_t length,

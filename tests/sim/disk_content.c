@@ -22,6 +22,24 @@
 
 static const uint8_t zeros[BLOCK_BYTES];
 
+/* ---- room ---- */
+
+static void reach(struct disk *disk, struct inode *inode, uint64_t end)
+{
+	disk->used_bytes = disk->used_bytes - inode->allocated + end;
+	inode->allocated = end;
+}
+
+void content_set(struct disk *disk, struct inode *inode, const char *text)
+{
+	size_t length = strlen(text);
+
+	check(!inode->block_count && length <= BLOCK_BYTES);
+	block_write(block_make(inode, 0), 0, (const uint8_t *)text, (unsigned)length);
+	inode->size = inode->durable_size = length;
+	reach(disk, inode, BLOCK_BYTES);
+}
+
 void content_fini(struct disk *disk, struct inode *inode)
 {
 	for (size_t i = 0; i < inode->block_count; i++) {
@@ -30,14 +48,6 @@ void content_fini(struct disk *disk, struct inode *inode)
 	}
 	free(inode->blocks);
 	disk->used_bytes -= inode->allocated;
-}
-
-/* ---- room ---- */
-
-static void reach(struct disk *disk, struct inode *inode, uint64_t end)
-{
-	disk->used_bytes = disk->used_bytes - inode->allocated + end;
-	inode->allocated = end;
 }
 
 /* How much of [offset, offset + length) fits on the disk; takes the room. */

@@ -83,6 +83,7 @@ struct disk {
 	struct random random;
 	struct disk_faults faults;
 	struct inode *root;
+	struct inode *boot_id;
 	struct list unsure; /* inodes */
 	uint64_t inode_count;
 	uint64_t sequence; /* of writes */
@@ -121,6 +122,8 @@ void block_turn_bit(struct block *block, unsigned at, uint8_t bit);
 
 /* ---- disk_content.c ---- */
 
+/* A durable file from the start. */
+void content_set(struct disk *disk, struct inode *inode, const char *text);
 void content_fini(struct disk *disk, struct inode *inode);
 /* The journal takes what was truncated. */
 void content_commit_cut(struct disk *disk, struct inode *inode);
