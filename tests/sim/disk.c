@@ -107,7 +107,7 @@ static void boot(struct disk *disk)
 	snprintf(text, sizeof(text), "%08x-%04x-4%03x-8%03x-%012" PRIx64 "\n",
 		 (unsigned)(high >> 32), (unsigned)(high >> 16) & 0xffff, (unsigned)high & 0xfff,
 		 (unsigned)(low >> 52), low & 0xffffffffffff);
-	content_set(disk, disk->boot_id, text);
+	content_set(disk->boot_id, text);
 }
 
 struct inode *disk_boot_id(struct disk *disk)

@@ -30,14 +30,13 @@ static void reach(struct disk *disk, struct inode *inode, uint64_t end)
 	inode->allocated = end;
 }
 
-void content_set(struct disk *disk, struct inode *inode, const char *text)
+void content_set(struct inode *inode, const char *text)
 {
 	size_t length = strlen(text);
 
 	check(!inode->block_count && length <= BLOCK_BYTES);
 	block_write(block_make(inode, 0), 0, (const uint8_t *)text, (unsigned)length);
 	inode->size = inode->durable_size = length;
-	reach(disk, inode, BLOCK_BYTES);
 }
 
 void content_fini(struct disk *disk, struct inode *inode)

@@ -122,8 +122,8 @@ void block_turn_bit(struct block *block, unsigned at, uint8_t bit);
 
 /* ---- disk_content.c ---- */
 
-/* A durable file from the start. */
-void content_set(struct disk *disk, struct inode *inode, const char *text);
+/* Durable from the start, and not counted against the room. */
+void content_set(struct inode *inode, const char *text);
 void content_fini(struct disk *disk, struct inode *inode);
 /* The journal takes what was truncated. */
 void content_commit_cut(struct disk *disk, struct inode *inode);
