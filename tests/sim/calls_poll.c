@@ -49,20 +49,38 @@ struct alarm {
 
 /* ---- readiness ---- */
 
-uint32_t descriptor_events(const struct descriptor *descriptor)
+static uint32_t socket_events(const struct socket_state *socket)
 {
-	const struct socket_state *socket = descriptor->socket;
 	uint32_t events = 0;
 
-	if (descriptor_readable(descriptor))
+	if (socket_readable(socket))
 		events |= EPOLLIN;
-	if (descriptor_writable(descriptor))
+	if (socket_writable(socket))
 		events |= EPOLLOUT;
-	if (socket && socket_peer_ended(socket))
+	if (socket_peer_ended(socket))
 		events |= EPOLLRDHUP;
-	if (socket && socket_broken(socket))
+	if (socket_broken(socket))
 		events |= EPOLLERR | EPOLLHUP;
 	return events;
+}
+
+uint32_t descriptor_events(const struct descriptor *descriptor)
+{
+	switch (descriptor->kind) {
+	case DESCRIPTOR_FILE:
+		return EPOLLIN | EPOLLOUT;
+	case DESCRIPTOR_SOCKET:
+		return socket_events(descriptor->socket);
+	case DESCRIPTOR_EVENT:
+		return EPOLLOUT | (descriptor->count ? EPOLLIN : 0);
+	case DESCRIPTOR_TIMER:
+		return descriptor->count ? EPOLLIN : 0;
+	case DESCRIPTOR_POLL:
+		return poll_readable(descriptor) ? EPOLLIN : 0;
+	case DESCRIPTOR_FREE:
+		break;
+	}
+	return 0;
 }
 
 bool descriptor_wait(struct descriptor *descriptor, uint32_t events, uint64_t due_ns)
