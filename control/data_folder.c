@@ -28,10 +28,40 @@ static int explain(const char *path, const char *what, int rc, char *why, size_t
 	return rc;
 }
 
+/* So that a power cut does not take the folder away, name and all.  One that somebody else has made
+ * may lie where we cannot look; it is theirs to keep. */
+static int sync_parent(const char *path, bool made)
+{
+	size_t length = strlen(path);
+	int rc = 0;
+
+	while (length > 1 && path[length - 1] == '/')
+		length--;
+	while (length > 0 && path[length - 1] != '/')
+		length--;
+	char *parent = length ? strndup(path, length) : strdup(".");
+	if (!parent)
+		return -ENOMEM;
+	int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		rc = made ? -errno : 0;
+	else if (fsync(fd) < 0)
+		rc = -errno;
+	if (fd >= 0)
+		close(fd);
+	free(parent);
+	return rc;
+}
+
 static int open_folder(struct data_folder *folder, const char *path, char *why, size_t why_bytes)
 {
-	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+	bool made = mkdir(path, 0755) == 0;
+
+	if (!made && errno != EEXIST)
 		return explain(path, "cannot be made", -errno, why, why_bytes);
+	int rc = sync_parent(path, made);
+	if (rc < 0)
+		return explain(path, "its name cannot be kept", rc, why, why_bytes);
 	folder->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (folder->fd < 0)
 		return explain(path, "cannot be opened", -errno, why, why_bytes);
