@@ -1,0 +1,87 @@
+#include "tests/sim/clients/client.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const uint64_t ns_in_ms = 1000000;
+
+static void died(void *context)
+{
+	struct client *client = context;
+
+	peer_reset(&client->peer);
+}
+
+void client_start(struct client *client, struct world *world, const char *name,
+		  struct random *random, void *(*run)(void *context))
+{
+	client->name = name;
+	client->world = world;
+	client->random = random_split(random, name);
+	client->log = history_log_new(name);
+	client->process = process_new(name);
+	client->next = world->first_client;
+	world->first_client = client;
+	peer_init(&client->peer, name);
+	process_on_death(client->process, died, client);
+	fiber_spawn(client->process, name, run, client);
+}
+
+void *client_end(struct client *client)
+{
+	peer_close(&client->peer);
+	history_event(client->log, "stop", "\"client\":\"%s\"", client->name);
+	client->ended = true;
+	return NULL;
+}
+
+void client_pause(struct client *client, unsigned min_ms, unsigned max_ms)
+{
+	uint64_t ns = random_between(&client->random, min_ms * ns_in_ms, max_ms * ns_in_ms);
+
+	fiber_sleep_until(sim_now_ns() + ns);
+}
+
+bool client_draws(struct client *client, unsigned percent)
+{
+	return random_below(&client->random, 100) < percent;
+}
+
+uint64_t client_below(struct client *client, uint64_t bound)
+{
+	return random_below(&client->random, bound);
+}
+
+void client_accuses(struct client *client, const char *format, ...)
+{
+	struct world *world = client->world;
+	va_list arguments;
+
+	if (world->broken[0])
+		return;
+	int length = snprintf(world->broken, sizeof(world->broken), "%s: ", client->name);
+	va_start(arguments, format);
+	vsnprintf(world->broken + length, sizeof(world->broken) - (size_t)length, format,
+		  arguments);
+	va_end(arguments);
+}
+
+struct topic *world_topic(struct world *world, const struct kafka_string *name)
+{
+	for (unsigned i = 0; i < world->topic_count; i++) {
+		struct kafka_string known = kafka_string_of(world->topics[i].name);
+		if (kafka_string_equal(&known, name))
+			return &world->topics[i];
+	}
+	return NULL;
+}
+
+struct topic *world_topic_of(struct world *world, const struct uuid *id)
+{
+	for (unsigned i = 0; i < world->topic_count; i++) {
+		if (uuid_equal(&world->topics[i].id, id))
+			return &world->topics[i];
+	}
+	return NULL;
+}

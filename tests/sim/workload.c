@@ -1,0 +1,246 @@
+#include "tests/sim/workload.h"
+
+#include "base/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const uint64_t ns_in_us = 1000, ns_in_ms = 1000000;
+
+/* ---- topics ---- */
+
+static void configure(struct topic *topic, const char *name, const char *value)
+{
+	check(topic->config_count < TOPIC_CONFIGS_MAX);
+	struct topic_config *config = &topic->configs[topic->config_count++];
+
+	config->name = name;
+	snprintf(config->value, sizeof(config->value), "%s", value);
+}
+
+static struct topic *add_topic(struct world *world, struct random *random, const char *name)
+{
+	static const char *const segment_ms[] = {"1000", "2000", "10000", "604800000"};
+
+	check(world->topic_count < TOPICS_MAX);
+	struct topic *topic = &world->topics[world->topic_count++];
+	snprintf(topic->name, sizeof(topic->name), "%s", name);
+	topic->partitions = (unsigned)random_between(random, 1, 3);
+	configure(topic, "segment.bytes", "1048576");
+	configure(topic, "segment.ms", segment_ms[random_below(random, 4)]);
+	return topic;
+}
+
+static void draw_topics(struct workload *workload, struct world *world, struct random *random)
+{
+	static const char *const windows[] = {"1000", "5000", "120000"};
+
+	workload->plain = add_topic(world, random, "plain");
+	if (random_chance(random, 400000)) {
+		const char *window = windows[random_below(random, 3)];
+		workload->dedup = add_topic(world, random, "dedup");
+		workload->dedup->dedup_window_ms = strtoll(window, NULL, 10);
+		configure(workload->dedup, "dedup.enable", "true");
+		configure(workload->dedup, "dedup.window.ms", window);
+	}
+	if (random_chance(random, 500000)) {
+		workload->sink = add_topic(world, random, "sink");
+		workload->sink->sink = true;
+		workload->plain->source = true;
+	}
+	if (random_chance(random, 300000))
+		workload->deleting = add_topic(world, random, "deleting");
+	if (random_chance(random, 200000)) {
+		workload->retained = add_topic(world, random, "retained");
+		workload->retained->retained = true;
+		configure(workload->retained, "retention.ms",
+			  random_chance(random, 500000) ? "2000" : "10000");
+	}
+}
+
+/* ---- clients ---- */
+
+static struct producer_options *add_producer(struct workload *workload, struct random *random)
+{
+	struct producer_options *options = &workload->producers[workload->producer_count++];
+
+	*options = (struct producer_options){
+		.acks = -1,
+		.single = random_chance(random, 300000),
+		.records_max = (unsigned)random_between(random, 1, 8),
+		.payload_max = random_chance(random, 100000) ? 30000
+							     : (unsigned)random_below(random, 400),
+		.pause_max_ms = random_chance(random, 300000) ? 20 : 300,
+	};
+	return options;
+}
+
+static void send_to(struct producer_options *options, const struct topic *topic)
+{
+	if (topic && options->topic_count < PRODUCER_TOPICS_MAX)
+		options->topics[options->topic_count++] = topic;
+}
+
+static void draw_producers(struct workload *workload, struct random *random)
+{
+	unsigned count = (unsigned)random_between(random, 1, PRODUCERS_MAX - 1);
+
+	for (unsigned i = 0; i < count; i++) {
+		struct producer_options *options = add_producer(workload, random);
+		uint64_t kind = random_below(random, 100);
+		options->acks = kind < 20 ? 1 : -1;
+		options->idempotent = kind >= 50;
+		send_to(options, workload->plain);
+		send_to(options, workload->deleting);
+		send_to(options, workload->retained);
+	}
+	if (workload->dedup) {
+		struct producer_options *options = add_producer(workload, random);
+		options->dedup = true;
+		options->idempotent = random_chance(random, 300000);
+		send_to(options, workload->dedup);
+	}
+}
+
+static void draw_groups(struct workload *workload, struct random *random)
+{
+	unsigned count = (unsigned)random_below(random, GROUPS_MAX + 1);
+
+	for (unsigned i = 0; i < count; i++) {
+		struct group_plan *group = &workload->groups[workload->group_count++];
+		snprintf(group->name, sizeof(group->name), "group%u", i);
+		group->consumer = random_chance(random, 500000);
+		group->members = (unsigned)random_between(random, 1, MEMBERS_MAX);
+	}
+}
+
+static void draw_clients(struct workload *workload, struct random *random)
+{
+	draw_producers(workload, random);
+	draw_groups(workload, random);
+	workload->readers = (unsigned)random_between(random, 1, READERS_MAX);
+	if (workload->sink) {
+		workload->transactors = (unsigned)random_between(random, 1, TRANSACTORS_MAX);
+		workload->implicit = random_chance(random, 500000);
+		workload->abort_percent = random_chance(random, 500000) ? 25 : 0;
+	}
+	workload->alters = random_chance(random, 200000);
+	workload->comes_and_goes = random_chance(random, 200000);
+}
+
+/* ---- the broker and its machine ---- */
+
+static void draw_machine(struct workload *workload, struct random *random)
+{
+	static const char *const settings[] = {
+		"offsets.topic.segment.bytes=8388608",
+		"transaction.state.log.segment.bytes=8388608",
+		"group.consumer.session.timeout.ms=6000",
+		"group.consumer.heartbeat.interval.ms=1000",
+		"auto.create.topics.enable=false",
+		"pin.threads=false",
+	};
+	unsigned count = 0;
+
+	for (; count < sizeof(settings) / sizeof(settings[0]); count++)
+		workload->settings[count] = settings[count];
+	if (random_chance(random, 300000)) {
+		workload->settings[count++] = "offsets.topic.rewrite.bytes=1024";
+		workload->settings[count++] = "transaction.state.log.rewrite.bytes=1024";
+	}
+	if (random_chance(random, 300000))
+		workload->settings[count++] = "offsets.topic.num.partitions=3";
+	if (random_chance(random, 300000))
+		workload->settings[count++] = "transaction.state.log.num.partitions=3";
+	check(count < SETTINGS_MAX);
+	workload->broker = (struct broker_options){
+		.shards = (unsigned)random_between(random, 1, 4),
+		.plain_io = random_chance(random, 300000),
+		.settings = workload->settings,
+	};
+	workload->disk = (struct disk_faults){
+		.latency_ns_min = 20 * ns_in_us,
+		.latency_ns_max = random_between(random, 50, 5000) * ns_in_us,
+		.slow_ns = 100 * ns_in_ms,
+		.slow = random_chance(random, 300000) ? 5000 : 0,
+		.short_transfer = random_chance(random, 300000) ? 20000 : 0,
+	};
+	workload->network = (struct network_faults){
+		.delay_ns_min = 10 * ns_in_us,
+		.delay_ns_max = random_between(random, 20, 3000) * ns_in_us,
+	};
+	workload->stalls = random_chance(random, 300000) ? 200 : 0;
+}
+
+/* ---- accidents ---- */
+
+static void draw_disk_errors(struct accident *accident, const struct disk_faults *always,
+			     struct random *random)
+{
+	accident->disk = *always;
+	switch (random_below(random, 4)) {
+	case 0:
+		accident->disk.write_error = 20000;
+		break;
+	case 1:
+		accident->disk.flush_error = 50000;
+		break;
+	case 2:
+		accident->disk.no_space = 50000;
+		break;
+	default:
+		accident->disk.read_error = 50000;
+	}
+}
+
+static enum accident_kind draw_kind(struct random *random, bool disk_errors, bool power)
+{
+	for (;;) {
+		switch (random_below(random, 7)) {
+		case 0:
+			return ACCIDENT_STOP;
+		case 1:
+			return ACCIDENT_CUTS;
+		case 2:
+			return ACCIDENT_CLOCK;
+		case 3:
+			if (disk_errors)
+				return ACCIDENT_DISK;
+			break;
+		case 4:
+			return ACCIDENT_KILL;
+		default:
+			return power ? ACCIDENT_POWER : ACCIDENT_KILL;
+		}
+	}
+}
+
+static void draw_accidents(struct workload *workload, struct random *random)
+{
+	unsigned count = (unsigned)random_below(random, 6);
+	bool power = random_chance(random, 700000);
+	bool errors = random_chance(random, 250000);
+
+	for (unsigned i = 0; i < count; i++) {
+		struct accident *accident = &workload->accidents[workload->accident_count++];
+		accident->kind = draw_kind(random, errors, power);
+		accident->after_ms = (unsigned)random_between(random, 100, 4000);
+		accident->down_ms = (unsigned)random_between(random, 1, 1500);
+		accident->step_ms = (int64_t)random_between(random, 0, 20000) - 10000;
+		if (accident->kind == ACCIDENT_DISK) {
+			draw_disk_errors(accident, &workload->disk, random);
+			workload->disk_errors = true;
+		}
+	}
+	workload->last_ms = (unsigned)random_between(random, 200, 3000);
+}
+
+void workload_draw(struct workload *workload, struct world *world, struct random random)
+{
+	memset(workload, 0, sizeof(*workload));
+	draw_machine(workload, &random);
+	draw_topics(workload, world, &random);
+	draw_clients(workload, &random);
+	draw_accidents(workload, &random);
+}
