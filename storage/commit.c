@@ -145,20 +145,26 @@ static int verify(struct log *log, char *why, size_t why_bytes)
 	size_t epoch_count = log->epoch_count;
 	int64_t start = log->start_offset;
 	int64_t durable = log->durable_offset;
+	struct quarantine quarantine = log->quarantine;
 
 	list_init(&before);
 	list_move_all(&before, &log->segments);
 	log->active = NULL;
 	log->epochs = NULL;
 	log->epoch_count = 0;
+	log->quarantine = (struct quarantine){0};
 	int rc = log_recover(log, durable, why, why_bytes);
 	if (rc == 0) {
 		retire_segments(&before);
+		quarantine_fini(&quarantine);
 		free(epochs);
 		return 0;
 	}
 	retire_segments(&log->segments);
 	list_move_all(&log->segments, &before);
+	quarantine_fini(&log->quarantine);
+	log->quarantine = quarantine;
+	log_count_quarantine(log);
 	free(log->epochs);
 	log->epochs = epochs;
 	log->epoch_count = epoch_count;

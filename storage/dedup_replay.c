@@ -74,9 +74,12 @@ static int take_batch(struct replay *replay, const struct batch *batch, const ui
 	if (dedup_table_buckets(&window->table) < REPLAYED_BUCKETS_MAX &&
 	    dedup_window_due(window, &now, true))
 		dedup_window_close_bucket(window, batch->base_offset);
-	if (holds_ids(batch))
-		rc = batch_crc_valid(batch, data) ? take_records(replay, batch, data, &now)
-						  : -ERR_CORRUPT;
+	if (!holds_ids(batch))
+		return 0;
+	/* What cannot be read is quarantined, by who has asked for this. */
+	if (!batch_crc_valid(batch, data))
+		return -ERR_CORRUPT;
+	rc = take_records(replay, batch, data, &now);
 	if (rc == 0 || rc == -ENOMEM)
 		return rc;
 	/* Readers are told so too; the rest of the log is sound. */
@@ -109,8 +112,14 @@ static int replay_segment(struct replay *replay, const struct segment *segment)
 	file->file_bytes = segment->allocated_end;
 	file->length = 0;
 	while (position < segment->end) {
+		const struct damage *damage = quarantine_at(&replay->log->quarantine,
+							    segment->base_offset, position);
 		struct batch batch = {0};
 		const uint8_t *data;
+		if (damage) {
+			position = damage->end;
+			continue;
+		}
 		int rc = batch_at(file, segment, position, &batch, &data);
 		if (rc == 0 && batch.base_offset >= replay->to)
 			return 0;

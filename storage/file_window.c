@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Room for `count` bytes from anywhere in a block. */
@@ -24,6 +25,32 @@ static bool grow(struct file_window *w, size_t count)
 	return w->data;
 }
 
+/* One block, where a larger piece cannot be read. */
+static ssize_t read_block(struct file_window *w)
+{
+	uint64_t at = w->position + w->length;
+	size_t count = w->file_bytes - at < BLOCK_BYTES ? (size_t)(w->file_bytes - at)
+							: BLOCK_BYTES;
+	ssize_t got = pread(w->fd, w->data + w->length, BLOCK_BYTES, (off_t)at);
+
+	if (got >= 0 || errno != EIO)
+		return got < 0 ? -errno : got;
+	memset(w->data + w->length, 0, count);
+	w->unreadable_end = at + count;
+	return (ssize_t)count;
+}
+
+/* More of the file behind what there is.  0: its end; -errno. */
+static ssize_t read_more(struct file_window *w)
+{
+	ssize_t got = pread(w->fd, w->data + w->length, w->capacity - w->length,
+			    (off_t)(w->position + w->length));
+
+	if (got >= 0)
+		return got;
+	return errno == EIO ? read_block(w) : -errno;
+}
+
 const uint8_t *file_window_at(struct file_window *w, uint64_t position, size_t count)
 {
 	if (count > w->file_bytes || position > w->file_bytes - count)
@@ -35,10 +62,9 @@ const uint8_t *file_window_at(struct file_window *w, uint64_t position, size_t c
 	if (!grow(w, count))
 		return NULL;
 	while (w->position + w->length < position + count) {
-		ssize_t got = pread(w->fd, w->data + w->length, w->capacity - w->length,
-				    (off_t)(w->position + w->length));
+		ssize_t got = read_more(w);
 		if (got <= 0) {
-			w->error = got < 0 ? -errno : 0;
+			w->error = (int)got;
 			return NULL;
 		}
 		w->length += (size_t)got;

@@ -12,6 +12,8 @@ struct file_window {
 	uint64_t position; /* of data[0], block aligned */
 	size_t length;
 	int error; /* of the machine: not to be taken for the end */
+	/* Blocks that the device cannot read have zeros; behind the last such. */
+	uint64_t unreadable_end;
 };
 
 /* `count` bytes at `position`, until the next call; null at the end of the file, or with `error`

@@ -81,6 +81,13 @@ static int search_batch(struct log_find *find, const struct batch *batch, const 
 	return rc;
 }
 
+/* The first record behind what is quarantined: an earlier one may be in that, as times mostly rise.
+ */
+static bool may_be_earlier(const struct log_find *find)
+{
+	return quarantine_ends_at(&find->log->quarantine, find->offset);
+}
+
 /* One contiguous copy of what was read: batches may lie across buffers. */
 static uint8_t *gather(const struct log_read *read)
 {
@@ -141,6 +148,8 @@ static void read_done(struct log_read *read, int rc)
 	log_read_release(find->log->store, read);
 	if (rc == 0)
 		read_at(find, next_offset);
+	else if (rc > 0 && may_be_earlier(find))
+		end(find, -ERR_CORRUPT);
 	else
 		end(find, rc < 0 ? rc : 0);
 }

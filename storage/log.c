@@ -148,6 +148,8 @@ static void log_free(struct log *log)
 		close(log->dir_fd);
 	log->store->stats.producers -= producers_count(&log->producers);
 	producers_fini(&log->producers);
+	quarantine_fini(&log->quarantine);
+	log_count_quarantine(log);
 	free(log->image.bytes);
 	dedup_fini(log);
 	free(log->epochs);
@@ -396,6 +398,7 @@ static void delete_first_segment(struct log *log)
 	struct segment *first = container_of(log->segments.next, struct segment, link);
 	if (log->start_offset < first->base_offset)
 		log->start_offset = first->base_offset;
+	log_lift_quarantine(log);
 }
 
 /* Nothing of it is waited for: not by the disk, not by an allocation that names it. */
@@ -521,10 +524,12 @@ void log_trim(struct log *log, struct log_trim *trim)
 		int64_t before = log->start_offset;
 		log->start_offset = to;
 		rc = log_write_meta(log);
-		if (rc < 0)
+		if (rc < 0) {
 			log->start_offset = before;
-		else
+		} else {
+			log_lift_quarantine(log);
 			retain(log);
+		}
 	}
 	wake_if_stable_rose(log, stable);
 	trim->start_offset = log->start_offset;

@@ -15,6 +15,7 @@
 #include "storage/batch.h"
 #include "storage/dedup.h"
 #include "storage/io.h"
+#include "storage/quarantine.h"
 
 struct clock;
 struct store; /* per shard: buffers, commit stream, read cache */
@@ -78,6 +79,7 @@ struct store_stats {
 	uint64_t producers, producers_forgotten, duplicates;
 	uint64_t dedup_entries, dedup_memory_bytes, dedup_file_bytes;
 	uint64_t dedup_hits, dedup_evictions, dedup_rejections;
+	uint64_t quarantined_ranges, quarantined_offsets; /* now, of all logs */
 };
 const struct store_stats *store_stats(const struct store *store);
 
@@ -99,8 +101,9 @@ struct log_config {              /* Kafka's topic configs of the same names */
 
 /* Opens or creates <directory>/<topic id hex>/<partition>/, recovering it: verifies batches after
  * the last checkpoint, cuts a torn tail, rebuilds indexes.  Blocks: before the shard serves, or for
- * a new partition, where nothing is read.  -ERR_CORRUPT: damage before the tail; the folder is left
- * as it is and `why` says where, -ERR_FORMAT, -errno. */
+ * a new partition, where nothing is read.  Damage before the tail is quarantined (quarantine.h).
+ * -ERR_CORRUPT: what there is cannot be a log, or ends before what is known to have been durable;
+ * the folder is left as it is and `why` says where.  -ERR_FORMAT, -errno. */
 int log_open(struct log **ret, struct store *store, const struct log_identity *identity,
 	     const struct log_config *config, char *why, size_t why_bytes);
 void log_set_config(struct log *log, const struct log_config *config);
@@ -177,6 +180,9 @@ struct log_producer {
 /* Up to `max` of the producers that the log remembers go to `out`.  Returns how many there are. */
 size_t log_producers(const struct log *log, struct log_producer *out, size_t max);
 
+/* Up to `max` of the ranges in quarantine go to `out`.  Returns how many there are. */
+size_t log_quarantined(const struct log *log, struct damage *out, size_t max);
+
 void log_dedup_status(const struct log *log, struct dedup_status *ret);
 
 /* ---- positions ---- */
@@ -203,8 +209,9 @@ struct log_read {
 	bool oversize_first; /* in: give the first batch even if larger than bytes_max */
 	bool committed;      /* in: none at or above the last stable offset either */
 	/* Runs exactly once, also when the data is at hand (then from inside log_read).  rc: 0
-	 * (maybe 0 bytes), -ERR_OFFSET_RANGE, -ERR_CORRUPT, -ERR_STORAGE, -ERR_CLOSING, -ENOBUFS
-	 * (readers have not released so much that there is no memory for another: try later). */
+	 * (maybe 0 bytes), -ERR_OFFSET_RANGE, -ERR_CORRUPT (it is quarantined), -ERR_STORAGE,
+	 * -ERR_CLOSING, -ENOBUFS (readers have not released so much that there is no memory for
+	 * another: try later). */
 	void (*done)(struct log_read *read, int rc);
 	/* out: whole batches, the first containing `offset`, none at or above the high watermark;
 	 * the bytes stay valid until log_read_release. */

@@ -4,6 +4,7 @@
  *         image of the state at next_offset ─> durable so far ─> NNNN.producers, beside and renamed
  *     recovery
  *         newest snapshot that is sound ─> batches behind it, headers and markers ─> the state
+ *         ... around what is quarantined: what was open there may have ended in it
  *
  * NNNN is the offset that the snapshot speaks of; the two newest are kept, so that one that a power
  * cut has left in pieces costs only reading.  They are not flushed: what does not check is not
@@ -17,6 +18,7 @@
 #include "base/bytes.h"
 #include "base/errors.h"
 #include "base/log.h"
+#include "storage/file_window.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -31,7 +33,6 @@ enum {
 	NAME_BYTES = 32,
 	KEPT = 2,
 	SNAPSHOTS_MAX = 16, /* of a folder; more are never left */
-	WALK_BYTES = 256 << 10,
 };
 static const char ending[] = ".producers";
 static const char new_name[] = "producers.new";
@@ -210,7 +211,7 @@ static int load_snapshot(const struct log *log, struct producers *producers, int
 		if (offsets[i] > log->next_offset) {
 			remove_snapshot(log, offsets[i]);
 			removed = true;
-		} else if (take_snapshot(log, offsets[i], producers)) {
+		} else if (!log->snapshots_doubtful && take_snapshot(log, offsets[i], producers)) {
 			*ret_from = offsets[i];
 			break;
 		}
@@ -220,54 +221,26 @@ static int load_snapshot(const struct log *log, struct producers *producers, int
 	return count < 0 ? count : 0;
 }
 
-/* Where batches are looked at one by one: a piece of the file. */
-struct walk {
-	const struct segment *segment;
-	uint8_t *data; /* WALK_BYTES, aligned for direct I/O */
-	uint64_t position;
-	size_t length;
-};
-
-/* `length` bytes from `position` on, until the next call.  -ERR_CORRUPT: the file ends before. */
-static int bytes_at(struct walk *walk, uint64_t position, size_t length, const uint8_t **ret)
-{
-	if (position < walk->position || position + length > walk->position + walk->length) {
-		walk->position = round_down(position, BLOCK_BYTES);
-		ssize_t got = pread(walk->segment->fd, walk->data, WALK_BYTES,
-				    (off_t)walk->position);
-		if (got < 0)
-			return -errno;
-		walk->length = (size_t)got;
-	}
-	size_t at = (size_t)(position - walk->position);
-	if (walk->length < at + length)
-		return -ERR_CORRUPT;
-	*ret = walk->data + at;
-	return 0;
-}
-
 /* The header at `position`, which is below the segment's end.  -ERR_CORRUPT. */
-static int header_at(struct walk *walk, uint64_t position, struct batch *ret)
+static int header_at(struct file_window *file, const struct segment *segment, uint64_t position,
+		     struct batch *ret)
 {
-	const uint8_t *data = NULL;
-	int rc = bytes_at(walk, position, BATCH_HEADER_BYTES, &data);
+	const uint8_t *data = file_window_at(file, position, BATCH_HEADER_BYTES);
 
-	if (rc < 0)
-		return rc;
-	rc = batch_parse(ret, data, BATCH_HEADER_BYTES);
-	return (rc == 0 || rc == -EMSGSIZE) && segment_may_hold(walk->segment, ret) ? 0
-										    : -ERR_CORRUPT;
+	if (!data)
+		return file->error < 0 ? file->error : -ERR_CORRUPT;
+	int rc = batch_parse(ret, data, BATCH_HEADER_BYTES);
+	return (rc == 0 || rc == -EMSGSIZE) && segment_may_hold(segment, ret) ? 0 : -ERR_CORRUPT;
 }
 
 /* What it says of a transaction cannot be guessed from its header. */
-static int marker_at(struct walk *walk, uint64_t position, const struct batch *batch,
+static int marker_at(struct file_window *file, uint64_t position, const struct batch *batch,
 		     struct control_marker *ret)
 {
-	const uint8_t *data = NULL;
-	int rc = bytes_at(walk, position, CONTROL_BATCH_BYTES, &data);
+	const uint8_t *data = file_window_at(file, position, CONTROL_BATCH_BYTES);
 
-	if (rc < 0)
-		return rc;
+	if (!data)
+		return file->error < 0 ? file->error : -ERR_CORRUPT;
 	if (batch->size != CONTROL_BATCH_BYTES || !batch_crc_valid(batch, data))
 		return -ERR_CORRUPT;
 	return control_batch_read(ret, data, batch);
@@ -275,16 +248,33 @@ static int marker_at(struct walk *walk, uint64_t position, const struct batch *b
 
 struct replay {
 	struct producers *producers;
+	struct quarantine *quarantine;
+	size_t ranges_passed; /* of the quarantine */
 	int64_t from;
 	uint64_t now_ns;
-	struct walk walk;
+	struct file_window file;
 };
+
+/* The batches below `offset` have been applied, where there are any. */
+static void pass_ranges(struct replay *replay, int64_t offset)
+{
+	for (; replay->ranges_passed < replay->quarantine->count; replay->ranges_passed++) {
+		const struct damage *range = &replay->quarantine->ranges[replay->ranges_passed];
+		if (range->from >= offset)
+			return;
+		if (range->to <= replay->from)
+			continue;
+		int64_t open_from = producers_lose(replay->producers, range->from);
+		log_transactions_durable(&replay->producers->transactions, range->from);
+		quarantine_bar_committed(replay->quarantine, replay->ranges_passed, open_from);
+	}
+}
 
 static int replay_batch(struct replay *replay, uint64_t position, const struct batch *batch)
 {
 	bool control = batch->attributes & BATCH_CONTROL;
 	struct control_marker marker;
-	int rc = control ? marker_at(&replay->walk, position, batch, &marker) : 0;
+	int rc = control ? marker_at(&replay->file, position, batch, &marker) : 0;
 
 	if (rc == 0)
 		rc = producers_reserve(replay->producers, batch);
@@ -301,11 +291,20 @@ static int replay_segment(struct replay *replay, const struct segment *segment)
 	const struct index_entry *entry = segment_seek(segment, replay->from);
 	uint64_t position = entry ? entry->position : SEGMENT_HEADER_BYTES;
 
-	replay->walk.segment = segment;
-	replay->walk.length = 0;
+	replay->file.fd = segment->fd;
+	replay->file.file_bytes = segment->allocated_end;
+	replay->file.length = 0;
 	while (position < segment->end) {
+		const struct damage *damage = quarantine_at(replay->quarantine,
+							    segment->base_offset, position);
 		struct batch batch = {0};
-		int rc = header_at(&replay->walk, position, &batch);
+		if (damage) {
+			position = damage->end;
+			continue;
+		}
+		int rc = header_at(&replay->file, segment, position, &batch);
+		if (rc == 0)
+			pass_ranges(replay, batch.base_offset);
 		if (rc == 0 && batch.producer_id >= 0 && batch.base_offset >= replay->from)
 			rc = replay_batch(replay, position, &batch);
 		if (rc < 0)
@@ -315,24 +314,34 @@ static int replay_segment(struct replay *replay, const struct segment *segment)
 	return 0;
 }
 
-static int replay(const struct log *log, struct producers *producers, int64_t from)
+/* Nothing of what is quarantined in it had a producer id. */
+static void pass_without_producers(struct replay *replay, const struct segment *segment)
+{
+	pass_ranges(replay, segment->base_offset);
+	while (replay->ranges_passed < replay->quarantine->count &&
+	       replay->quarantine->ranges[replay->ranges_passed].from < segment->next_offset)
+		replay->ranges_passed++;
+}
+
+static int replay(struct log *log, struct producers *producers, int64_t from)
 {
 	struct replay replay = {
 		.producers = producers,
+		.quarantine = &log->quarantine,
 		.from = from,
 		.now_ns = clock_monotonic_ns(log->store->clock),
-		.walk.data = aligned_alloc(BLOCK_BYTES, WALK_BYTES),
 	};
 	int rc = 0;
 
-	if (!replay.walk.data)
-		return -ENOMEM;
 	list_foreach(node, &log->segments) {
 		const struct segment *segment = container_of(node, struct segment, link);
-		if (rc == 0 && segment->idempotent && segment->next_offset > from)
+		if (rc == 0 && !segment->idempotent)
+			pass_without_producers(&replay, segment);
+		else if (rc == 0 && segment->next_offset > from)
 			rc = replay_segment(&replay, segment);
 	}
-	free(replay.walk.data);
+	pass_ranges(&replay, INT64_MAX);
+	file_window_fini(&replay.file);
 	return rc;
 }
 

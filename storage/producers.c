@@ -309,6 +309,20 @@ void producers_apply(struct producers *producers, const struct batch *batch,
 	list_push_back(&producers->by_age, &producer->link);
 }
 
+int64_t producers_lose(struct producers *producers, int64_t offset)
+{
+	int64_t first = open_from(producers);
+	struct list *node;
+
+	while ((node = list_pop_front(&producers->open))) {
+		struct producer *producer = container_of(node, struct producer, link);
+		log_transactions_end(&producers->transactions, producer->open, offset - 1, NULL);
+		producer->open = NULL;
+		list_push_back(&producers->by_age, &producer->link);
+	}
+	return first < offset ? first : offset;
+}
+
 size_t producers_expire(struct producers *producers, uint64_t before_ns)
 {
 	size_t forgotten = 0;

@@ -75,6 +75,11 @@ int producers_reserve(struct producers *producers, const struct batch *batch);
  * null.  What the log holds is taken as it is. */
 void producers_apply(struct producers *producers, const struct batch *batch,
 		     const struct control_marker *marker, uint64_t now_ns);
+/* What the log had from `offset` on cannot be read.  Transactions that are open may have ended in
+ * that, one way or the other: they are open no more.  Returns where the first of them begins,
+ * `offset` if there is none.  Epochs and sequences stay: what has been stored is not stored again.
+ */
+int64_t producers_lose(struct producers *producers, int64_t offset);
 /* Forgets the longest silent, but not `keep_id`; false: there is no such. */
 bool producers_forget_oldest(struct producers *producers, int64_t keep_id);
 /* Forgets who has been silent since before `before_ns`; returns how many. */

@@ -4,7 +4,8 @@
  * the end of the log lies in the buffers behind it; the reader gets references, no copy.  Where
  * readers hold so much of the tail already that appends might want for room, it gets a copy.
  * From the file: one aligned read into a heap buffer, from the index entry below the offset or from
- * where the last such read ended; what the reader leaves of the buffer serves the next read.
+ * where the last such read ended; what the reader leaves of the buffer serves the next read.  Each
+ * batch is verified before it is given: clients need not look, and some do not.
  * Tail buffers are never given up for a reader of old data. */
 #include "storage/store_internal.h"
 
@@ -37,7 +38,10 @@ static void finish(struct log_read *read, int rc)
 /* The reader is given nothing at or above it. */
 static int64_t limit_of(const struct log *log, const struct log_read *read)
 {
-	return read->committed ? log_last_stable_offset(log) : log_high_watermark(log);
+	int64_t end = read->committed ? log_last_stable_offset(log) : log_high_watermark(log);
+	int64_t sound = quarantine_limit(&log->quarantine, read->offset, read->committed);
+
+	return end < sound ? end : sound;
 }
 
 /* ---- from the tail ---- */
@@ -283,6 +287,8 @@ static size_t take_batches(struct file_read *f, const struct buffer *buffer, uin
 			begin = position;
 		if (!fits(f->read, position - begin, batch.size))
 			return 0;
+		if (!batch_crc_valid(&batch, buffer->data + (position - buffer->position)))
+			return *ret_end ? 0 : SIZE_MAX;
 		*ret_begin = begin;
 		*ret_end = position + batch.size;
 		*ret_next_offset = last_offset + 1;
@@ -456,6 +462,10 @@ void log_read(struct log *log, struct log_read *read)
 	}
 	if (read->offset < log->start_offset || read->offset > log->next_offset) {
 		finish(read, -ERR_OFFSET_RANGE);
+		return;
+	}
+	if (quarantine_limit(&log->quarantine, read->offset, read->committed) <= read->offset) {
+		finish(read, -ERR_CORRUPT);
 		return;
 	}
 	if (read->offset >= limit_of(log, read) || read_tail(log, read, &rc)) {

@@ -1,8 +1,10 @@
 /* What a log's folder says: its segments in order, the tail cut at the last whole batch, and
  * partition.meta (log start).
  *
- * A damaged segment is never skipped in silence: the log refuses to open and says which file and
- * where.  Until all has been found good nothing in the folder is changed. */
+ * Damage of what was durable is never skipped in silence: it is quarantined (quarantine.h), and
+ * that is on the disk before anything else changes.  Where a log cannot be, it refuses to open, and
+ * nothing in the folder is changed.  What an index vouches for is not read; where replaying
+ * producers or message ids finds it damaged, everything is verified, once. */
 #include "storage/store_internal.h"
 
 #include "base/bytes.h"
@@ -23,29 +25,35 @@
  * It is written when records are deleted up to an offset; without it the log begins with its first
  * segment. */
 
+int log_write_file(const struct log *log, const char *name, const char *text, size_t length)
+{
+	char new_name[64];
+	int rc = 0;
+
+	snprintf(new_name, sizeof(new_name), "%s.new", name);
+	int fd = openat(log->dir_fd, new_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -errno;
+	ssize_t written = write(fd, text, length);
+	if (written != (ssize_t)length)
+		rc = written < 0 ? -errno : -ENOSPC;
+	else if (fsync(fd) < 0 || renameat(log->dir_fd, new_name, log->dir_fd, name) < 0 ||
+		 fsync(log->dir_fd) < 0)
+		rc = -errno;
+	close(fd);
+	return rc;
+}
+
 int log_write_meta(struct log *log)
 {
 	char text[128];
-	int rc = 0;
 	int length = snprintf(text, sizeof(text), "sluice-partition 1\nstart %" PRId64 "\n",
 			      log->start_offset);
 	uint64_t sum = XXH3_64bits(text, (size_t)length);
 
 	length += snprintf(text + length, sizeof(text) - (size_t)length, "sum %016" PRIx64 "\n",
 			   sum);
-	int fd = openat(log->dir_fd, "partition.meta.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-			0644);
-	if (fd < 0)
-		return -errno;
-	ssize_t written = write(fd, text, (size_t)length);
-	if (written != length)
-		rc = written < 0 ? -errno : -ENOSPC;
-	else if (fsync(fd) < 0 ||
-		 renameat(log->dir_fd, "partition.meta.new", log->dir_fd, "partition.meta") < 0 ||
-		 fsync(log->dir_fd) < 0)
-		rc = -errno;
-	close(fd);
-	return rc;
+	return log_write_file(log, "partition.meta", text, (size_t)length);
 }
 
 static int parse_meta(struct log *log, const char *text, size_t length)
@@ -140,7 +148,19 @@ static int list_segments(const struct log *log, int64_t **ret, size_t *ret_count
 	return 0;
 }
 
-/* Each segment must end where the next begins: it was flushed whole before that one was made. */
+/* Between the log's end so far and where the next segment begins a file is missing. */
+static int quarantine_gap(struct log *log, int64_t from, int64_t to)
+{
+	return log_quarantine(log, &(struct damage){
+					   .from = from,
+					   .to = to,
+					   .committed_from = from,
+					   .segment = from,
+					   .kind = DAMAGE_MISSING,
+				   });
+}
+
+/* Each segment ends where the next begins: it was flushed whole before that one was made. */
 static int load_segments(struct log *log, char *why, size_t why_bytes)
 {
 	int64_t *offsets = NULL;
@@ -150,13 +170,8 @@ static int load_segments(struct log *log, char *why, size_t why_bytes)
 	for (size_t i = 0; rc == 0 && i < count; i++) {
 		int64_t next = i + 1 < count ? offsets[i + 1] : -1;
 		rc = segment_load(log, offsets[i], next, why, why_bytes);
-		if (rc == 0 && next >= 0 && log->active->next_offset != next) {
-			snprintf(why, why_bytes,
-				 "segment %020" PRId64 ".log ends at offset %" PRId64
-				 ", byte %" PRIu64 ", but the next begins at offset %" PRId64,
-				 offsets[i], log->active->next_offset, log->active->end, next);
-			rc = -ERR_CORRUPT;
-		}
+		if (rc == 0 && next >= 0 && log->active->next_offset != next)
+			rc = quarantine_gap(log, log->active->next_offset, next);
 	}
 	free(offsets);
 	return rc;
@@ -206,15 +221,29 @@ static void report_tail(const struct log *log)
 			 log->name, active->base_offset, active->end, active->next_offset);
 }
 
+/* Where the last segment has been lost in part, its bytes stay, and the log goes on in another. */
+static int make_end_appendable(struct log *log)
+{
+	int rc = 0;
+
+	if (log->active && log->active->lost_from >= 0)
+		return segment_create(log, log->next_offset);
+	if (log->active)
+		rc = segment_cut(log->active);
+	if (log->active && rc == 0)
+		report_tail(log);
+	return rc;
+}
+
 /* Everything is in order: now the files may change. */
 static int finish_recovery(struct log *log)
 {
-	if (log->active) {
-		int rc = segment_cut(log->active);
-		if (rc < 0)
-			return rc;
-		report_tail(log);
-	}
+	quarantine_trim(&log->quarantine, log->start_offset);
+	int rc = log_write_quarantine(log);
+	if (rc == 0)
+		rc = make_end_appendable(log);
+	if (rc < 0)
+		return rc;
 	list_foreach(node, &log->segments) {
 		struct segment *segment = container_of(node, struct segment, link);
 		if (segment->checkpoint_end != segment->end)
@@ -223,18 +252,30 @@ static int finish_recovery(struct log *log)
 	return 0;
 }
 
-int log_recover(struct log *log, int64_t must_reach, char *why, size_t why_bytes)
+/* A quarantine that cannot be believed is found again: not by the indexes, which do not tell of it,
+ * and not by snapshots of producers, which were taken past it. */
+static int read_quarantine(struct log *log, char *why, size_t why_bytes)
 {
-	int rc = read_meta(log);
+	int rc = log_read_quarantine(log);
 
-	if (rc < 0) {
-		snprintf(why, why_bytes, "partition.meta: %s", error_text(rc));
-		return rc;
+	if (rc == -ERR_CORRUPT) {
+		log_error("storage",
+			  "quarantine cannot be read, everything is verified log=%s error=\"%s\"",
+			  log->name, error_text(rc));
+		log->verify_all = log->snapshots_doubtful = true;
+		log->quarantine.changed = true;
+		return 0;
 	}
-	rc = load_segments(log, why, why_bytes);
 	if (rc < 0)
-		return rc;
+		snprintf(why, why_bytes, "quarantine: %s", error_text(rc));
+	return rc;
+}
+
+/* Where the log begins and ends. */
+static int find_bounds(struct log *log, int64_t must_reach, char *why, size_t why_bytes)
+{
 	int64_t first = log->start_offset;
+
 	log->next_offset = log->start_offset;
 	if (!list_empty(&log->segments)) {
 		first = container_of(log->segments.next, struct segment, link)->base_offset;
@@ -243,7 +284,7 @@ int log_recover(struct log *log, int64_t must_reach, char *why, size_t why_bytes
 	/* Records are deleted up to durable ones only, so the log reaches its start. */
 	if (must_reach < log->start_offset)
 		must_reach = log->start_offset;
-	rc = collect_epochs(log);
+	int rc = collect_epochs(log);
 	if (rc == 0)
 		rc = check_bounds(log, must_reach, why, why_bytes);
 	if (rc < 0)
@@ -251,15 +292,67 @@ int log_recover(struct log *log, int64_t must_reach, char *why, size_t why_bytes
 	if (log->start_offset < first)
 		log->start_offset = first;
 	log->durable_offset = log->next_offset;
-	rc = producers_recover(log);
-	if (rc < 0)
-		snprintf(why, why_bytes, "producers: %s", error_text(rc));
+	return 0;
+}
+
+static int recover(struct log *log, int64_t must_reach, char *why, size_t why_bytes)
+{
+	int rc = read_meta(log);
+
+	if (rc < 0) {
+		snprintf(why, why_bytes, "partition.meta: %s", error_text(rc));
+		return rc;
+	}
+	rc = read_quarantine(log, why, why_bytes);
 	if (rc == 0)
-		rc = finish_recovery(log);
+		rc = load_segments(log, why, why_bytes);
+	if (rc == 0)
+		rc = find_bounds(log, must_reach, why, why_bytes);
+	return rc;
+}
+
+/* What is derived of the batches.  -ERR_CORRUPT, -EIO: they are not what indexes vouch for. */
+static int replay(struct log *log, char *why, size_t why_bytes)
+{
+	int rc = producers_recover(log);
+
+	if (rc < 0) {
+		snprintf(why, why_bytes, "producers: %s", error_text(rc));
+		return rc;
+	}
+	rc = finish_recovery(log);
 	if (rc < 0)
 		return rc;
 	rc = dedup_recover(log);
 	if (rc < 0)
 		snprintf(why, why_bytes, "dedup window: %s", error_text(rc));
+	return rc;
+}
+
+static void forget_segments(struct log *log)
+{
+	while (!list_empty(&log->segments))
+		segment_free(container_of(log->segments.next, struct segment, link));
+	log->active = NULL;
+	log->epoch_count = 0;
+	log->start_offset = 0;
+}
+
+int log_recover(struct log *log, int64_t must_reach, char *why, size_t why_bytes)
+{
+	log->verify_all = log->snapshots_doubtful = false;
+	int rc = recover(log, must_reach, why, why_bytes);
+	if (rc < 0)
+		return rc;
+	rc = replay(log, why, why_bytes);
+	if ((rc == -ERR_CORRUPT || rc == -EIO) && !log->verify_all) {
+		log_error("storage", "damage found, everything is verified log=%s", log->name);
+		forget_segments(log);
+		log->verify_all = true;
+		rc = recover(log, must_reach, why, why_bytes);
+		if (rc == 0)
+			rc = replay(log, why, why_bytes);
+	}
+	log_count_quarantine(log);
 	return rc;
 }

@@ -36,6 +36,7 @@ struct segment *segment_new(struct log *log, int64_t base_offset)
 	segment->base_offset = base_offset;
 	segment->next_offset = base_offset;
 	segment->end = SEGMENT_HEADER_BYTES;
+	segment->lost_from = -1;
 	segment->max_ms = INT64_MIN;
 	segment->durable_end = SEGMENT_HEADER_BYTES;
 	segment->durable_next_offset = base_offset;
@@ -215,6 +216,32 @@ void segment_add_batch(struct segment *segment, const struct batch *batch, uint6
 		segment->max_ms = batch->max_timestamp;
 	segment->next_offset = batch->base_offset + batch->last_offset_delta + 1;
 	segment->end = position + batch->size;
+}
+
+/* What lies before it is known less well than what follows: a search by time that begins here, or
+ * before it, misses nothing. */
+int segment_add_entry(struct segment *segment, uint64_t position, int64_t offset)
+{
+	size_t at = 0;
+
+	while (at < segment->index_count && segment->index[at].position < position)
+		at++;
+	if (position >= segment->end ||
+	    (at < segment->index_count && segment->index[at].position == position))
+		return 0;
+	int rc = segment_reserve(segment);
+	if (rc < 0)
+		return rc;
+	memmove(segment->index + at + 1, segment->index + at,
+		(segment->index_count - at) * sizeof(*segment->index));
+	segment->index[at] = (struct index_entry){
+		.offset = offset,
+		.position = position,
+		.max_before_ms = at < segment->index_count ? segment->index[at + 1].max_before_ms
+							   : segment->max_ms,
+	};
+	segment->index_count++;
+	return 0;
 }
 
 const struct index_entry *segment_seek(const struct segment *segment, int64_t offset)

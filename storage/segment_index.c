@@ -116,10 +116,11 @@ static bool index_sane(const struct index_header *file, int64_t base_offset)
 		least = entries[i].position + 1;
 		least_offset = entries[i].offset + 1;
 	}
-	return file->end >= SEGMENT_HEADER_BYTES;
+	return file->end >= SEGMENT_HEADER_BYTES && file->next_offset >= base_offset &&
+	       file->next_offset <= QUARANTINE_OFFSET_MAX;
 }
 
-struct index_header *segment_read_index(const struct segment *segment)
+struct index_header *segment_read_index(const struct segment *segment, bool of_any_id)
 {
 	struct index_header *file = NULL;
 	struct index_header header;
@@ -132,7 +133,8 @@ struct index_header *segment_read_index(const struct segment *segment)
 		return NULL;
 	if (fstat(fd, &info) < 0 || read(fd, &header, sizeof(header)) != sizeof(header) ||
 	    memcmp(header.magic, index_magic, sizeof(header.magic)) != 0 ||
-	    header.version != SEGMENT_FORMAT_VERSION || header.segment_id != segment->id ||
+	    header.version != SEGMENT_FORMAT_VERSION ||
+	    (!of_any_id && header.segment_id != segment->id) ||
 	    (uint64_t)info.st_size != index_file_bytes(&header))
 		goto out;
 	size_t bytes = index_file_bytes(&header);

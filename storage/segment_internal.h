@@ -62,5 +62,5 @@ struct segment *segment_new(struct log *log, int64_t base_offset); /* no file ye
 int segment_open_file(const struct log *log, const char *name, int flags);
 /* Gives the segment its identity, durably. */
 int segment_write_header(struct segment *segment);
-/* The index file, whole and of this segment, or null; to be freed. */
-struct index_header *segment_read_index(const struct segment *segment);
+/* The index file, whole and of this segment, or of one of this name; null: none.  To be freed. */
+struct index_header *segment_read_index(const struct segment *segment, bool of_any_id);

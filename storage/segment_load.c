@@ -32,6 +32,13 @@ static bool never_used(const struct segment *segment, uint8_t block[static SEGME
 	return true;
 }
 
+/* All is right but that number: it is no other version's. */
+static bool version_damaged(struct segment_header header)
+{
+	header.version = SEGMENT_FORMAT_VERSION;
+	return header.checksum == XXH3_64bits(&header, offsetof(struct segment_header, checksum));
+}
+
 static int read_header(struct segment *segment, bool last)
 {
 	const struct log *log = segment->log;
@@ -55,7 +62,7 @@ static int read_header(struct segment *segment, bool last)
 		return -ERR_CORRUPT;
 	/* Before the checksum, which another version may have elsewhere. */
 	if (header.version != SEGMENT_FORMAT_VERSION)
-		return -ERR_FORMAT;
+		return version_damaged(header) ? -ERR_CORRUPT : -ERR_FORMAT;
 	if (header.checksum != XXH3_64bits(&header, offsetof(struct segment_header, checksum)))
 		return -ERR_CORRUPT;
 	if (!uuid_equal(&header.topic_id, &log->identity.topic_id) ||
@@ -67,19 +74,47 @@ static int read_header(struct segment *segment, bool last)
 	return 0;
 }
 
-/* The batch at `position` when it is whole, valid and has the offset that comes next. */
-static bool batch_at(struct file_window *w, uint64_t position, int64_t offset, struct batch *ret)
+struct load {
+	struct segment *segment;
+	struct file_window w;
+	const struct index_header *index; /* of this segment; null: none that checks */
+	int64_t next_base; /* where the segment behind it begins; -1: it is the last */
+	uint64_t budget;   /* bytes that may be tried as batches, in the search */
+	bool header_lost;  /* all of it is quarantined, whatever is found */
+};
+
+/* Where a batch begins. */
+struct place {
+	uint64_t position;
+	int64_t offset;
+};
+
+/* The batch there when it is whole, valid, has the offset that comes next, and ends before the
+ * segment behind begins. */
+static bool batch_at(struct load *l, struct place at, struct batch *ret)
 {
-	const uint8_t *data = file_window_at(w, position, BATCH_HEADER_BYTES);
+	const uint8_t *data = file_window_at(&l->w, at.position, BATCH_HEADER_BYTES);
 	int rc = data ? batch_parse(ret, data, BATCH_HEADER_BYTES) : -ERR_CORRUPT;
 
 	if (rc != -EMSGSIZE && rc != 0)
 		return false;
-	if (ret->base_offset != offset || ret->last_offset_delta < 0 ||
-	    offset > INT64_MAX - INT32_MAX - 1)
+	if (ret->base_offset != at.offset || ret->last_offset_delta < 0 ||
+	    at.offset > INT64_MAX - INT32_MAX - 1)
 		return false;
-	data = file_window_at(w, position, ret->size);
+	if (l->next_base >= 0 && ret->last_offset_delta >= l->next_base - at.offset)
+		return false;
+	data = file_window_at(&l->w, at.position, ret->size);
 	return data && batch_crc_valid(ret, data);
+}
+
+static struct place place_behind(struct place at, const struct batch *batch)
+{
+	return (struct place){at.position + batch->size, at.offset + batch->last_offset_delta + 1};
+}
+
+static struct place end_of(const struct segment *segment)
+{
+	return (struct place){segment->end, segment->next_offset};
 }
 
 static int32_t last_epoch(const struct segment *segment)
@@ -87,41 +122,284 @@ static int32_t last_epoch(const struct segment *segment)
 	return segment->epoch_count ? segment->epochs[segment->epoch_count - 1].epoch : INT32_MIN;
 }
 
-/* Adds the batches behind segment->end. */
-static int scan(struct segment *segment, struct file_window *w)
+static bool complete(const struct load *l)
 {
-	struct batch batch;
-
-	while (batch_at(w, segment->end, segment->next_offset, &batch)) {
-		/* What a run before the last one left behind has a lower epoch. */
-		if (batch.leader_epoch < last_epoch(segment))
-			break;
-		int rc = segment_reserve(segment);
-		if (rc < 0)
-			return rc;
-		segment_add_batch(segment, &batch, segment->end);
-	}
-	return w->error;
+	return l->next_base >= 0 && l->segment->next_offset == l->next_base;
 }
 
-/* Are the last batches where the index says, and do they end there? */
-static bool index_fits(const struct segment *segment, struct file_window *w,
-		       const struct index_header *file)
+/* It has been quarantined before; null. */
+static const struct damage *known_damage(const struct load *l, struct place at)
 {
-	const struct index_entry *entries = (const struct index_entry *)(file + 1);
-	uint64_t position = SEGMENT_HEADER_BYTES;
-	int64_t offset = segment->base_offset;
+	const struct segment *segment = l->segment;
+	const struct damage *damage = quarantine_at(&segment->log->quarantine, segment->base_offset,
+						    at.position);
+
+	if (!damage || damage->from != at.offset || damage->end > l->w.file_bytes ||
+	    (l->next_base >= 0 && damage->to > l->next_base))
+		return NULL;
+	return damage;
+}
+
+/* What ends here has not been torn off: there was more, and it was durable. */
+static bool more_was_durable(const struct load *l)
+{
+	return l->next_base >= 0 || (l->index && l->segment->end < l->index->end) ||
+	       known_damage(l, end_of(l->segment));
+}
+
+/* ---- behind damage ---- */
+
+/* The next place that the index knows. */
+static bool next_anchor(const struct load *l, struct place at, struct place *ret)
+{
+	const struct index_header *index = l->index;
+	const struct index_entry *entries = (const struct index_entry *)(index + 1);
+
+	if (!index || index->end <= at.position || index->next_offset <= at.offset)
+		return false;
+	*ret = (struct place){index->end, index->next_offset};
+	for (size_t i = 0; i < index->entry_count; i++) {
+		if (entries[i].position > at.position && entries[i].offset > at.offset) {
+			*ret = (struct place){entries[i].position, entries[i].offset};
+			return true;
+		}
+	}
+	return true;
+}
+
+static bool same_place(struct place a, struct place b)
+{
+	return a.position == b.position && a.offset == b.offset;
+}
+
+/* Batches go on there: a whole one is followed by another, or by a place that is known. */
+static bool goes_on(struct load *l, struct place at, const struct place *anchor)
+{
 	struct batch batch;
 
-	if (file->entry_count) {
-		position = entries[file->entry_count - 1].position;
-		offset = entries[file->entry_count - 1].offset;
+	if (anchor && same_place(at, *anchor))
+		return true;
+	if (!batch_at(l, at, &batch))
+		return false;
+	at = place_behind(at, &batch);
+	return (anchor && same_place(at, *anchor)) || at.offset == l->next_base ||
+	       batch_at(l, at, &batch);
+}
+
+/* Only its records are damaged: it says itself where it ends. */
+static bool step_over(struct load *l, struct place at, const struct place *anchor,
+		      struct place *ret)
+{
+	const uint8_t *data = file_window_at(&l->w, at.position, BATCH_HEADER_BYTES);
+	struct batch batch;
+	int rc = data ? batch_parse(&batch, data, BATCH_HEADER_BYTES) : -ERR_CORRUPT;
+
+	if ((rc != -EMSGSIZE && rc != 0) || batch.base_offset != at.offset ||
+	    batch.last_offset_delta < 0 || at.offset > INT64_MAX - INT32_MAX - 1)
+		return false;
+	*ret = place_behind(at, &batch);
+	return goes_on(l, *ret, anchor);
+}
+
+/* A first look, that most bytes do not stand. */
+static bool may_begin(const uint8_t *data, int64_t above, int64_t below)
+{
+	int64_t offset = (int64_t)load_be64(data);
+
+	return data[16] == 2 && offset > above && offset < below;
+}
+
+/* Byte by byte, up to `end`: what a record holds may look like a batch, so each that is tried costs
+ * of the budget. */
+static bool search(struct load *l, struct place at, const struct place *anchor, struct place *ret)
+{
+	uint64_t end = anchor ? anchor->position : l->w.file_bytes;
+	int64_t below = anchor ? anchor->offset : l->next_base;
+	struct batch batch;
+
+	for (uint64_t position = at.position + 1; position + BATCH_HEADER_BYTES <= end;
+	     position++) {
+		const uint8_t *data = file_window_at(&l->w, position, BATCH_HEADER_BYTES);
+		if (!data)
+			return false;
+		if (!may_begin(data, at.offset, below) ||
+		    batch_parse(&batch, data, BATCH_HEADER_BYTES) == -ERR_CORRUPT ||
+		    batch.size > end - position)
+			continue;
+		if (batch.size > l->budget)
+			return false;
+		l->budget -= batch.size;
+		*ret = (struct place){position, batch.base_offset};
+		if (goes_on(l, *ret, anchor))
+			return true;
 	}
-	while (position < file->end && batch_at(w, position, offset, &batch)) {
-		position += batch.size;
-		offset += batch.last_offset_delta + 1;
+	return false;
+}
+
+/* False: nowhere in this file. */
+static bool find_next(struct load *l, struct place at, struct place *ret)
+{
+	const struct damage *known = known_damage(l, at);
+	struct place anchor;
+	const struct place *end = next_anchor(l, at, &anchor) ? &anchor : NULL;
+
+	if (known) {
+		*ret = (struct place){known->end, known->to};
+		return known->to != l->next_base;
 	}
-	return position == file->end && offset == file->next_offset;
+	if (step_over(l, at, end, ret) || search(l, at, end, ret))
+		return true;
+	*ret = anchor;
+	return end && anchor.position <= l->w.file_bytes;
+}
+
+/* ---- damage ---- */
+
+static int quarantine_from(struct load *l, struct place from, struct place to)
+{
+	const struct segment *segment = l->segment;
+	bool unreadable = l->w.unreadable_end > from.position;
+
+	if (l->header_lost)
+		return 0;
+	return log_quarantine(segment->log,
+			      &(struct damage){
+				      .from = from.offset,
+				      .to = to.offset,
+				      .committed_from = from.offset,
+				      .segment = segment->base_offset,
+				      .start = to.position > from.position ? from.position : 0,
+				      .end = to.position > from.position ? to.position : 0,
+				      .kind = unreadable                    ? DAMAGE_UNREADABLE
+					      : to.position > from.position ? DAMAGE_BATCH
+									    : DAMAGE_MISSING,
+			      });
+}
+
+/* Did a write that was broken off leave something?  A look at what follows is enough to tell. */
+static bool remains_behind(struct file_window *w, uint64_t end)
+{
+	size_t count = BLOCK_BYTES;
+
+	if (end >= w->file_bytes)
+		return false;
+	if (count > w->file_bytes - end)
+		count = (size_t)(w->file_bytes - end);
+	const uint8_t *data = file_window_at(w, end, count);
+	for (size_t i = 0; data && i < count; i++) {
+		if (data[i])
+			return true;
+	}
+	return false;
+}
+
+/* Nothing of the file counts behind its end; the log goes on with another, at `next_offset`. */
+static int lose_rest(struct load *l, int64_t next_offset)
+{
+	struct segment *segment = l->segment;
+	bool bytes = remains_behind(&l->w, segment->end);
+	const struct place to = {bytes ? l->w.file_bytes : segment->end, next_offset};
+	int rc = quarantine_from(l, end_of(segment), to);
+
+	segment->lost_from = segment->next_offset;
+	segment->next_offset = next_offset;
+	return rc;
+}
+
+/* 1: batches go on; 0: nothing more of the file counts. */
+static int pass_damage(struct load *l)
+{
+	struct segment *segment = l->segment;
+	const struct index_header *index = l->index;
+	struct place at = end_of(segment);
+	struct place next;
+
+	/* Of batches with producer ids, unless the index says that there are none. */
+	if (!index || index->content != CONTENT_NO_PRODUCERS || segment->end >= index->end)
+		segment->idempotent = true;
+	/* Where it matters when the segment is deleted. */
+	if (index && index->max_ms > segment->max_ms)
+		segment->max_ms = index->max_ms;
+	if (!find_next(l, at, &next))
+		return lose_rest(l, l->next_base >= 0 ? l->next_base : index->next_offset);
+	int rc = quarantine_from(l, at, next);
+	segment->end = next.position;
+	segment->next_offset = next.offset;
+	segment->indexed_to = 0; /* readers begin behind it */
+	return rc < 0 ? rc : 1;
+}
+
+/* Adds the batches behind segment->end. */
+static int scan(struct load *l)
+{
+	struct segment *segment = l->segment;
+	struct batch batch;
+	int rc = 1;
+
+	while (rc > 0 && !complete(l)) {
+		bool durable = more_was_durable(l);
+		bool whole = batch_at(l, end_of(segment), &batch);
+		/* What a run before the last one left behind has a lower epoch. */
+		if (whole && (durable || batch.leader_epoch >= last_epoch(segment))) {
+			rc = segment_reserve(segment);
+			if (rc < 0)
+				return rc;
+			segment_add_batch(segment, &batch, segment->end);
+			rc = 1;
+		} else if (l->w.error < 0 || !durable) {
+			break;
+		} else {
+			rc = pass_damage(l);
+		}
+	}
+	if (rc < 0 || l->w.error < 0)
+		return rc < 0 ? rc : l->w.error;
+	/* A torn tail is cut, but what cannot be read may have been whole. */
+	bool tail = l->next_base < 0 && segment->lost_from < 0;
+	return tail && l->w.unreadable_end > segment->end ? -EIO : 0;
+}
+
+/* ---- index ---- */
+
+/* Are the last batches where the index says, and do they end there? */
+static bool index_fits(struct load *l)
+{
+	const struct segment *segment = l->segment;
+	const struct index_header *index = l->index;
+	const struct index_entry *entries = (const struct index_entry *)(index + 1);
+	struct place at = {SEGMENT_HEADER_BYTES, segment->base_offset};
+	struct batch batch;
+
+	if (index->entry_count) {
+		at.position = entries[index->entry_count - 1].position;
+		at.offset = entries[index->entry_count - 1].offset;
+	}
+	while (at.position < index->end) {
+		const struct damage *damage = known_damage(l, at);
+		if (damage)
+			at = (struct place){damage->end, damage->to};
+		else if (batch_at(l, at, &batch))
+			at = place_behind(at, &batch);
+		else
+			return false;
+	}
+	return at.position == index->end && at.offset == index->next_offset;
+}
+
+/* Readers behind what is quarantined begin there. */
+static int add_entries_behind_damage(struct segment *segment)
+{
+	const struct quarantine *quarantine = &segment->log->quarantine;
+
+	for (size_t i = 0; i < quarantine->count; i++) {
+		const struct damage *range = &quarantine->ranges[i];
+		if (range->segment != segment->base_offset || !range->end)
+			continue;
+		int rc = segment_add_entry(segment, range->end, range->to);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
 }
 
 static int take_index(struct segment *segment, const struct index_header *file)
@@ -150,90 +428,123 @@ static int take_index(struct segment *segment, const struct index_header *file)
 	if (file->entry_count)
 		segment->indexed_to = entries[file->entry_count - 1].position +
 				      INDEX_INTERVAL_BYTES;
-	return 0;
-}
-
-/* Did a write that was broken off leave something?  A look at what follows is enough to tell. */
-static bool remains_behind(struct file_window *w, uint64_t end)
-{
-	size_t count = BLOCK_BYTES;
-
-	if (end >= w->file_bytes)
-		return false;
-	if (count > w->file_bytes - end)
-		count = (size_t)(w->file_bytes - end);
-	const uint8_t *data = file_window_at(w, end, count);
-	for (size_t i = 0; data && i < count; i++) {
-		if (data[i])
-			return true;
-	}
-	return false;
+	return add_entries_behind_damage(segment);
 }
 
 /* What batches there are, from the index as far as it goes and reaches. */
-static int find_batches(struct segment *segment, int64_t next_base, char *why, size_t why_bytes)
+static int find_batches(struct load *l)
 {
-	struct file_window w = {.fd = segment->fd, .file_bytes = segment->allocated_end};
-	struct index_header *file = segment->unused ? NULL : segment_read_index(segment);
-	uint64_t vouched_end = file ? file->end : 0;
+	struct segment *segment = l->segment;
+	struct index_header *index = segment->unused ? NULL
+						     : segment_read_index(segment, l->header_lost);
 	int rc = 0;
 
-	if (file && index_fits(segment, &w, file))
-		rc = take_index(segment, file);
-	free(file);
-	if (rc == 0 && segment->next_offset != next_base)
-		rc = scan(segment, &w);
-	segment->torn = rc == 0 && next_base < 0 && remains_behind(&w, segment->end);
-	file_window_fini(&w);
-	if (rc == 0 && segment->end < vouched_end) {
-		snprintf(why, why_bytes,
-			 "segment %020lld.log is damaged at byte %llu, offset %lld: it was durable "
-			 "up to byte %llu",
-			 (long long)segment->base_offset, (unsigned long long)segment->end,
-			 (long long)segment->next_offset, (unsigned long long)vouched_end);
-		rc = -ERR_CORRUPT;
-	}
+	l->w = (struct file_window){.fd = segment->fd, .file_bytes = segment->allocated_end};
+	l->budget = 4 * segment->allocated_end;
+	/* An index that goes beyond the next segment is of another life of the file. */
+	if (index && (l->next_base < 0 || index->next_offset <= l->next_base))
+		l->index = index;
+	if (l->index && !segment->log->verify_all && index_fits(l))
+		rc = take_index(segment, l->index);
+	l->w.error = rc < 0 ? rc : 0;
+	if (rc == 0)
+		rc = scan(l);
+	segment->torn = rc == 0 && l->next_base < 0 && segment->lost_from < 0 &&
+			remains_behind(&l->w, segment->end);
+	file_window_fini(&l->w);
+	l->index = NULL;
+	free(index);
 	return rc;
+}
+
+/* ---- the whole file ---- */
+
+/* It is known by its name alone: nothing in it is the log's.  The last one's end is where its
+ * batches end, as far as they can be followed. */
+static int lose_file(struct load *l, enum damage_kind kind)
+{
+	struct segment *segment = l->segment;
+	int64_t to = l->next_base >= 0 ? l->next_base : segment->next_offset;
+
+	if (to == segment->base_offset)
+		to++;
+	segment->end = SEGMENT_HEADER_BYTES;
+	segment->max_ms = INT64_MIN;
+	segment->index_count = 0;
+	segment->epoch_count = 0;
+	segment->idempotent = true;
+	segment->lost_from = segment->base_offset;
+	segment->next_offset = to;
+	segment->checkpoint_end = segment->end; /* its index stays as it is */
+	return log_quarantine(segment->log, &(struct damage){
+						    .from = segment->base_offset,
+						    .to = to,
+						    .committed_from = segment->base_offset,
+						    .segment = segment->base_offset,
+						    .end = segment->allocated_end,
+						    .kind = kind,
+					    });
+}
+
+/* What a device says of a file, or a link in its place, not what the machine lacks just now. */
+static bool says_damaged(int rc)
+{
+	return rc == -EIO || rc == -ELOOP || rc == -EISDIR || rc == -EUCLEAN || rc == -EBADMSG ||
+	       rc == -ENODATA;
+}
+
+static int load_file(struct load *l, const char *name)
+{
+	struct segment *segment = l->segment;
+	bool last = l->next_base < 0;
+	struct stat info;
+	int rc = segment_open_file(segment->log, name, O_RDWR);
+
+	if (rc < 0)
+		return !last && says_damaged(rc) ? lose_file(l, DAMAGE_UNREADABLE) : rc;
+	segment->fd = rc;
+	/* Pages that could not be written must not be read back as if they had been. */
+	posix_fadvise(segment->fd, 0, 0, POSIX_FADV_DONTNEED);
+	if (fstat(segment->fd, &info) < 0)
+		return -errno;
+	segment->allocated_end = (uint64_t)info.st_size;
+	segment->created_ms = (int64_t)info.st_mtime * 1000;
+	rc = read_header(segment, last);
+	if (!last && says_damaged(rc))
+		return lose_file(l, DAMAGE_UNREADABLE);
+	l->header_lost = rc == -ERR_CORRUPT;
+	if (rc < 0 && !l->header_lost)
+		return rc;
+	if (l->header_lost && !last)
+		return lose_file(l, DAMAGE_HEADER);
+	rc = find_batches(l);
+	return rc == 0 && l->header_lost ? lose_file(l, DAMAGE_HEADER) : rc;
 }
 
 int segment_load(struct log *log, int64_t base_offset, int64_t next_base, char *why,
 		 size_t why_bytes)
 {
-	struct segment *segment = segment_new(log, base_offset);
-	struct stat info;
+	struct load load = {.segment = segment_new(log, base_offset), .next_base = next_base};
+	struct segment *segment = load.segment;
 	char name[SEGMENT_NAME_BYTES];
-	int rc = -ENOMEM;
 
 	if (!segment)
-		return rc;
+		return -ENOMEM;
 	segment_name(name, base_offset, "log");
-	rc = segment_open_file(log, name, O_RDWR);
-	if (rc < 0)
-		goto fail;
-	segment->fd = rc;
-	/* Pages that could not be written must not be read back as if they had been. */
-	posix_fadvise(segment->fd, 0, 0, POSIX_FADV_DONTNEED);
-	rc = read_header(segment, next_base < 0);
-	if (rc == 0 && fstat(segment->fd, &info) < 0)
-		rc = -errno;
-	if (rc != 0)
-		goto fail;
-	segment->allocated_end = (uint64_t)info.st_size;
-	rc = find_batches(segment, next_base, why, why_bytes);
-	if (rc < 0)
-		goto fail;
+	int rc = load_file(&load, name);
+	if (rc < 0) {
+		snprintf(why, why_bytes, "segment %s: %s", name, error_text(rc));
+		segment_free(segment);
+		return rc;
+	}
 	segment->written = segment->flushed = segment->end;
 	segment->durable_end = segment->end;
-	segment->durable_next_offset = segment->next_offset;
+	segment->durable_next_offset = segment->lost_from < 0 ? segment->next_offset
+							      : segment->lost_from;
 	segment->durable_max_ms = segment->max_ms;
 	list_push_back(&log->segments, &segment->link);
 	log->active = segment;
 	return 0;
-fail:
-	if (!why[0])
-		snprintf(why, why_bytes, "segment %s: %s", name, error_text(rc));
-	segment_free(segment);
-	return rc;
 }
 
 static bool all_zero(const uint8_t *data, size_t bytes)

@@ -6,6 +6,7 @@
 #include "storage/dedup_log.h"
 #include "storage/log.h"
 #include "storage/producers.h"
+#include "storage/quarantine.h"
 
 #include <sys/types.h>
 
@@ -54,8 +55,11 @@ struct segment {
 	struct log *log;
 	struct list link; /* log.segments, by base offset */
 	int64_t base_offset;
-	int64_t next_offset; /* after its last batch */
-	uint64_t id;         /* random; ties the index to the file */
+	int64_t next_offset; /* after its last batch, or where the log goes on behind what is lost
+			      */
+	/* From here on all of it is quarantined, and it takes no appends; -1: not so. */
+	int64_t lost_from;
+	uint64_t id; /* random; ties the index to the file */
 	int fd;
 	uint64_t end;      /* append position */
 	uint64_t written;  /* everything below has been written ... */
@@ -135,6 +139,11 @@ struct log {
 	int64_t durable_offset;
 	struct epoch_start *epochs;
 	size_t epoch_count;
+
+	struct quarantine quarantine;
+	uint64_t counted_ranges, counted_offsets; /* of it, in the store's statistics */
+	bool verify_all;                          /* recovery: no index is believed ... */
+	bool snapshots_doubtful;                  /* ... no snapshot of producers either */
 
 	struct list buffers;       /* the tail, in file order */
 	struct buffer *write_head; /* first that is not wholly written */
@@ -246,6 +255,8 @@ static inline bool segment_may_hold(const struct segment *segment, const struct 
 	       batch->base_offset < segment->next_offset && batch->last_offset_delta >= 0 &&
 	       batch->last_offset_delta < segment->next_offset - batch->base_offset;
 }
+/* A batch that begins there, in the midst of others.  -ENOMEM. */
+int segment_add_entry(struct segment *segment, uint64_t position, int64_t offset);
 void segment_add_batch(struct segment *segment, const struct batch *batch, uint64_t position);
 int segment_checkpoint(struct segment *segment); /* writes the index file, up to durable_end */
 void segment_seal(struct segment *segment);      /* that, and gives back what is behind the end */
@@ -259,6 +270,18 @@ struct segment *log_segment_at(const struct log *log, int64_t offset);
 /* `must_reach`: a log that ends below it has lost something. */
 int log_recover(struct log *log, int64_t must_reach, char *why, size_t why_bytes);
 int log_write_meta(struct log *log);
+/* Beside and renamed, durably. */
+int log_write_file(const struct log *log, const char *name, const char *text, size_t length);
+
+/* quarantine_log.c */
+/* What the folder has of it.  -ERR_CORRUPT: it cannot be believed, and is empty; -ERR_FORMAT,
+ * -errno. */
+int log_read_quarantine(struct log *log);
+int log_write_quarantine(struct log *log); /* durably, if it has changed */
+/* Takes it up and tells the operator, once; log_write_quarantine is still to come.  -ENOMEM. */
+int log_quarantine(struct log *log, const struct damage *damage);
+void log_count_quarantine(struct log *log); /* its gauges are what it is now */
+void log_lift_quarantine(struct log *log);  /* of what lies before the log's start */
 
 /* log.c */
 void log_seal(

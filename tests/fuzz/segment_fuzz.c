@@ -2,9 +2,10 @@
  * u16 length, bytes } and so on.  The choice says which file it is and what is put right in it,
  * because no fuzzer finds a checksum:
  *
- *     segment   its header, and with it a place in the log; offsets, magic and CRC of its batches
- *     index     magic, version, the segment's id, counts that fit the size, checksum
- *     meta      the bytes are the number; the rest is made around it
+ *     segment     its header, and with it a place in the log; offsets, magic and CRC of its batches
+ *     index       magic, version, the segment's id, counts that fit the size, checksum
+ *     meta        the bytes are the number; the rest is made around it
+ *     quarantine  likewise; the bytes are its lines
  *
  * A log is opened over them, or refused and left as it is.  What has opened is read from end to
  * end, is found again the same by the next opening, and takes a batch. */
@@ -31,6 +32,7 @@ enum {
 	KIND_MASK = 0x03,
 	KIND_INDEX = 1,
 	KIND_META = 2,
+	KIND_QUARANTINE = 3,
 	REPAIR = 0x04,
 	REPAIR_BATCHES = 0x08,
 	DAMAGE = 0x20,     /* then a byte rots: u16 place behind the header, u8 bits */
@@ -55,6 +57,7 @@ struct folder {
 	unsigned count;
 	unsigned indexes;
 	unsigned metas;
+	unsigned quarantines;
 	unsigned segments;
 	bool small_reads;
 };
@@ -146,20 +149,21 @@ static void make_index(struct file *file, uint8_t choice, int64_t base, const ui
 		repair_index(file, base);
 }
 
-static void make_meta(struct file *file, uint8_t choice, const uint8_t *bytes, size_t length)
+/* What comes before the bytes, where it is to be right. */
+static void make_text(struct file *file, const char *name, const char *before, uint8_t choice,
+		      const uint8_t *bytes, size_t length)
 {
 	const size_t room = length + 128;
 	char *text = calloc(1, room);
 
 	check(text != NULL);
-	snprintf(file->name, sizeof(file->name), "partition.meta");
+	snprintf(file->name, sizeof(file->name), "%s", name);
 	file->bytes = (uint8_t *)text;
 	file->size = length;
 	memcpy(text, bytes, length);
 	if (!(choice & REPAIR))
 		return;
-	int head = snprintf(text, room, "sluice-partition 1\nstart %.*s\n", (int)length,
-			    (const char *)bytes);
+	int head = snprintf(text, room, "%s%.*s\n", before, (int)length, (const char *)bytes);
 	uint64_t sum = XXH3_64bits(text, (size_t)head);
 	head += snprintf(text + head, room - (size_t)head, "sum %016llx\n",
 			 (unsigned long long)sum);
@@ -188,14 +192,18 @@ static void make_file(const struct rig *rig, struct folder *folder, struct input
 	if ((choice & KIND_MASK) == KIND_INDEX)
 		make_index(file, choice, base, bytes, length);
 	else if ((choice & KIND_MASK) == KIND_META)
-		make_meta(file, choice, bytes, length);
+		make_text(file, "partition.meta", "sluice-partition 1\nstart ", choice, bytes,
+			  length);
+	else if ((choice & KIND_MASK) == KIND_QUARANTINE)
+		make_text(file, "quarantine", "sluice-quarantine 1\n", choice, bytes, length);
 	else
 		make_segment(rig, file, choice, base, bytes, length);
 	if (choice & DAMAGE)
 		damage(file, file->size > SEGMENT_HEADER_BYTES ? SEGMENT_HEADER_BYTES : 0, input);
 	folder->indexes += (choice & KIND_MASK) == KIND_INDEX;
 	folder->metas += (choice & KIND_MASK) == KIND_META;
-	folder->segments += !(choice & KIND_MASK) || (choice & KIND_MASK) == KIND_MASK;
+	folder->quarantines += (choice & KIND_MASK) == KIND_QUARANTINE;
+	folder->segments += !(choice & KIND_MASK);
 	for (unsigned i = 0; i < folder->count; i++) {
 		if (strcmp(folder->files[i].name, file->name) == 0) {
 			free(file->bytes); /* the first of a name counts */
@@ -273,6 +281,19 @@ static int64_t sound_end(const struct file *file, int64_t base_offset)
 	return offset;
 }
 
+/* Where the range ends that a reader at `offset` was told of. */
+static int64_t lost_until(const struct rig *rig, int64_t offset)
+{
+	struct damage ranges[FILES_MAX * BATCHES_MAX];
+	size_t count = log_quarantined(rig->log, ranges, array_count(ranges));
+
+	for (size_t i = 0; i < count && i < array_count(ranges); i++) {
+		if (ranges[i].from <= offset && ranges[i].to > offset)
+			return ranges[i].to;
+	}
+	return -1;
+}
+
 /* Without an index nothing is taken on trust, so that every byte can be read. */
 static void read_all(struct rig *rig, bool trusting, bool small)
 {
@@ -281,18 +302,21 @@ static void read_all(struct rig *rig, bool trusting, bool small)
 	while (offset < log_high_watermark(rig->log)) {
 		struct rig_read got = rig_read(rig, offset, small ? 100 : 1 << 20, true);
 		struct batch batch = {.last_offset_delta = -1};
-		check(got.rc == 0 || (trusting && got.rc == -ERR_CORRUPT));
+		int64_t after = got.rc == -ERR_CORRUPT ? lost_until(rig, offset) : -1;
+		check(got.rc == 0 || (got.rc == -ERR_CORRUPT && (trusting || after > offset)));
 		check(got.rc < 0 || got.size > 0);
 		for (size_t at = 0; at < got.size; at += batch.size) {
 			check(batch_parse(&batch, got.data + at, got.size - at) == 0);
-			check(trusting || batch_crc_valid(&batch, got.data + at));
+			check(batch_crc_valid(&batch, got.data + at));
 			check(trusting || batch.base_offset <= offset);
 			check(batch.base_offset + batch.last_offset_delta >= offset);
 			offset = batch.base_offset + batch.last_offset_delta + 1;
 		}
 		free(got.data);
-		if (got.rc < 0)
+		if (got.rc < 0 && after < 0)
 			return;
+		if (got.rc < 0)
+			offset = after;
 	}
 	check(trusting || offset == log_high_watermark(rig->log) ||
 	      offset == log_start_offset(rig->log));
@@ -331,10 +355,11 @@ static void use(struct rig *rig, const struct folder *folder)
 	char why[256];
 
 	check(start <= end);
-	if (folder->segments == 1 && folder->count == 1)
+	/* Of one whose header is lost the end is found, and one offset at least is lost. */
+	if (folder->segments == 1 && folder->count == 1 && !log_quarantined(rig->log, NULL, 0))
 		check(end ==
 		      sound_end(&folder->files[0], strtoll(folder->files[0].name, NULL, 10)));
-	read_all(rig, folder->indexes > 0, folder->small_reads);
+	read_all(rig, folder->indexes > 0 || folder->quarantines > 0, folder->small_reads);
 	find_times(rig);
 	rig_close(rig);
 	check(rig_try_open(rig, why, sizeof(why)) == 0);

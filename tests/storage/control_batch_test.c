@@ -71,14 +71,14 @@ static void the_bytes_are_kafkas(void **state)
 	free(made.data);
 }
 
-struct damage {
+struct wrong_byte {
 	size_t at;
 	uint8_t value;
 };
 
 static void what_is_no_marker_is_refused(void **state)
 {
-	static const struct damage all[] = {
+	static const struct wrong_byte all[] = {
 		{22, 0x10}, /* not control */
 		{22, 0x20}, /* not transactional */
 		{22, 0x31}, /* compressed */

@@ -1,0 +1,106 @@
+/* The quarantine of a log: its file, what the operator is told, and what is counted. */
+#include "storage/store_internal.h"
+
+#include "base/errors.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char name[] = "quarantine";
+
+int log_read_quarantine(struct log *log)
+{
+	char *text = malloc(QUARANTINE_FILE_BYTES + 1);
+	int rc = 0;
+
+	quarantine_fini(&log->quarantine);
+	if (!text)
+		return -ENOMEM;
+	int fd = openat(log->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t got = fd < 0 ? -1 : read(fd, text, QUARANTINE_FILE_BYTES + 1);
+	if (got < 0)
+		rc = -errno;
+	if (fd >= 0)
+		close(fd);
+	if (rc == 0)
+		rc = quarantine_parse(&log->quarantine, text, (size_t)got);
+	free(text);
+	return rc == -ENOENT ? 0 : rc == -EIO ? -ERR_CORRUPT : rc;
+}
+
+int log_write_quarantine(struct log *log)
+{
+	struct quarantine *quarantine = &log->quarantine;
+	int rc = 0;
+
+	if (!quarantine->changed)
+		return 0;
+	if (!quarantine->count) {
+		if (unlinkat(log->dir_fd, name, 0) < 0 && errno != ENOENT)
+			return -errno;
+	} else {
+		char *text = malloc(QUARANTINE_FILE_BYTES);
+		if (!text)
+			return -ENOMEM;
+		rc = log_write_file(log, name, text, quarantine_format(quarantine, text));
+		free(text);
+	}
+	if (rc == 0)
+		quarantine->changed = false;
+	return rc;
+}
+
+void log_count_quarantine(struct log *log)
+{
+	struct store_stats *stats = &log->store->stats;
+	const uint64_t ranges = log->quarantine.count;
+	const uint64_t offsets = (uint64_t)quarantine_offsets(&log->quarantine);
+
+	stats->quarantined_ranges += ranges - log->counted_ranges;
+	stats->quarantined_offsets += offsets - log->counted_offsets;
+	log->counted_ranges = ranges;
+	log->counted_offsets = offsets;
+}
+
+int log_quarantine(struct log *log, const struct damage *damage)
+{
+	struct damage found = *damage;
+
+	found.found_ms = clock_wall_ms(log->store->clock);
+	int rc = quarantine_add(&log->quarantine, &found);
+	if (rc <= 0)
+		return rc;
+	log_error("storage",
+		  "quarantined log=%s file=%020" PRId64 ".log bytes=%" PRIu64 "-%" PRIu64
+		  " offsets=%" PRId64 "-%" PRId64 " damage=%s",
+		  log->name, found.segment, found.start, found.end, found.from, found.to,
+		  damage_text(found.kind));
+	return 0;
+}
+
+void log_lift_quarantine(struct log *log)
+{
+	quarantine_trim(&log->quarantine, log->start_offset);
+	log_count_quarantine(log);
+	int rc = log_write_quarantine(log);
+	/* What it says too much lies before the log's start, and is dropped when it is read. */
+	if (rc < 0)
+		log_warn("storage", "quarantine not written log=%s error=\"%s\"", log->name,
+			 error_text(rc));
+}
+
+size_t log_quarantined(const struct log *log, struct damage *out, size_t max)
+{
+	const struct quarantine *quarantine = &log->quarantine;
+
+	if (quarantine->count && max)
+		memcpy(out, quarantine->ranges,
+		       (quarantine->count < max ? quarantine->count : max) * sizeof(*out));
+	return quarantine->count;
+}
