@@ -322,6 +322,14 @@ int __wrap_getsockopt(int fd, int level, int option, void *value, socklen_t *len
 	return (int)call_result(rc);
 }
 
+/* Who asks again and again gives way, or no time would pass. */
+static int64_t after_trying(int64_t result)
+{
+	if (result == -EAGAIN)
+		fiber_yield();
+	return result;
+}
+
 /* ---- sending ---- */
 
 static int64_t send_stream(struct descriptor *descriptor, const struct msghdr *message)
@@ -436,7 +444,7 @@ static int64_t send_all(struct descriptor *descriptor, const struct msghdr *mess
 static int64_t send_with(struct descriptor *descriptor, const struct msghdr *message, int flags)
 {
 	return blocks(descriptor, flags) ? send_all(descriptor, message)
-					 : message_send(descriptor, message);
+					 : after_trying(message_send(descriptor, message));
 }
 
 ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
@@ -496,7 +504,7 @@ static int64_t receive(struct descriptor *descriptor, void *data, size_t length,
 		if (rc == -EAGAIN && blocks(descriptor, flags))
 			descriptor_wait(descriptor, EPOLLIN, UINT64_MAX);
 		else if (rc <= 0 || !whole || got == length)
-			return got ? (int64_t)got : rc;
+			return got ? (int64_t)got : after_trying(rc);
 	}
 }
 
@@ -546,7 +554,7 @@ int __wrap_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags,
 	for (unsigned i = 0; i < count; i++) {
 		int64_t rc = receive_datagram(descriptor, &messages[i].msg_hdr);
 		if (rc < 0)
-			return i ? (int)i : (int)call_result(rc);
+			return i ? (int)i : (int)call_result(after_trying(rc));
 		messages[i].msg_len = (unsigned)rc;
 	}
 	return (int)count;

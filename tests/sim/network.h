@@ -20,7 +20,8 @@ struct network_faults {
 	/* In a million each. */
 	uint32_t drop, duplicate, overtake; /* of datagrams */
 	uint32_t cut;                       /* of pieces of a stream: the connection breaks here */
-	size_t datagram_bytes_max;          /* a narrow path: longer ones are lost; 0: none is */
+	bool whole; /* pieces of a stream are all that is under way, else of any size */
+	size_t datagram_bytes_max; /* a narrow path: longer ones are lost; 0: none is */
 };
 
 void network_init(struct random random);

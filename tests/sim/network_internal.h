@@ -26,6 +26,7 @@ struct stream {
 	bool reset;          /* likewise, but what comes is a reset */
 	bool ended;          /* it has come */
 	uint64_t sent_acked; /* of what this end has sent */
+	size_t in_vain;      /* bytes sent since the peer closed */
 	bool sends_no_more;
 	bool reads_no_more;
 };

@@ -73,7 +73,7 @@ static size_t draw_piece(size_t left)
 {
 	enum { BITS_MAX = 18 };
 
-	if (random_below(&network.random, 4))
+	if (network.faults.whole || random_below(&network.random, 4))
 		return left;
 	size_t piece = random_between(&network.random, 1,
 				      1ULL << random_below(&network.random, BITS_MAX));
@@ -149,9 +149,12 @@ int socket_shutdown_read(struct socket_state *socket)
 
 /* ---- sending ---- */
 
-static size_t window_free(const struct stream *out)
+static size_t room_to_send(const struct socket_state *socket)
 {
-	return out->window - (out->end - out->taken);
+	const struct stream *out = socket->peer ? &socket->peer->stream : NULL;
+
+	return out ? out->window - (out->end - out->taken)
+		   : socket->stream.window - socket->stream.in_vain;
 }
 
 static void make_room(struct stream *out, size_t length)
@@ -195,15 +198,16 @@ static int64_t send_stream(struct socket_state *socket, const void *data, size_t
 
 	if (rc < 0)
 		return rc;
-	if (!socket->peer) {
-		/* It has closed: its host answers with a reset. */
-		end_after(socket, true);
-		return (int64_t)length;
-	}
-	size_t room = window_free(&socket->peer->stream);
+	size_t room = room_to_send(socket);
 	if (!room && length)
 		return -EAGAIN;
 	size_t part = length < room ? length : room;
+	if (!socket->peer) {
+		/* It has closed: its host answers with a reset. */
+		socket->stream.in_vain += part;
+		end_after(socket, true);
+		return (int64_t)part;
+	}
 	append(&socket->peer->stream, data, part);
 	if (part)
 		arm_arrival(socket->peer);
@@ -228,9 +232,8 @@ bool stream_writable(const struct socket_state *socket)
 {
 	if (socket->phase != SOCKET_CONNECTED)
 		return socket->phase == SOCKET_FRESH;
-	if (!socket->peer || socket->stream.sends_no_more)
-		return true;
-	return 3 * window_free(&socket->peer->stream) >= socket->peer->stream.window;
+	const struct socket_state *holder = socket->peer ? socket->peer : socket;
+	return socket->stream.sends_no_more || 3 * room_to_send(socket) >= holder->stream.window;
 }
 
 /* ---- receiving ---- */

@@ -369,13 +369,16 @@ static void a_message_is_sent_whole(void **state)
 	turn_until(bench, &w, 1);
 	assert_int_equal(w.result, PIECE * PIECES);
 	assert_memory_equal(got, data, PIECE * PIECES);
-	/* Nobody reads any more: an error, and no signal. */
+	/* Nobody reads any more: an error, and no signal.  TCP has to be told first. */
 	close(fds[1]);
-	vectors[0] = (struct iovec){data, PIECE};
-	message = (struct msghdr){.msg_iov = vectors, .msg_iovlen = 1};
-	io_send(bench->io, &w.io, fds[0], &message);
-	turn_until(bench, &w, 2);
-	assert_int_equal(w.result, -EPIPE);
+	do {
+		vectors[0] = (struct iovec){data, PIECE};
+		message = (struct msghdr){.msg_iov = vectors, .msg_iovlen = 1};
+		io_send(bench->io, &w.io, fds[0], &message);
+		w.done = 0;
+		turn_until(bench, &w, 1);
+	} while (w.result > 0);
+	assert_true(w.result == -EPIPE || w.result == -ECONNRESET);
 	close(fds[0]);
 	free(data);
 	free(got);
