@@ -3,7 +3,7 @@
  *
  *     segment.c        the file, made and given up; its index in memory
  *     segment_index.c  the index as a file
- *     segment_load.c   what a file that is found holds */
+ *     segment_load.c   what a file that is found holds; segment_scan.h reads it */
 #pragma once
 #include <stddef.h>
 

@@ -7,7 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/errors.h"
-#include "storage/file_window.h"
+#include "storage/segment_scan.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -76,41 +76,11 @@ static int read_header(struct segment *segment, bool last)
 
 struct load {
 	struct segment *segment;
-	struct file_window w;
+	struct segment_scan scan;
 	const struct index_header *index; /* of this segment; null: none that checks */
 	int64_t next_base; /* where the segment behind it begins; -1: it is the last */
-	uint64_t budget;   /* bytes that may be tried as batches, in the search */
 	bool header_lost;  /* all of it is quarantined, whatever is found */
 };
-
-/* Where a batch begins. */
-struct place {
-	uint64_t position;
-	int64_t offset;
-};
-
-/* The batch there when it is whole, valid, has the offset that comes next, and ends before the
- * segment behind begins. */
-static bool batch_at(struct load *l, struct place at, struct batch *ret)
-{
-	const uint8_t *data = file_window_at(&l->w, at.position, BATCH_HEADER_BYTES);
-	int rc = data ? batch_parse(ret, data, BATCH_HEADER_BYTES) : -ERR_CORRUPT;
-
-	if (rc != -EMSGSIZE && rc != 0)
-		return false;
-	if (ret->base_offset != at.offset || ret->last_offset_delta < 0 ||
-	    at.offset > INT64_MAX - INT32_MAX - 1)
-		return false;
-	if (l->next_base >= 0 && ret->last_offset_delta >= l->next_base - at.offset)
-		return false;
-	data = file_window_at(&l->w, at.position, ret->size);
-	return data && batch_crc_valid(ret, data);
-}
-
-static struct place place_behind(struct place at, const struct batch *batch)
-{
-	return (struct place){at.position + batch->size, at.offset + batch->last_offset_delta + 1};
-}
 
 static struct place end_of(const struct segment *segment)
 {
@@ -127,153 +97,20 @@ static bool complete(const struct load *l)
 	return l->next_base >= 0 && l->segment->next_offset == l->next_base;
 }
 
-/* It has been quarantined before; null. */
-static const struct damage *known_damage(const struct load *l, struct place at)
-{
-	const struct segment *segment = l->segment;
-	const struct damage *damage = quarantine_at(&segment->log->quarantine, segment->base_offset,
-						    at.position);
-
-	if (!damage || damage->from != at.offset || damage->end > l->w.file_bytes ||
-	    (l->next_base >= 0 && damage->to > l->next_base))
-		return NULL;
-	return damage;
-}
-
 /* What ends here has not been torn off: there was more, and it was durable. */
 static bool more_was_durable(const struct load *l)
 {
 	return l->next_base >= 0 || (l->index && l->segment->end < l->index->end) ||
-	       known_damage(l, end_of(l->segment));
-}
-
-/* ---- behind damage ---- */
-
-/* The next place that the index knows. */
-static bool next_anchor(const struct load *l, struct place at, struct place *ret)
-{
-	const struct index_header *index = l->index;
-	const struct index_entry *entries = (const struct index_entry *)(index + 1);
-
-	if (!index || index->end <= at.position || index->next_offset <= at.offset)
-		return false;
-	*ret = (struct place){index->end, index->next_offset};
-	for (size_t i = 0; i < index->entry_count; i++) {
-		if (entries[i].position > at.position && entries[i].offset > at.offset) {
-			*ret = (struct place){entries[i].position, entries[i].offset};
-			return true;
-		}
-	}
-	return true;
-}
-
-static bool same_place(struct place a, struct place b)
-{
-	return a.position == b.position && a.offset == b.offset;
-}
-
-/* Batches go on there: a whole one is followed by another, or by a place that is known. */
-static bool goes_on(struct load *l, struct place at, const struct place *anchor)
-{
-	struct batch batch;
-
-	if (anchor && same_place(at, *anchor))
-		return true;
-	if (!batch_at(l, at, &batch))
-		return false;
-	at = place_behind(at, &batch);
-	return (anchor && same_place(at, *anchor)) || at.offset == l->next_base ||
-	       batch_at(l, at, &batch);
-}
-
-/* Only its records are damaged: it says itself where it ends. */
-static bool step_over(struct load *l, struct place at, const struct place *anchor,
-		      struct place *ret)
-{
-	const uint8_t *data = file_window_at(&l->w, at.position, BATCH_HEADER_BYTES);
-	struct batch batch;
-	int rc = data ? batch_parse(&batch, data, BATCH_HEADER_BYTES) : -ERR_CORRUPT;
-
-	if ((rc != -EMSGSIZE && rc != 0) || batch.base_offset != at.offset ||
-	    batch.last_offset_delta < 0 || at.offset > INT64_MAX - INT32_MAX - 1)
-		return false;
-	*ret = place_behind(at, &batch);
-	return goes_on(l, *ret, anchor);
-}
-
-/* A first look, that most bytes do not stand. */
-static bool may_begin(const uint8_t *data, int64_t above, int64_t below)
-{
-	int64_t offset = (int64_t)load_be64(data);
-
-	return data[16] == 2 && offset > above && offset < below;
-}
-
-/* Byte by byte, up to `end`: what a record holds may look like a batch, so each that is tried costs
- * of the budget. */
-static bool search(struct load *l, struct place at, const struct place *anchor, struct place *ret)
-{
-	uint64_t end = anchor ? anchor->position : l->w.file_bytes;
-	int64_t below = anchor ? anchor->offset : l->next_base;
-	struct batch batch;
-
-	for (uint64_t position = at.position + 1; position + BATCH_HEADER_BYTES <= end;
-	     position++) {
-		const uint8_t *data = file_window_at(&l->w, position, BATCH_HEADER_BYTES);
-		if (!data)
-			return false;
-		if (!may_begin(data, at.offset, below) ||
-		    batch_parse(&batch, data, BATCH_HEADER_BYTES) == -ERR_CORRUPT ||
-		    batch.size > end - position)
-			continue;
-		if (batch.size > l->budget)
-			return false;
-		l->budget -= batch.size;
-		*ret = (struct place){position, batch.base_offset};
-		if (goes_on(l, *ret, anchor))
-			return true;
-	}
-	return false;
-}
-
-/* False: nowhere in this file. */
-static bool find_next(struct load *l, struct place at, struct place *ret)
-{
-	const struct damage *known = known_damage(l, at);
-	struct place anchor;
-	const struct place *end = next_anchor(l, at, &anchor) ? &anchor : NULL;
-
-	if (known) {
-		*ret = (struct place){known->end, known->to};
-		return known->to != l->next_base;
-	}
-	if (step_over(l, at, end, ret) || search(l, at, end, ret))
-		return true;
-	*ret = anchor;
-	return end && anchor.position <= l->w.file_bytes;
+	       scan_known_damage(&l->scan, end_of(l->segment));
 }
 
 /* ---- damage ---- */
 
-static int quarantine_from(struct load *l, struct place from, struct place to)
+static int quarantine_from(struct load *l, struct place to)
 {
-	const struct segment *segment = l->segment;
-	bool unreadable = l->w.unreadable_end > from.position;
+	struct damage damage = scan_damage(&l->scan, end_of(l->segment), to);
 
-	if (l->header_lost)
-		return 0;
-	return log_quarantine(segment->log,
-			      &(struct damage){
-				      .from = from.offset,
-				      .to = to.offset,
-				      .committed_from = from.offset,
-				      .segment = segment->base_offset,
-				      .start = to.position > from.position ? from.position : 0,
-				      .end = to.position > from.position ? to.position : 0,
-				      .kind = unreadable                    ? DAMAGE_UNREADABLE
-					      : to.position > from.position ? DAMAGE_BATCH
-									    : DAMAGE_MISSING,
-			      });
+	return l->header_lost ? 0 : log_quarantine(l->segment->log, &damage);
 }
 
 /* Did a write that was broken off leave something?  A look at what follows is enough to tell. */
@@ -297,9 +134,9 @@ static bool remains_behind(struct file_window *w, uint64_t end)
 static int lose_rest(struct load *l, int64_t next_offset)
 {
 	struct segment *segment = l->segment;
-	bool bytes = remains_behind(&l->w, segment->end);
-	const struct place to = {bytes ? l->w.file_bytes : segment->end, next_offset};
-	int rc = quarantine_from(l, end_of(segment), to);
+	bool bytes = remains_behind(&l->scan.file, segment->end);
+	const struct place to = {bytes ? l->scan.file.file_bytes : segment->end, next_offset};
+	int rc = quarantine_from(l, to);
 
 	segment->lost_from = segment->next_offset;
 	segment->next_offset = next_offset;
@@ -311,7 +148,6 @@ static int pass_damage(struct load *l)
 {
 	struct segment *segment = l->segment;
 	const struct index_header *index = l->index;
-	struct place at = end_of(segment);
 	struct place next;
 
 	/* Of batches with producer ids, unless the index says that there are none. */
@@ -320,9 +156,9 @@ static int pass_damage(struct load *l)
 	/* Where it matters when the segment is deleted. */
 	if (index && index->max_ms > segment->max_ms)
 		segment->max_ms = index->max_ms;
-	if (!find_next(l, at, &next))
+	if (!scan_behind_damage(&l->scan, end_of(segment), &next))
 		return lose_rest(l, l->next_base >= 0 ? l->next_base : index->next_offset);
-	int rc = quarantine_from(l, at, next);
+	int rc = quarantine_from(l, next);
 	segment->end = next.position;
 	segment->next_offset = next.offset;
 	segment->indexed_to = 0; /* readers begin behind it */
@@ -338,7 +174,7 @@ static int scan(struct load *l)
 
 	while (rc > 0 && !complete(l)) {
 		bool durable = more_was_durable(l);
-		bool whole = batch_at(l, end_of(segment), &batch);
+		bool whole = scan_batch(&l->scan, end_of(segment), &batch);
 		/* What a run before the last one left behind has a lower epoch. */
 		if (whole && (durable || batch.leader_epoch >= last_epoch(segment))) {
 			rc = segment_reserve(segment);
@@ -346,17 +182,17 @@ static int scan(struct load *l)
 				return rc;
 			segment_add_batch(segment, &batch, segment->end);
 			rc = 1;
-		} else if (l->w.error < 0 || !durable) {
+		} else if (l->scan.file.error < 0 || !durable) {
 			break;
 		} else {
 			rc = pass_damage(l);
 		}
 	}
-	if (rc < 0 || l->w.error < 0)
-		return rc < 0 ? rc : l->w.error;
+	if (rc < 0 || l->scan.file.error < 0)
+		return rc < 0 ? rc : l->scan.file.error;
 	/* A torn tail is cut, but what cannot be read may have been whole. */
 	bool tail = l->next_base < 0 && segment->lost_from < 0;
-	return tail && l->w.unreadable_end > segment->end ? -EIO : 0;
+	return tail && l->scan.file.unreadable_end > segment->end ? -EIO : 0;
 }
 
 /* ---- index ---- */
@@ -375,10 +211,10 @@ static bool index_fits(struct load *l)
 		at.offset = entries[index->entry_count - 1].offset;
 	}
 	while (at.position < index->end) {
-		const struct damage *damage = known_damage(l, at);
+		const struct damage *damage = scan_known_damage(&l->scan, at);
 		if (damage)
 			at = (struct place){damage->end, damage->to};
-		else if (batch_at(l, at, &batch))
+		else if (scan_batch(&l->scan, at, &batch))
 			at = place_behind(at, &batch);
 		else
 			return false;
@@ -431,6 +267,25 @@ static int take_index(struct segment *segment, const struct index_header *file)
 	return add_entries_behind_damage(segment);
 }
 
+static void prepare_scan(struct load *l)
+{
+	const struct segment *segment = l->segment;
+	const struct index_header *index = l->index;
+
+	l->scan = (struct segment_scan){
+		.file = {.fd = segment->fd, .file_bytes = segment->allocated_end},
+		.base_offset = segment->base_offset,
+		.limit = l->next_base >= 0 ? l->next_base : INT64_MAX,
+		.known = &segment->log->quarantine,
+		.budget = 4 * segment->allocated_end,
+	};
+	if (!index)
+		return;
+	l->scan.entries = (const struct index_entry *)(index + 1);
+	l->scan.entry_count = index->entry_count;
+	l->scan.end = (struct place){index->end, index->next_offset};
+}
+
 /* What batches there are, from the index as far as it goes and reaches. */
 static int find_batches(struct load *l)
 {
@@ -439,19 +294,18 @@ static int find_batches(struct load *l)
 						     : segment_read_index(segment, l->header_lost);
 	int rc = 0;
 
-	l->w = (struct file_window){.fd = segment->fd, .file_bytes = segment->allocated_end};
-	l->budget = 4 * segment->allocated_end;
 	/* An index that goes beyond the next segment is of another life of the file. */
 	if (index && (l->next_base < 0 || index->next_offset <= l->next_base))
 		l->index = index;
+	prepare_scan(l);
 	if (l->index && !segment->log->verify_all && index_fits(l))
 		rc = take_index(segment, l->index);
-	l->w.error = rc < 0 ? rc : 0;
+	l->scan.file.error = rc < 0 ? rc : 0;
 	if (rc == 0)
 		rc = scan(l);
 	segment->torn = rc == 0 && l->next_base < 0 && segment->lost_from < 0 &&
-			remains_behind(&l->w, segment->end);
-	file_window_fini(&l->w);
+			remains_behind(&l->scan.file, segment->end);
+	file_window_fini(&l->scan.file);
 	l->index = NULL;
 	free(index);
 	return rc;
