@@ -259,6 +259,7 @@ int shard_start(struct shard **ret, struct mesh *mesh, const struct shard_option
 	list_init(&shard->blocked);
 	list_init(&shard->connections);
 	list_init(&shard->starved);
+	list_init(&shard->starved_frames);
 	list_init(&shard->large_frames);
 	list_init(&shard->free_requests);
 	list_init(&shard->ready_fetches);

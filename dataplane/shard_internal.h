@@ -79,14 +79,16 @@ struct shard {
 
 	struct io accept;
 	bool accepting;
-	struct list connections;  /* least recently active first */
-	struct list starved;      /* connections waiting for memory to receive into */
-	struct list large_frames; /* connections receiving a large frame, in order of beginning */
-	uint64_t refused_ns;      /* when a refusal was last logged */
+	struct list connections;    /* least recently active first */
+	struct list starved;        /* connections waiting for memory to receive into */
+	struct list starved_frames; /* ... for memory that frames not complete may hold */
+	struct list large_frames;   /* connections receiving a large frame, in order of beginning */
+	uint64_t refused_ns;        /* when a refusal was last logged */
 	unsigned connection_count;
 	struct datagrams datagrams;
 	struct frame_pool frames;
 	size_t inflight_bytes; /* frames and request arenas held */
+	size_t partial_bytes;  /* of these, frames that are being received */
 	size_t parked_bytes;   /* ... by members that wait for others of their group */
 	struct list free_requests;
 	unsigned free_request_count;

@@ -50,7 +50,7 @@ struct conn {
 	int fd;
 	struct shard *shard;
 	struct list link;    /* shard.connections, by activity */
-	struct list starved; /* shard.starved */
+	struct list starved; /* shard.starved or shard.starved_frames */
 	struct list large;   /* shard.large_frames while a large frame is being received */
 	uint64_t active_ns;
 	uint64_t acked_bytes; /* by the peer, as last asked */
@@ -61,7 +61,8 @@ struct conn {
 	bool sending;
 	bool closing;
 	bool draining;
-	unsigned busy; /* > 0: callers up the stack use it; not freed, nothing sent */
+	bool large_waits; /* the backlog begins with a large frame that found no memory */
+	unsigned busy;    /* > 0: callers up the stack use it; not freed, nothing sent */
 
 	/* Bytes not yet made into requests: a frame's beginning, or whole frames that wait. */
 	uint8_t *backlog;
@@ -102,12 +103,20 @@ static void touch(struct conn *conn)
 
 /* ---- ending ---- */
 
+/* The memory of the frame being received has become `capacity` bytes. */
+static void hold_frame(struct conn *conn, size_t capacity)
+{
+	conn->shard->inflight_bytes += capacity - conn->frame_capacity;
+	conn->shard->partial_bytes += capacity - conn->frame_capacity;
+	conn->frame_capacity = capacity;
+}
+
 static void give_frame(struct conn *conn)
 {
 	if (!conn->frame)
 		return;
-	conn->shard->inflight_bytes -= conn->frame_capacity;
 	frame_give(&conn->shard->frames, conn->frame, conn->frame_capacity);
+	hold_frame(conn, 0);
 	conn->frame = NULL;
 	list_remove(&conn->large);
 }
@@ -300,11 +309,29 @@ static bool memory_short(const struct shard *shard)
 	return shard->inflight_bytes >= shard->options.inflight_bytes_max;
 }
 
-/* Where all memory is held by frames that are not complete, none would ever be: the oldest of them
- * goes on, one request above the limit. */
-static bool must_wait(const struct conn *conn)
+/* Half of the memory is not for frames that are not complete: small requests find room however many
+ * clients never end their large ones. */
+static bool frames_short(const struct shard *shard)
 {
-	return memory_short(conn->shard) && conn->shard->large_frames.next != &conn->large;
+	return shard->partial_bytes >= shard->options.inflight_bytes_max / 2;
+}
+
+static bool needs_frame(const struct conn *conn)
+{
+	return conn->frame ? conn->frame_have == conn->frame_capacity : conn->large_waits;
+}
+
+/* Where all memory is held by frames that are not complete, none would ever be: the oldest of them
+ * goes on, one request above the limit.  The list to wait in, or null. */
+static struct list *must_wait(const struct conn *conn)
+{
+	struct shard *shard = conn->shard;
+
+	if (shard->large_frames.next == &conn->large)
+		return NULL;
+	if (frames_short(shard) && needs_frame(conn))
+		return &shard->starved_frames;
+	return memory_short(shard) ? &shard->starved : NULL;
 }
 
 static int frame_fits(struct conn *conn, uint32_t length)
@@ -343,6 +370,7 @@ static uint8_t *whole_frame(struct conn *conn)
 	uint8_t *whole = conn->frame;
 
 	conn->frame = NULL;
+	conn->shard->partial_bytes -= conn->frame_capacity;
 	list_remove(&conn->large);
 	return whole;
 }
@@ -352,15 +380,17 @@ static int take_large_frame(struct conn *conn, uint32_t length, const uint8_t *h
 			    size_t have_length)
 {
 	size_t grant = length < FIRST_GRANT_BYTES ? length : FIRST_GRANT_BYTES;
+	size_t capacity;
 
 	if (grant < have_length)
 		grant = have_length;
-	conn->frame = frame_take(&conn->shard->frames, grant, &conn->frame_capacity);
+	conn->frame = frame_take(&conn->shard->frames, grant, &capacity);
 	if (!conn->frame) {
 		conn_close(conn, "out of memory for a request");
 		return -ENOMEM;
 	}
-	conn->shard->inflight_bytes += conn->frame_capacity;
+	conn->frame_capacity = 0;
+	hold_frame(conn, capacity);
 	list_push_back(&conn->shard->large_frames, &conn->large);
 	conn->frame_length = length;
 	conn->frame_have = have_length;
@@ -373,6 +403,7 @@ static size_t consume(struct conn *conn, const uint8_t *at, size_t length)
 {
 	size_t used = 0;
 
+	conn->large_waits = false;
 	while (!conn->closing && !conn->draining && !at_limit(conn) &&
 	       length - used >= SIZE_BYTES) {
 		const uint8_t *frame = at + used + SIZE_BYTES;
@@ -389,6 +420,10 @@ static size_t consume(struct conn *conn, const uint8_t *at, size_t length)
 			continue;
 		}
 		size_t have = follows < frame_length ? follows : frame_length;
+		if (have < frame_length && frames_short(conn->shard)) {
+			conn->large_waits = true;
+			break;
+		}
 		if (take_large_frame(conn, frame_length, frame, have) < 0)
 			break;
 		used += SIZE_BYTES + have;
@@ -518,10 +553,9 @@ static int grow_frame(struct conn *conn)
 	if (!larger)
 		return -ENOMEM;
 	memcpy(larger, conn->frame, conn->frame_have);
-	conn->shard->inflight_bytes += capacity - conn->frame_capacity;
 	frame_give(&conn->shard->frames, conn->frame, conn->frame_capacity);
 	conn->frame = larger;
-	conn->frame_capacity = capacity;
+	hold_frame(conn, capacity);
 	return 0;
 }
 
@@ -556,9 +590,10 @@ static void want_more(struct conn *conn)
 	}
 	if (at_limit(conn))
 		return;
-	if (must_wait(conn)) {
+	struct list *waiting = must_wait(conn);
+	if (waiting) {
 		list_remove(&conn->starved);
-		list_push_back(&shard->starved, &conn->starved);
+		list_push_back(waiting, &conn->starved);
 		return;
 	}
 	if (conn->frame) {
@@ -581,23 +616,32 @@ static void resume_oldest(struct shard *shard)
 	}
 }
 
-void conn_resume_starved(struct shard *shard)
+/* Those that find no memory again join the fresh list. */
+static void resume_all(struct list *starved)
 {
 	struct list waiting;
+	struct list *node;
 
-	if (list_empty(&shard->starved))
+	list_init(&waiting);
+	while (!list_empty(starved))
+		list_push_back(&waiting, list_pop_front(starved));
+	while ((node = list_pop_front(&waiting)))
+		want_more(container_of(node, struct conn, starved));
+}
+
+void conn_resume_starved(struct shard *shard)
+{
+	if (list_empty(&shard->starved) && list_empty(&shard->starved_frames))
 		return;
 	if (memory_short(shard)) {
 		resume_oldest(shard);
 		return;
 	}
-	/* Those that find the pool empty again join the fresh list. */
-	list_init(&waiting);
-	while (!list_empty(&shard->starved))
-		list_push_back(&waiting, list_pop_front(&shard->starved));
-	struct list *node;
-	while ((node = list_pop_front(&waiting)))
-		want_more(container_of(node, struct conn, starved));
+	resume_all(&shard->starved);
+	if (frames_short(shard))
+		resume_oldest(shard);
+	else
+		resume_all(&shard->starved_frames);
 }
 
 /* ---- accepting ---- */

@@ -224,6 +224,22 @@ def test_large_requests_beyond_the_memory_wait_for_their_turn():
             assert broker.rss_bytes() - before < 160 << 20
 
 
+def test_large_requests_that_never_end_leave_room_for_small_ones():
+    """Each holds memory for more than it has sent, and nobody ends them for half a minute."""
+    settings = {"queued.max.request.bytes": "16MiB", "message.max.bytes": "4MiB"}
+    with Broker(shards=1, settings=settings) as broker:
+        with broker.connect(timeout=20) as small:
+            small.create_topic("small")
+            held = [broker.connect() for _ in range(40)]
+            for connection in held:
+                connection.send_bytes(struct.pack(">i", 4 << 20) + bytes(10_000))
+            for offset in range(20):
+                assert small.produce("small", 0, [b"x"]) == offset
+            for connection in held:
+                connection.close()
+            assert small.produce("small", 0, [b"x" * 1_000_000]) == 20
+
+
 def test_members_that_wait_for_others_leave_room_for_who_does_not():
     """They wait for as long as the slowest has asked for, even when they are gone."""
     patient = {"session_timeout_ms": 1_800_000, "rebalance_timeout_ms": 2**31 - 1}
