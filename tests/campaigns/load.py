@@ -58,7 +58,7 @@ class LoadedWorld(TransactionWorld):
     def begin(self, load, rate=RATE):
         library = transactions.LIBRARIES[load.transformer]
         self.verify(library.verifier)
-        self.producer("plain", rate, plain=True)
+        self.producer("plain", rate, flags=["--plain"])
         self.producer("idempotent", rate, library=load.producer)
         for number, reader in enumerate(load.readers):
             self.member(reader, f"reader-{number}-{reader.name}", READERS)

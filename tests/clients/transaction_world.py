@@ -57,12 +57,13 @@ class TransactionWorld(World):
         self.protocol = protocol
         return client
 
-    def verify(self, library=libraries.CONFLUENT_VERIFIER, isolation="read_committed"):
+    def verify(self, library=libraries.CONFLUENT_VERIFIER, isolation="read_committed",
+               topic=OUTPUT):
         name = self.name(f"{isolation}-{library.name}")
         log = self.folder / f"{name}.jsonl"
         client = Client(name, library, [
             "--brokers", self.broker.address, "--name", name, "--log", str(log), "--topics",
-            OUTPUT, "--partitions", str(self.partitions), "--isolation", isolation], log)
+            topic, "--partitions", str(self.partitions), "--isolation", isolation], log)
         self.clients.append(client)
         self.verifiers.append(client)
         return client

@@ -12,7 +12,6 @@ from confluent_kafka import Producer
 from event_log import EventLog, Stop
 
 BATCH_SECONDS = 0.02
-VALUE_BYTES = 100
 
 
 class Producing:
@@ -38,7 +37,7 @@ class Producing:
             name = f"{self.options.name}:{number}"
             topic = self.options.topics[number % len(self.options.topics)]
             partition = number // len(self.options.topics) % self.options.partitions
-            value = f"{name} ".encode().ljust(VALUE_BYTES, b"x")
+            value = f"{name} ".encode().ljust(self.options.value_bytes, b"x")
             message_id = self.options.dedup and f"{self.options.dedup}:{number}"
             records.append((topic, partition, b"k%d" % (number % 50), value, name, message_id))
         self.number += count
@@ -89,6 +88,7 @@ def parsed_options():
     parser.add_argument("--name", required=True)
     parser.add_argument("--log", required=True)
     parser.add_argument("--rate", type=int, default=500, help="records a second")
+    parser.add_argument("--value-bytes", type=int, default=100)
     parser.add_argument("--dedup", help="prefix of message ids")
     parser.add_argument("--plain", action="store_true", help="acks=all alone")
     return parser.parse_args()
