@@ -27,15 +27,21 @@ def logs_in(paths):
 
 
 def judge(paths):
+    """judge_logs of these files."""
+    logs = [histories.Log.of_file(path) for path in logs_in(paths)]
+    if not logs:
+        raise histories.BadHistory(f"no logs in {', '.join(map(str, paths))}")
+    return judge_logs(logs)
+
+
+def judge_logs(logs):
     """The history of these logs, its violations, and what was acknowledged and never read."""
     history = histories.History()
     # What is read stays: looking for garbage among it takes a third of the time.
     gc.disable()
     try:
-        for path in logs_in(paths):
-            log_reader.read(history, path)
-        if not history.logs:
-            raise histories.BadHistory(f"no logs in {', '.join(map(str, paths))}")
+        for log in logs:
+            log_reader.read(history, log)
         found, unread = rules.check(history)
     finally:
         gc.enable()

@@ -19,7 +19,7 @@ class Cuts:
         for log in logs:
             before = [sizes.get(log.name, 0) for sizes, _ in self.sizes]
             after = [sizes.get(log.name, 0) for _, sizes in self.sizes]
-            lines = lines_within(log.path, sorted({*before, *after}))
+            lines = lines_within(log, sorted({*before, *after}))
             self.lines[log.name] = ([lines[each][0] for each in before],
                                     [lines[each][1] for each in after])
 
@@ -32,10 +32,10 @@ class Cuts:
         return bisect.bisect_left(self.lines[where.log.name][1], where.line) - 1
 
 
-def lines_within(path, sizes):
+def lines_within(log, sizes):
     """By size: lines that are whole within that many bytes, lines that have begun there."""
     found, lines, at = {}, 0, 0
-    with open(path, "rb") as file:
+    with log.open() as file:
         for size in sizes:
             data = file.read(size - at)
             lines += data.count(b"\n")

@@ -5,6 +5,7 @@ millions of them fit: a producer's are arrays by number, what a reader was given
 """
 import array
 import collections
+import io
 
 from cuts import Cuts
 
@@ -31,7 +32,7 @@ class Where:
         return Where(self.log, self.line - 1)
 
     def text(self):
-        with open(self.log.path, "rb") as lines:
+        with self.log.open() as lines:
             for number, line in enumerate(lines, 1):
                 if number == self.line:
                     return f"{self.log.name}:{number}: {shortened(line.decode(errors='replace'))}"
@@ -170,12 +171,20 @@ class Group:
 
 
 class Log:
-    """One client's file, or the harness's."""
+    """One client's log, or the harness's; `open` gives its bytes as a file."""
 
-    def __init__(self, path):
-        self.path, self.name = path, path.name
+    def __init__(self, name, opener):
+        self.name, self.open = name, opener
         self.progress_bytes = -1  # where its last event of progress begins
         self.stopped = False
+
+    @classmethod
+    def of_file(cls, path):
+        return cls(path.name, lambda: open(path, "rb"))
+
+    @classmethod
+    def of_bytes(cls, name, data):
+        return cls(name, lambda: io.BytesIO(data))
 
 
 class Session:

@@ -1,17 +1,17 @@
 """Reads logs into a history; README.md has the events."""
 import json
 
-from history import (ABORTED, COMMITTED, NOWHERE, UNKNOWN, BadHistory, Commit, Log, Owned, Run,
+from history import (ABORTED, COMMITTED, NOWHERE, UNKNOWN, BadHistory, Commit, Owned, Run,
                      Seen, Session, Transaction, Where, shortened)
 
 PROGRESS = frozenset(["acked", "fetched", "committed", "ended"])
 
 
-def read(history, path):
-    log = history.logs[path.name] = Log(path)
+def read(history, log):
+    history.logs[log.name] = log
     reader = LogReader(history, log)
     at = 0
-    with open(path, "rb") as lines:
+    with log.open() as lines:
         for number, line in enumerate(lines, 1):
             # A client that was killed may have left half a line.
             if not line.endswith(b"\n"):
@@ -19,7 +19,7 @@ def read(history, path):
             try:
                 reader.take(json.loads(line), number, at)
             except (ValueError, KeyError, TypeError) as error:
-                raise BadHistory(f"{path}:{number}: {type(error).__name__} {error}: "
+                raise BadHistory(f"{log.name}:{number}: {type(error).__name__} {error}: "
                                  f"{shortened(line.decode(errors='replace'))}") from error
             at += len(line)
 

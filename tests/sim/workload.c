@@ -164,7 +164,6 @@ static void draw_machine(struct workload *workload, struct random *random)
 		.latency_ns_max = random_between(random, 50, 5000) * ns_in_us,
 		.slow_ns = 100 * ns_in_ms,
 		.slow = random_chance(random, 300000) ? 5000 : 0,
-		.short_transfer = random_chance(random, 300000) ? 20000 : 0,
 	};
 	workload->network = (struct network_faults){
 		.delay_ns_min = 10 * ns_in_us,
@@ -179,7 +178,7 @@ static void draw_disk_errors(struct accident *accident, const struct disk_faults
 			     struct random *random)
 {
 	accident->disk = *always;
-	switch (random_below(random, 4)) {
+	switch (random_below(random, 5)) {
 	case 0:
 		accident->disk.write_error = 20000;
 		break;
@@ -188,6 +187,9 @@ static void draw_disk_errors(struct accident *accident, const struct disk_faults
 		break;
 	case 2:
 		accident->disk.no_space = 50000;
+		break;
+	case 3:
+		accident->disk.short_transfer = 50000;
 		break;
 	default:
 		accident->disk.read_error = 50000;

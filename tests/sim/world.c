@@ -412,7 +412,6 @@ static void read_finally(void)
 		     READ_COMMITTED, true);
 	if (!wait_until(all_ended, FINAL_SECONDS_MAX))
 		accuse(has_ended_itself, "does not end", FINAL_SECONDS_MAX);
-	tell_retained();
 }
 
 static void *harness(void *context)
@@ -447,7 +446,7 @@ const char *world_run(const struct world_options *options)
 {
 	run.random = (struct random){options->seed};
 	if (options->plant && !plant_set(options->plant))
-		return "no such plant";
+		return "there is no such plant";
 	workload_draw(&run.workload, &run.world, random_split(&run.random, "workload"));
 	schedule_init(random_split(&run.random, "schedule"));
 	schedule_set_stalls(run.workload.stalls, 20 * ns_in_ms);
@@ -463,6 +462,7 @@ const char *world_run(const struct world_options *options)
 	fiber_spawn(run.process, "harness", harness, NULL);
 	if (!schedule_run(done, NULL))
 		broken("nothing can happen any more");
+	tell_retained();
 	if (options->history)
 		history_print(options->history);
 	return run.world.broken[0] ? run.world.broken : NULL;

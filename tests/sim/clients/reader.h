@@ -14,7 +14,8 @@ void reader_start(struct reader *reader, struct world *world, const char *name,
 
 /* ---- for others that read ---- */
 
-/* Fetches at *position, tells what it was given, and moves on.  *ret_at_end: there was no more.
+/* Fetches at *position, tells what it was given, and moves on.  *ret_at_end: there was no more; in
+ * PHASE_FINAL also none that only waits for the end of a transaction, as all have been ended.
  * Where the log begins later, *position does too.  As ask_fetch. */
 int reader_fetch(struct client *client, struct topic *topic, unsigned partition,
 		 enum isolation isolation, int64_t *position, bool *ret_at_end);
