@@ -14,7 +14,10 @@ struct broker_options {
 	const char *const *settings; /* "key=value", ends with null */
 };
 
-enum { BROKER_PORT = 9092 };
+enum {
+	BROKER_PORT = 9092,
+	BROKER_DATAGRAM_PORT = 9192, /* of the first shard, where the settings say so */
+};
 
 /* Begins a start on the simulated disk; it goes on while the schedule runs. */
 void broker_start(const struct broker_options *options);

@@ -115,9 +115,56 @@ static void draw_groups(struct workload *workload, struct random *random)
 	}
 }
 
+static void add_sluice_user(struct workload *workload, struct random *random)
+{
+	struct sluice_user_options *options =
+		&workload->sluice_users[workload->sluice_user_count++];
+
+	*options = (struct sluice_user_options){
+		.datagrams = random_chance(random, 600000),
+		.produces = random_chance(random, 600000),
+		.idempotent = random_chance(random, 600000),
+		.acks = -1,
+		.payload_max = random_chance(random, 100000) ? 30000
+							     : (unsigned)random_below(random, 400),
+		.pause_max_ms = random_chance(random, 300000) ? 20 : 300,
+		.topics[0] = workload->plain,
+		.topic_count = 1,
+	};
+	if (!options->idempotent && random_chance(random, 300000))
+		options->acks = 1;
+	options->in_flight = (unsigned)random_between(random, 1, options->idempotent ? 5 : 3);
+	if (options->produces && workload->deleting)
+		options->topics[options->topic_count++] = workload->deleting;
+	if (options->produces && workload->retained)
+		options->topics[options->topic_count++] = workload->retained;
+}
+
+static uint32_t draw_rate(struct random *random)
+{
+	static const uint32_t in_a_million[] = {0, 0, 2000, 20000, 100000};
+
+	return in_a_million[random_below(random, sizeof(in_a_million) / sizeof(in_a_million[0]))];
+}
+
+/* Datagrams get lost at all times: that is what they do. */
+static void draw_sluice_users(struct workload *workload, struct random *random)
+{
+	if (random_chance(random, 500000))
+		return;
+	for (uint64_t left = random_between(random, 1, SLUICE_USERS_MAX); left; left--)
+		add_sluice_user(workload, random);
+	workload->network.drop = draw_rate(random);
+	workload->network.duplicate = draw_rate(random);
+	workload->network.overtake = draw_rate(random);
+	if (random_chance(random, 300000))
+		workload->network.datagram_bytes_max = random_chance(random, 500000) ? 1472 : 1232;
+}
+
 static void draw_clients(struct workload *workload, struct random *random)
 {
 	draw_producers(workload, random);
+	draw_sluice_users(workload, random);
 	draw_groups(workload, random);
 	workload->readers = (unsigned)random_between(random, 1, READERS_MAX);
 	if (workload->sink) {
@@ -140,6 +187,7 @@ static void draw_machine(struct workload *workload, struct random *random)
 		"group.consumer.heartbeat.interval.ms=1000",
 		"auto.create.topics.enable=false",
 		"pin.threads=false",
+		"datagram.listen=127.0.0.1:9192",
 	};
 	unsigned count = 0;
 

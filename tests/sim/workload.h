@@ -9,6 +9,7 @@
 #include "tests/sim/broker.h"
 #include "tests/sim/clients/client.h"
 #include "tests/sim/clients/producer.h"
+#include "tests/sim/clients/sluice_user.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/network.h"
 #include "tests/sim/random.h"
@@ -17,6 +18,7 @@ enum {
 	SETTINGS_MAX = 16,
 	PRODUCERS_MAX = 4,
 	READERS_MAX = 2,
+	SLUICE_USERS_MAX = 2,
 	TRANSACTORS_MAX = 2,
 	GROUPS_MAX = 2,
 	MEMBERS_MAX = 3, /* of a group */
@@ -56,6 +58,8 @@ struct workload {
 	struct producer_options producers[PRODUCERS_MAX];
 	unsigned producer_count;
 	unsigned readers;
+	struct sluice_user_options sluice_users[SLUICE_USERS_MAX];
+	unsigned sluice_user_count;
 	unsigned transactors;
 	bool implicit; /* see struct transactional */
 	unsigned abort_percent;

@@ -15,6 +15,7 @@
 #include "tests/sim/clients/admin.h"
 #include "tests/sim/clients/member.h"
 #include "tests/sim/clients/reader.h"
+#include "tests/sim/clients/sluice_user.h"
 #include "tests/sim/clients/transactor.h"
 #include "tests/sim/descriptors.h"
 #include "tests/sim/plants.h"
@@ -50,6 +51,7 @@ static struct {
 	struct producer producers[PRODUCERS_MAX];
 	struct transactor transactors[TRANSACTORS_MAX];
 	struct reader readers[READERS_MAX];
+	struct sluice_user sluice_users[SLUICE_USERS_MAX];
 	struct reader final_readers[2];
 	struct member members[GROUPS_MAX][MEMBERS_MAX];
 	char names[NAMES_MAX][NAME_BYTES];
@@ -282,11 +284,19 @@ static void start_transactors(void)
 	}
 }
 
+static void start_sluice_users(void)
+{
+	for (unsigned i = 0; i < run.workload.sluice_user_count; i++)
+		sluice_user_start(&run.sluice_users[i], &run.world, name_of("sluice%u", i),
+				  &run.random, &run.workload.sluice_users[i]);
+}
+
 static void start_clients(void)
 {
 	for (unsigned i = 0; i < run.workload.producer_count; i++)
 		producer_start(&run.producers[i], &run.world, name_of("producer%u", i), &run.random,
 			       &run.workload.producers[i]);
+	start_sluice_users();
 	start_groups();
 	start_transactors();
 	for (unsigned i = 0; i < run.workload.readers; i++)
@@ -348,6 +358,17 @@ static bool all_drained(void)
 	for (struct client *each = run.world.first_client; each; each = each->next) {
 		if (!is_drained(each))
 			return false;
+	}
+	return true;
+}
+
+/* What a member knew before the last record was written is no longer so. */
+static bool all_producers_ended(void)
+{
+	for (struct client *each = run.world.first_client; each; each = each->next) {
+		if (!each->drains && !is_drained(each))
+			return false;
+		each->drained = false;
 	}
 	return true;
 }
@@ -426,7 +447,8 @@ static void *harness(void *context)
 	if (!run.world.broken[0])
 		calm();
 	run.world.phase = PHASE_DRAIN;
-	if (!run.world.broken[0] && !wait_until(all_drained, DRAIN_SECONDS_MAX))
+	if (!run.world.broken[0] && !(wait_until(all_producers_ended, DRAIN_SECONDS_MAX) &&
+				      wait_until(all_drained, DRAIN_SECONDS_MAX)))
 		accuse(is_drained, "has not come to the end", DRAIN_SECONDS_MAX);
 	history_event(run.log, "over", "\"what\":\"calm\"");
 	if (!run.world.broken[0])

@@ -122,16 +122,16 @@ static void end_aborted(struct walk *walk, int64_t producer_id)
 	}
 }
 
-static void copy_id(struct incoming *ret, const uint8_t *text, size_t length)
+void batches_read_id(char ret[static ID_BYTES], const uint8_t *value, size_t length)
 {
 	size_t size = 0;
 
-	while (size < length && size < ID_BYTES - 1 && text[size] > ' ' && text[size] < 127 &&
-	       text[size] != '"' && text[size] != '\\') {
-		ret->id[size] = (char)text[size];
+	while (size < length && size < ID_BYTES - 1 && value[size] > ' ' && value[size] < 127 &&
+	       value[size] != '"' && value[size] != '\\') {
+		ret[size] = (char)value[size];
 		size++;
 	}
-	ret->id[size] = '\0';
+	ret[size] = '\0';
 }
 
 /* The value of the only header. */
@@ -143,7 +143,7 @@ static void copy_header_id(struct incoming *ret, const struct record *record)
 
 	if (record->header_count == 1 && at &&
 	    record_get_bytes(at, end, true, &value, &value_length) && value)
-		copy_id(ret, value, value_length);
+		batches_read_id(ret->id, value, value_length);
 }
 
 static void give(struct walk *walk, const struct record *record, int64_t offset)
@@ -153,7 +153,7 @@ static void give(struct walk *walk, const struct record *record, int64_t offset)
 
 	incoming.hash = (uint32_t)crc32(crc, record->value, (uInt)record->value_length);
 	if (record->value)
-		copy_id(&incoming, record->value, record->value_length);
+		batches_read_id(incoming.id, record->value, record->value_length);
 	else
 		copy_header_id(&incoming, record);
 	walk->given(walk->context, &incoming);

@@ -25,6 +25,9 @@ uint32_t batches_add(struct batch_build *build, const struct outgoing *record,
 		     int64_t timestamp_ms);
 void batches_begin(struct batch_build *build); /* empty again */
 
+/* The id that a value begins with; "": none. */
+void batches_read_id(char ret[static ID_BYTES], const uint8_t *value, size_t length);
+
 struct incoming {
 	int64_t offset;
 	char id[ID_BYTES];
