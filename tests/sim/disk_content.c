@@ -133,6 +133,8 @@ static void write_block(struct disk *disk, struct inode *inode, uint64_t offset,
 	uint8_t touched = 0;
 
 	block_unsure(disk, inode, block);
+	if (!block->placed)
+		block->placed = disk->sequence;
 	for (unsigned i = start / SECTOR_BYTES; i <= (start + length - 1) / SECTOR_BYTES; i++) {
 		if (block->dirty >> i & 1)
 			overwrite(disk, inode, block, i);
@@ -223,6 +225,7 @@ static void cut_block(struct disk *disk, struct inode *inode, struct block *bloc
 		block_copy(&block->seen, NULL, 0, BLOCK_BYTES);
 		block->dirty = block->lost = block->direct = 0;
 		block->settled = false;
+		block->placed = 0;
 		return;
 	}
 	unsigned left = (unsigned)(size - block_start(block));
@@ -322,7 +325,8 @@ void content_flushed(struct disk *disk, struct inode *inode, uint64_t sequence, 
 				block_to_disk(block, i);
 		}
 		block->dirty &= (uint8_t)~mask;
-		block->settled |= mask != 0;
+		if (!device)
+			block->settled |= block->placed && block->placed <= sequence;
 		block_sure(inode, block);
 	}
 }
@@ -402,6 +406,7 @@ static void cut_power_of(struct disk *disk, struct inode *inode, struct block *b
 	if (left < BLOCK_BYTES)
 		block_copy(&block->seen, NULL, (unsigned)left, (unsigned)(BLOCK_BYTES - left));
 	block->settled = true;
+	block->placed = 1;
 	block_sure(inode, block);
 }
 

@@ -20,6 +20,7 @@ struct block {
 	uint8_t *seen;
 	uint8_t *durable; /* of an unsure block; of others it is what is seen */
 	uint64_t index;
+	uint64_t placed;                 /* number of the first write since it has a place */
 	uint64_t written[BLOCK_SECTORS]; /* number of each sector's latest write */
 	struct list unsure;              /* in the inode's; linked: seen and durable are two */
 	/* A bit a sector. */

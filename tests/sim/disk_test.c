@@ -216,6 +216,27 @@ static void an_allocated_block_is_not_settled_until_its_own_flush(void **state)
 	assert_true(lost);
 }
 
+static void a_block_that_is_written_again_during_its_flush_is_settled_by_it(void **state)
+{
+	for (uint64_t seed = 0; seed < SEEDS; seed++) {
+		struct disk *disk = new_disk(seed);
+		struct inode *inode = durable_file(disk, true);
+		struct inode *other;
+		struct disk_flush flush;
+		assert_int_equal(disk_open_unnamed(disk, &other), 0);
+		fill(disk, inode, 'p', BLOCK, BLOCK, true);
+		inode_flush_begin(disk, inode, true, &flush);
+		fill(disk, inode, 'q', BLOCK, BLOCK, true);
+		assert_int_equal(inode_flush_end(disk, &flush), 0);
+		assert_int_equal(inode_flush(disk, other, true), 0);
+		inode_put(disk, other);
+		inode = cut_and_open(disk, inode);
+		assert_int_equal(byte_at(disk, inode, 2 * BLOCK - 1), 'q');
+		inode_put(disk, inode);
+		disk_free(disk);
+	}
+}
+
 static void a_file_may_be_there_with_its_length_and_no_data(void **state)
 {
 	bool found = false;
@@ -559,6 +580,7 @@ int main(void)
 		cmocka_unit_test(a_flush_covers_what_was_written_before_it_began),
 		cmocka_unit_test(a_flush_of_another_file_covers_direct_writes_into_settled_blocks),
 		cmocka_unit_test(an_allocated_block_is_not_settled_until_its_own_flush),
+		cmocka_unit_test(a_block_that_is_written_again_during_its_flush_is_settled_by_it),
 		cmocka_unit_test(a_file_may_be_there_with_its_length_and_no_data),
 		cmocka_unit_test(an_unflushed_truncation_may_be_undone),
 		cmocka_unit_test(a_flushed_truncation_stays_and_what_it_cut_never_comes_back),
