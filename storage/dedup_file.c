@@ -1,6 +1,7 @@
 #include "storage/dedup_file.h"
 
 #include "base/errors.h"
+#include "storage/file_window.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -234,7 +235,6 @@ int dedup_file_open(int dir_fd, int64_t from, int64_t to)
 static int read_whole(int fd, uint8_t **ret, size_t *ret_size)
 {
 	struct stat info;
-	size_t at = 0;
 
 	if (fstat(fd, &info) < 0)
 		return -errno;
@@ -242,14 +242,10 @@ static int read_whole(int fd, uint8_t **ret, size_t *ret_size)
 	uint8_t *data = malloc(size + 1);
 	if (!data)
 		return -ENOMEM;
-	while (at < size) {
-		ssize_t got = pread(fd, data + at, size - at, (off_t)at);
-		if (got <= 0) {
-			int rc = got < 0 ? -errno : -EIO;
-			free(data);
-			return rc;
-		}
-		at += (size_t)got;
+	ssize_t got = file_read(fd, data, size, 0);
+	if (got < (ssize_t)size) {
+		free(data);
+		return got < 0 ? (int)got : -EIO;
 	}
 	*ret = data;
 	*ret_size = size;

@@ -252,7 +252,8 @@ void log_find(struct log *log, struct log_find *find);
 /* ---- delete records ---- */
 struct log_trim {
 	int64_t offset; /* in: the new log start; -1: the end of what is durable */
-	/* The new start is durable; -ERR_OFFSET_RANGE: above what is durable, -ERR_STORAGE. */
+	/* The new start is durable; -ERR_OFFSET_RANGE: above what is durable, -ERR_STORAGE: the log
+	 * has failed, -errno: the start could not be written. */
 	void (*done)(struct log_trim *trim, int rc);
 	int64_t start_offset; /* out */
 	struct list link;

@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
+#include "storage/file_window.h"
 
 #include <errno.h>
 #include <string.h>
@@ -89,10 +90,10 @@ static int reload_tail(struct log *log)
 	buffer->position = position;
 	buffer->used = buffer->written = (size_t)(segment->end - position);
 	if (buffer->used) {
-		ssize_t got = pread(segment->fd, buffer->data, BLOCK_BYTES, (off_t)position);
+		ssize_t got = file_read(segment->fd, buffer->data, BLOCK_BYTES, position);
 		if (got < (ssize_t)buffer->used) {
 			buffer_release(log->store->region, buffer);
-			return got < 0 ? -errno : -EIO;
+			return got < 0 ? (int)got : -EIO;
 		}
 	}
 	list_push_back(&log->buffers, &buffer->link);
