@@ -32,6 +32,7 @@
 enum {
 	SHARDS_MAX = 126, /* DPDK's lcores less the main one */
 	SLEEP_NS_MAX = 1000000000,
+	IO_DEPTH = 64,
 	OWN_CORE_FROM = 4, /* with this many processors the control plane gets one to itself */
 };
 
@@ -45,20 +46,9 @@ static unsigned count_shards(const struct config *config, const struct cpus *cpu
 	return count > SHARDS_MAX ? SHARDS_MAX : (unsigned)count;
 }
 
-static int open_io(struct control *control)
-{
-	const struct io_options options = {.depth = 64};
-	int rc = -ENOSYS;
-
-	if (control->config->io != CONFIG_IO_SYNC)
-		rc = io_uring_new(&control->io, &options);
-	if (rc < 0)
-		rc = io_sync_new(&control->io, &options);
-	return rc;
-}
-
 static int open_mesh(struct control *control, char *why, size_t why_bytes)
 {
+	const struct io_options io_options = {.depth = IO_DEPTH};
 	unsigned threads = control->shard_count +
 			   3; /* the background, the coordinator and this one */
 	int rc = network_start(control->config, control->shard_count, why, why_bytes);
@@ -70,7 +60,7 @@ static int open_mesh(struct control *control, char *why, size_t why_bytes)
 	if (rc < 0)
 		return rc;
 	snprintf(why, why_bytes, "I/O back end of the control plane");
-	rc = open_io(control);
+	rc = io_new(&control->io, control->config->io == CONFIG_IO_SYNC, &io_options);
 	if (rc == 0)
 		mesh_attach(control->mesh, mesh_control(control->mesh), control->io, control);
 	return rc;

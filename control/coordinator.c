@@ -90,24 +90,14 @@ static uint64_t sleep_ns(const struct coordinator *coordinator, uint64_t due_ns)
 	return due_ns - now < sleep_most_ns ? due_ns - now : sleep_most_ns;
 }
 
-static int open_io(struct coordinator *coordinator)
-{
-	const struct io_options options = {.depth = IO_DEPTH};
-	int rc = -ENOSYS;
-
-	if (coordinator->options.config->io != CONFIG_IO_SYNC)
-		rc = io_uring_new(&coordinator->io, &options);
-	if (rc < 0)
-		rc = io_sync_new(&coordinator->io, &options);
-	return rc;
-}
-
 static void *run(void *context)
 {
 	struct coordinator *coordinator = context;
 	struct mesh *mesh = coordinator->options.mesh;
+	const struct io_options options = {.depth = IO_DEPTH};
 	uint64_t wait_ns = 0;
-	int rc = open_io(coordinator);
+	int rc = io_new(&coordinator->io, coordinator->options.config->io == CONFIG_IO_SYNC,
+			&options);
 
 	pthread_setname_np(pthread_self(), "coordinator");
 	if (rc < 0) {

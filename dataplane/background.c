@@ -124,24 +124,13 @@ static void step_back(const struct background *background)
 	setpriority(PRIO_PROCESS, 0, NICE); /* of a thread, with Linux */
 }
 
-static int open_io(struct background *background)
-{
-	const struct io_options options = {.depth = IO_DEPTH};
-	int rc = -ENOSYS;
-
-	if (!background->options.sync_io)
-		rc = io_uring_new(&background->io, &options);
-	if (rc < 0)
-		rc = io_sync_new(&background->io, &options);
-	return rc;
-}
-
 static void *run(void *context)
 {
 	struct background *background = context;
 	struct mesh *mesh = background->options.mesh;
+	const struct io_options options = {.depth = IO_DEPTH};
 	uint64_t wait_ns = 0;
-	int rc = open_io(background);
+	int rc = io_new(&background->io, background->options.sync_io, &options);
 
 	pthread_setname_np(pthread_self(), "background");
 	if (rc < 0) {

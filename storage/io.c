@@ -14,6 +14,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+int io_new(struct io_backend **ret, bool plain, const struct io_options *options)
+{
+	int rc = plain ? -ENOSYS : io_uring_new(ret, options);
+
+	return rc < 0 ? io_sync_new(ret, options) : rc;
+}
+
 void io_free(struct io_backend *backend)
 {
 	if (backend)

@@ -68,6 +68,8 @@ struct io_backend {
 int io_uring_new(struct io_backend **ret, const struct io_options *options);
 /* pwritev, preadv, fdatasync inline (they block), sockets by epoll. */
 int io_sync_new(struct io_backend **ret, const struct io_options *options);
+/* The one, or where it is refused, or not wanted (`plain`), the other: ops->name says which. */
+int io_new(struct io_backend **ret, bool plain, const struct io_options *options);
 void io_free(struct io_backend *backend); /* nothing in flight; null is fine */
 
 /* Files.  `path` and buffers live until done.  Reads and writes may be short. */
