@@ -111,10 +111,17 @@ def plants_of(program):
 def find(options, plant):
     """The first verdict that finds it, in the order in which they came, and how many ran."""
     seeds = range(options.first, options.first + PLANT_SEEDS_MAX)
+    count = 0
     for count, verdict in enumerate(verdicts(options, plant, seeds), 1):
-        if verdict.wrong:
+        if verdict.wrong and is_well(options, verdict.seed):
             return verdict, count
-    return None, PLANT_SEEDS_MAX
+    return None, count
+
+
+def is_well(options, seed):
+    """Without any plant."""
+    with runs.scratch() as folder:
+        return not runs.Runner(options.program, None, folder).run(seed).wrong
 
 
 def plants(options):

@@ -3,6 +3,7 @@
  * A run that fails does so again: it depends on the seed and the program alone.  Addresses do not
  * matter to it, but are kept from being drawn all the same, as a wrong program may look at them. */
 #include "tests/sim/log_lines.h"
+#include "tests/sim/plants.h"
 #include "tests/sim/schedule.h"
 #include "tests/sim/world.h"
 
@@ -76,8 +77,9 @@ static void fix_addresses(char **arguments)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: sim --seed N [--plant NAME] [--history FILE] [--log]\n"
-			"  --log  what the broker logs goes to standard error as it is said\n");
+	fprintf(stderr, "usage: sluiced_sim --seed N [--plant NAME] [--history FILE] [--log]\n"
+			"  --log     what the broker logs goes to standard error as it is said\n"
+			"  --plants  the names of the bugs that a run plays on demand\n");
 	return EXIT_USAGE;
 }
 
@@ -96,11 +98,9 @@ static int run(const struct world_options *options)
 int main(int argc, char **argv)
 {
 	static const struct option names[] = {
-		{"seed", required_argument, NULL, 's'},
-		{"plant", required_argument, NULL, 'p'},
-		{"history", required_argument, NULL, 'h'},
-		{"log", no_argument, NULL, 'l'},
-		{0},
+		{"seed", required_argument, NULL, 's'},    {"plant", required_argument, NULL, 'p'},
+		{"history", required_argument, NULL, 'h'}, {"log", no_argument, NULL, 'l'},
+		{"plants", no_argument, NULL, 'n'},        {0},
 	};
 	struct world_options options = {0};
 	bool has_seed = false;
@@ -120,6 +120,9 @@ int main(int argc, char **argv)
 			}
 		} else if (option == 'l') {
 			log_lines_show(true);
+		} else if (option == 'n') {
+			plants_print(stdout);
+			return EXIT_SUCCESS;
 		} else {
 			return usage();
 		}
