@@ -5,6 +5,7 @@
 #include "control/data_folder.h"
 
 #include "base/errors.h"
+#include "base/whole.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -138,15 +139,13 @@ static int write_meta(const struct data_folder *folder)
 	char text[32];
 	int length = snprintf(text, sizeof(text), "sluice-data %d\n", DATA_FORMAT);
 	int fd = openat(folder->fd, meta_new_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	int rc = 0;
 
 	if (fd < 0)
 		return -errno;
-	ssize_t written = write(fd, text, (size_t)length);
-	if (written != length)
-		rc = written < 0 ? -errno : -ENOSPC;
-	else if (fsync(fd) < 0 || renameat(folder->fd, meta_new_name, folder->fd, meta_name) < 0 ||
-		 fsync(folder->fd) < 0)
+	int rc = whole_pwrite(fd, text, (size_t)length, 0);
+	if (rc == 0 &&
+	    (fsync(fd) < 0 || renameat(folder->fd, meta_new_name, folder->fd, meta_name) < 0 ||
+	     fsync(folder->fd) < 0))
 		rc = -errno;
 	close(fd);
 	return rc;
@@ -165,8 +164,8 @@ static int check_format(const struct data_folder *folder, const char *path, char
 			explain(path, "cannot be written", rc, why, why_bytes);
 		return rc;
 	}
-	ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	int rc = got < 0 ? -errno : 0;
+	ssize_t got = fd < 0 ? -errno : whole_pread(fd, text, sizeof(text) - 1, 0);
+	int rc = got < 0 ? (int)got : 0;
 	if (fd >= 0)
 		close(fd);
 	if (rc < 0)

@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/errors.h"
+#include "base/whole.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -145,13 +146,10 @@ static int read_whole(int fd, uint8_t **ret, size_t *ret_length)
 	uint8_t *data = malloc(length + 1);
 	if (!data)
 		return -ENOMEM;
-	for (size_t got = 0; got < length;) {
-		ssize_t part = pread(fd, data + got, length - got, (off_t)got);
-		if (part <= 0) {
-			free(data);
-			return part < 0 ? -errno : -EIO;
-		}
-		got += (size_t)part;
+	ssize_t got = whole_pread(fd, data, length, 0);
+	if (got != (ssize_t)length) {
+		free(data);
+		return got < 0 ? (int)got : -EIO;
 	}
 	*ret = data;
 	*ret_length = length;
@@ -160,14 +158,13 @@ static int read_whole(int fd, uint8_t **ret, size_t *ret_length)
 
 static int write_all(int fd, struct iovec *vectors, int count, uint64_t at)
 {
-	size_t wanted = 0;
+	int rc = 0;
 
-	for (int i = 0; i < count; i++)
-		wanted += vectors[i].iov_len;
-	ssize_t written = pwritev(fd, vectors, count, (off_t)at);
-	if (written < 0)
-		return -errno;
-	return (size_t)written == wanted ? 0 : -ENOSPC;
+	for (int i = 0; i < count && rc == 0; i++) {
+		rc = whole_pwrite(fd, vectors[i].iov_base, vectors[i].iov_len, at);
+		at += vectors[i].iov_len;
+	}
+	return rc;
 }
 
 static int write_journal_header(struct journal *journal)

@@ -1,7 +1,7 @@
 #include "storage/dedup_file.h"
 
 #include "base/errors.h"
-#include "storage/file_window.h"
+#include "base/whole.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -137,20 +137,6 @@ static uint64_t checksum_of(const struct file_header *header, const struct dedup
 	return XXH3_64bits_withSeed(entries, header->head.count * sizeof(*entries), seed);
 }
 
-static int write_all(int fd, const void *data, size_t size)
-{
-	const uint8_t *at = data;
-
-	while (size) {
-		ssize_t written = write(fd, at, size);
-		if (written <= 0)
-			return written < 0 ? -errno : -ENOSPC;
-		at += written;
-		size -= (size_t)written;
-	}
-	return 0;
-}
-
 int dedup_file_write(int dir_fd, const struct dedup_file_head *head,
 		     const struct dedup_entry *entries)
 {
@@ -163,9 +149,9 @@ int dedup_file_write(int dir_fd, const struct dedup_file_head *head,
 	int fd = openat(dir_fd, new_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return -errno;
-	int rc = write_all(fd, &header, sizeof(header));
+	int rc = whole_pwrite(fd, &header, sizeof(header), 0);
 	if (rc == 0)
-		rc = write_all(fd, entries, head->count * sizeof(*entries));
+		rc = whole_pwrite(fd, entries, head->count * sizeof(*entries), sizeof(header));
 	if (rc == 0 && fsync(fd) < 0)
 		rc = -errno;
 	close(fd);
@@ -242,8 +228,8 @@ static int read_whole(int fd, uint8_t **ret, size_t *ret_size)
 	uint8_t *data = malloc(size + 1);
 	if (!data)
 		return -ENOMEM;
-	ssize_t got = file_read(fd, data, size, 0);
-	if (got < (ssize_t)size) {
+	ssize_t got = whole_pread(fd, data, size, 0);
+	if (got != (ssize_t)size) {
 		free(data);
 		return got < 0 ? (int)got : -EIO;
 	}
@@ -328,9 +314,9 @@ int64_t dedup_file_find(int fd, uint64_t count, const struct dedup_id *id)
 	for (unsigned looks = 0; from < to; looks++) {
 		uint64_t at = next_look(guess, from, to, looks);
 		size_t n = to - at < LOOK_ENTRIES ? (size_t)(to - at) : LOOK_ENTRIES;
-		ssize_t got = pread(fd, entries, n * sizeof(*entries), (off_t)dedup_file_bytes(at));
+		ssize_t got = whole_pread(fd, entries, n * sizeof(*entries), dedup_file_bytes(at));
 		if (got != (ssize_t)(n * sizeof(*entries)))
-			return got < 0 ? -errno : -EIO;
+			return got < 0 ? (int)got : -EIO;
 		if (compare_ids(id, &entries[0].id) < 0) {
 			to = at;
 			uint64_t back = spread(entries[0].id.low - id->low, count);

@@ -8,22 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-ssize_t file_read(int fd, void *data, size_t length, uint64_t offset)
-{
-	size_t done = 0;
-
-	while (done < length) {
-		ssize_t got = pread(fd, (uint8_t *)data + done, length - done,
-				    (off_t)(offset + done));
-		if (got < 0)
-			return -errno;
-		if (got == 0)
-			break;
-		done += (size_t)got;
-	}
-	return (ssize_t)done;
-}
-
 /* Room for `count` bytes from anywhere in a block. */
 static bool grow(struct file_window *w, size_t count)
 {

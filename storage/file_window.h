@@ -1,14 +1,8 @@
-/* storage/file_window.h: reading files at a start, where that may block: a piece, or a window that
- * slides forward over a segment, batch by batch. */
+/* storage/file_window.h: a window over a file that slides forward, for who reads a segment batch by
+ * batch at a start. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
-
-/* Reads on where the system gave less than asked for, which it does for other reasons than the
- * file's end: an error further on, for one.  A count, short at the end of the file alone; -errno.
- */
-ssize_t file_read(int fd, void *data, size_t length, uint64_t offset);
 
 struct file_window {
 	int fd; /* the caller's; may be open for direct I/O */

@@ -41,6 +41,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/whole.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -110,7 +111,7 @@ static bool fill_and_sync(int fd)
 
 	if (block) {
 		memset(block, 0, BLOCK_BYTES);
-		done = pwrite(fd, block, BLOCK_BYTES, 0) == BLOCK_BYTES && fsync(fd) == 0;
+		done = whole_pwrite(fd, block, BLOCK_BYTES, 0) == 0 && fsync(fd) == 0;
 	}
 	free(block);
 	return done;

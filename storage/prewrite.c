@@ -22,6 +22,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/whole.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -41,9 +42,7 @@ static uint8_t zeros[PREWRITE_CHUNK_BYTES] __attribute__((aligned(BLOCK_BYTES)))
 int prewrite_now(int fd, uint64_t start, uint64_t end)
 {
 	check(end - start <= sizeof(zeros));
-	ssize_t got = pwrite(fd, zeros, (size_t)(end - start), (off_t)start);
-
-	return got < 0 ? -errno : (size_t)got == end - start ? 0 : -EIO;
+	return whole_pwrite(fd, zeros, (size_t)(end - start), start);
 }
 
 void prewrite_settled(struct segment *segment, uint64_t end, bool zeros_too)

@@ -18,6 +18,7 @@
 #include "base/bytes.h"
 #include "base/errors.h"
 #include "base/log.h"
+#include "base/whole.h"
 #include "storage/file_window.h"
 
 #include <dirent.h>
@@ -93,14 +94,11 @@ static void remove_snapshot(const struct log *log, int64_t offset)
 static int write_file(const struct log *log, const struct producers_image *image)
 {
 	char name[NAME_BYTES];
-	int rc = 0;
 	int fd = openat(log->dir_fd, new_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 
 	if (fd < 0)
 		return -errno;
-	ssize_t written = write(fd, image->bytes, image->size);
-	if (written != (ssize_t)image->size)
-		rc = written < 0 ? -errno : -ENOSPC;
+	int rc = whole_pwrite(fd, image->bytes, image->size, 0);
 	close(fd);
 	snapshot_name(name, image->offset);
 	if (rc == 0 && renameat(log->dir_fd, new_name, log->dir_fd, name) < 0)
@@ -165,7 +163,7 @@ static int read_file(const struct log *log, int64_t offset, uint8_t **ret, size_
 	uint8_t *bytes = fstat(fd, &info) < 0 ? NULL : malloc((size_t)info.st_size + 1);
 	if (!bytes)
 		rc = -ENOMEM;
-	else if (read(fd, bytes, (size_t)info.st_size) != (ssize_t)info.st_size)
+	else if (whole_pread(fd, bytes, (size_t)info.st_size, 0) != (ssize_t)info.st_size)
 		rc = -EIO;
 	close(fd);
 	if (rc < 0) {

@@ -3,6 +3,7 @@
 
 #include "base/errors.h"
 #include "base/log.h"
+#include "base/whole.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,9 +24,9 @@ int log_read_quarantine(struct log *log)
 	if (!text)
 		return -ENOMEM;
 	int fd = openat(log->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	ssize_t got = fd < 0 ? -1 : read(fd, text, QUARANTINE_FILE_BYTES + 1);
+	ssize_t got = fd < 0 ? -errno : whole_pread(fd, text, QUARANTINE_FILE_BYTES + 1, 0);
 	if (got < 0)
-		rc = -errno;
+		rc = (int)got;
 	if (fd >= 0)
 		close(fd);
 	if (rc == 0)

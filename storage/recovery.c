@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/errors.h"
 #include "base/log.h"
+#include "base/whole.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -28,17 +29,14 @@
 int log_write_file(const struct log *log, const char *name, const char *text, size_t length)
 {
 	char new_name[64];
-	int rc = 0;
 
 	snprintf(new_name, sizeof(new_name), "%s.new", name);
 	int fd = openat(log->dir_fd, new_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return -errno;
-	ssize_t written = write(fd, text, length);
-	if (written != (ssize_t)length)
-		rc = written < 0 ? -errno : -ENOSPC;
-	else if (fsync(fd) < 0 || renameat(log->dir_fd, new_name, log->dir_fd, name) < 0 ||
-		 fsync(log->dir_fd) < 0)
+	int rc = whole_pwrite(fd, text, length, 0);
+	if (rc == 0 && (fsync(fd) < 0 || renameat(log->dir_fd, new_name, log->dir_fd, name) < 0 ||
+			fsync(log->dir_fd) < 0))
 		rc = -errno;
 	close(fd);
 	return rc;
@@ -86,11 +84,10 @@ static int read_meta(struct log *log)
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
-	ssize_t got = read(fd, text, sizeof(text) - 1);
-	int rc = got < 0 ? -errno : 0;
+	ssize_t got = whole_pread(fd, text, sizeof(text) - 1, 0);
 	close(fd);
-	if (rc < 0)
-		return rc;
+	if (got < 0)
+		return (int)got;
 	text[got] = '\0';
 	return parse_meta(log, text, (size_t)got);
 }

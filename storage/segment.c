@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/errors.h"
+#include "base/whole.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -112,8 +113,7 @@ int segment_write_header(struct segment *segment)
 	header.checksum = XXH3_64bits(&header, offsetof(struct segment_header, checksum));
 	memset(block, 0, SEGMENT_HEADER_BYTES);
 	memcpy(block, &header, sizeof(header));
-	ssize_t written = pwrite(segment->fd, block, SEGMENT_HEADER_BYTES, 0);
-	int rc = written == SEGMENT_HEADER_BYTES ? 0 : written < 0 ? -errno : -EIO;
+	int rc = whole_pwrite(segment->fd, block, SEGMENT_HEADER_BYTES, 0);
 	free(block);
 	if (rc == 0 && fdatasync(segment->fd) < 0)
 		rc = -errno;

@@ -5,6 +5,8 @@
  * segment that is being appended to. */
 #include "storage/segment_internal.h"
 
+#include "base/whole.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -72,15 +74,12 @@ static int write_index(const struct segment *segment, const struct index_header 
 	int dir_fd = segment->log->dir_fd;
 	size_t bytes = index_file_bytes(file);
 	char name[SEGMENT_NAME_BYTES];
-	int rc = 0;
 
 	segment_name(name, segment->base_offset, "idx");
 	int fd = openat(dir_fd, new_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return -errno;
-	ssize_t written = write(fd, file, bytes);
-	if (written != (ssize_t)bytes)
-		rc = written < 0 ? -errno : -ENOSPC;
+	int rc = whole_pwrite(fd, file, bytes, 0);
 	close(fd);
 	if (rc == 0 && renameat(dir_fd, new_name, dir_fd, name) < 0)
 		rc = -errno;
@@ -131,7 +130,7 @@ struct index_header *segment_read_index(const struct segment *segment, bool of_a
 	int fd = openat(segment->log->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return NULL;
-	if (fstat(fd, &info) < 0 || read(fd, &header, sizeof(header)) != sizeof(header) ||
+	if (fstat(fd, &info) < 0 || whole_pread(fd, &header, sizeof(header), 0) != sizeof(header) ||
 	    memcmp(header.magic, index_magic, sizeof(header.magic)) != 0 ||
 	    header.version != SEGMENT_FORMAT_VERSION ||
 	    (!of_any_id && header.segment_id != segment->id) ||
@@ -139,7 +138,7 @@ struct index_header *segment_read_index(const struct segment *segment, bool of_a
 		goto out;
 	size_t bytes = index_file_bytes(&header);
 	file = malloc(bytes);
-	if (file && (pread(fd, file, bytes, 0) != (ssize_t)bytes ||
+	if (file && (whole_pread(fd, file, bytes, 0) != (ssize_t)bytes ||
 		     index_checksum(file, bytes) != file->checksum ||
 		     !index_sane(file, segment->base_offset))) {
 		free(file);

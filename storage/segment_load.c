@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/errors.h"
+#include "base/whole.h"
 #include "storage/segment_scan.h"
 
 #include <errno.h>
@@ -21,7 +22,7 @@
 static bool never_used(const struct segment *segment, uint8_t block[static SEGMENT_HEADER_BYTES])
 {
 	for (uint64_t at = 0; at < SEGMENT_HEADER_BYTES + BLOCK_BYTES; at += BLOCK_BYTES) {
-		ssize_t got = file_read(segment->fd, block, BLOCK_BYTES, at);
+		ssize_t got = whole_pread(segment->fd, block, BLOCK_BYTES, at);
 		if (got < 0)
 			return false;
 		for (ssize_t i = 0; i < got; i++) {
@@ -47,7 +48,7 @@ static int read_header(struct segment *segment, bool last)
 
 	if (!block)
 		return -ENOMEM;
-	ssize_t got = file_read(segment->fd, block, SEGMENT_HEADER_BYTES, 0);
+	ssize_t got = whole_pread(segment->fd, block, SEGMENT_HEADER_BYTES, 0);
 	int error = got < 0 ? (int)got : 0;
 	memcpy(&header, block, sizeof(header));
 	bool unused = last && error == 0 && never_used(segment, block);
@@ -422,13 +423,13 @@ static int zero_block_rest(const struct segment *segment)
 		return 0;
 	if (!block)
 		return -ENOMEM;
-	ssize_t got = file_read(segment->fd, block, BLOCK_BYTES, at);
+	ssize_t got = whole_pread(segment->fd, block, BLOCK_BYTES, at);
 	if (got < (ssize_t)used) {
 		rc = got < 0 ? (int)got : -EIO;
 	} else if (got < BLOCK_BYTES || !all_zero(block + used, BLOCK_BYTES - used)) {
 		memset(block + used, 0, BLOCK_BYTES - used);
-		got = pwrite(segment->fd, block, BLOCK_BYTES, (off_t)at);
-		rc = got == BLOCK_BYTES ? 1 : got < 0 ? -errno : -EIO;
+		rc = whole_pwrite(segment->fd, block, BLOCK_BYTES, at);
+		rc = rc < 0 ? rc : 1;
 	}
 	free(block);
 	return rc;
