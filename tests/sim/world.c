@@ -31,6 +31,7 @@ enum {
 	DRAIN_SECONDS_MAX = 90,
 	FINAL_SECONDS_MAX = 60,
 	TURN_MS = 50,
+	SETTLE_MS = 3000,
 	CUT_MS = 500,
 	NAMES_MAX = 32,
 	NAME_BYTES = 16,
@@ -362,17 +363,6 @@ static bool all_drained(void)
 	return true;
 }
 
-/* What a member knew before the last record was written is no longer so. */
-static bool all_producers_ended(void)
-{
-	for (struct client *each = run.world.first_client; each; each = each->next) {
-		if (!each->drains && !is_drained(each))
-			return false;
-		each->drained = false;
-	}
-	return true;
-}
-
 static bool has_ended_itself(const struct client *client)
 {
 	return client->ended;
@@ -394,6 +384,32 @@ static void accuse(bool (*innocent)(const struct client *client), const char *wh
 		if (!innocent(each))
 			broken("%s %s in %u s", each->name, what, seconds);
 	}
+}
+
+static bool all_producers_ended(void)
+{
+	for (struct client *each = run.world.first_client; each; each = each->next) {
+		if (!each->drains && !is_drained(each))
+			return false;
+	}
+	return true;
+}
+
+/* What a member asked before the last record was written is answered; it has to ask anew. */
+static void forget_drained(void)
+{
+	sleep_ms(SETTLE_MS);
+	for (struct client *each = run.world.first_client; each; each = each->next)
+		each->drained = false;
+}
+
+static void drain(void)
+{
+	run.world.phase = PHASE_DRAIN;
+	bool ended = wait_until(all_producers_ended, DRAIN_SECONDS_MAX);
+	forget_drained();
+	if (!ended || !wait_until(all_drained, DRAIN_SECONDS_MAX))
+		accuse(is_drained, "has not come to the end", DRAIN_SECONDS_MAX);
 }
 
 static void calm(void)
@@ -446,10 +462,8 @@ static void *harness(void *context)
 	have_accidents();
 	if (!run.world.broken[0])
 		calm();
-	run.world.phase = PHASE_DRAIN;
-	if (!run.world.broken[0] && !(wait_until(all_producers_ended, DRAIN_SECONDS_MAX) &&
-				      wait_until(all_drained, DRAIN_SECONDS_MAX)))
-		accuse(is_drained, "has not come to the end", DRAIN_SECONDS_MAX);
+	if (!run.world.broken[0])
+		drain();
 	history_event(run.log, "over", "\"what\":\"calm\"");
 	if (!run.world.broken[0])
 		read_finally();
