@@ -54,6 +54,9 @@ static void show_store_stats(struct shard *shard)
 	SHOW(dedup_hits);
 	SHOW(dedup_evictions);
 	SHOW(dedup_rejections);
+	SHOW(quarantined_ranges);
+	SHOW(quarantined_offsets);
+	SHOW(scrubbed_bytes);
 #undef SHOW
 }
 
@@ -100,6 +103,8 @@ static int set_up(struct shard *shard)
 		.producers_total_max = shard->options.producers_max,
 		.producer_expiration_ms = shard->options.producer_expiration_ms,
 		.dedup_bytes_max = shard->options.dedup_bytes_max,
+		.scrub_interval_ms = shard->options.scrub_interval_ms,
+		.scrub_bytes_per_second = shard->options.scrub_bytes_per_second,
 		.offload = shard_offload,
 		.hurry = shard_hurry,
 		.offload_context = shard,

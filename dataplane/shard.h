@@ -83,6 +83,8 @@ struct shard_options {
 	size_t producers_max;               /* of this shard, about */
 	int64_t producer_expiration_ms;
 	size_t dedup_bytes_max; /* memory of this shard's dedup windows */
+	int64_t scrub_interval_ms;
+	uint64_t scrub_bytes_per_second; /* of this shard */
 	const struct clock *clock;
 	/* Set as message.handle of a control_request; runs on the control plane. */
 	void (*control_request)(struct message *message, void *control);

@@ -184,6 +184,8 @@ int log_open(struct log **ret, struct store *store, const struct log_identity *i
 	rc = open_folder(log);
 	if (rc == 0)
 		rc = log_recover(log, 0, why, why_bytes);
+	if (rc == 0)
+		scrub_recover(log);
 	if (rc == 0 && !log->active)
 		rc = sync_folder_name(log);
 	if (rc < 0) {
@@ -261,6 +263,7 @@ void log_close(struct log *log, bool remove, void (*closed)(void *context), void
 	log->closed_context = context;
 	/* A callback below must not find the log gone. */
 	log->io_count++;
+	scrub_stop(log);
 	commit_answer_repeats(log->store);
 	if (log->state == LOG_ABANDONED)
 		commit_abandon(log, -ERR_CLOSING);
@@ -499,6 +502,7 @@ void store_housekeep(struct store *store)
 		wake_if_stable_rose(log, stable);
 	}
 	dedup_files_keep_budget(store);
+	scrub_housekeep(store);
 }
 
 void log_trim(struct log *log, struct log_trim *trim)

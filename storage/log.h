@@ -49,6 +49,8 @@ struct store_options {
 	int64_t producer_expiration_ms; /* of one that is silent */
 	/* Memory of all dedup windows together; beyond, old ids go to files.  0: no limit. */
 	size_t dedup_bytes_max;
+	int64_t scrub_interval_ms;       /* between two readings of a closed segment; 0: none */
+	uint64_t scrub_bytes_per_second; /* 0: no limit */
 	/* Has the job's steps taken elsewhere, then `done` run on the shard's thread.  Null: all of
 	 * that happens at once, in the call. */
 	void (*offload)(void *context, struct store_job *job);
@@ -80,6 +82,7 @@ struct store_stats {
 	uint64_t dedup_entries, dedup_memory_bytes, dedup_file_bytes;
 	uint64_t dedup_hits, dedup_evictions, dedup_rejections;
 	uint64_t quarantined_ranges, quarantined_offsets; /* now, of all logs */
+	uint64_t scrubbed_bytes;
 };
 const struct store_stats *store_stats(const struct store *store);
 

@@ -319,6 +319,7 @@ static void use_buffer(struct file_read *f)
 	size_t missing = take_batches(f, f->buffer, &begin, &end, &next_offset);
 
 	if (missing == SIZE_MAX) {
+		f->segment->suspect = true;
 		end_file_read(f, -ERR_CORRUPT);
 		return;
 	}
@@ -357,6 +358,7 @@ static void file_read_done(struct io *io, int result)
 	} else if (log_closing(log)) {
 		end_file_read(f, -ERR_CLOSING);
 	} else if (result < 0) {
+		segment->suspect = true;
 		end_file_read(f, -ERR_STORAGE);
 	} else {
 		/* What was not yet written may have been read as zeros. */

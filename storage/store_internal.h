@@ -7,6 +7,7 @@
 #include "storage/log.h"
 #include "storage/producers.h"
 #include "storage/quarantine.h"
+#include "storage/scrub.h"
 
 #include <sys/types.h>
 
@@ -97,6 +98,7 @@ struct segment {
 	bool dead;       /* out of the log; freed with its last reader */
 	bool torn;       /* something lay behind its last batch */
 	bool unused;     /* made, but its header is not yet written */
+	bool suspect;    /* a reader has met damage: it is to be scrubbed */
 	bool idempotent; /* a batch of it may have a producer id */
 };
 
@@ -140,6 +142,7 @@ struct log {
 	struct epoch_start *epochs;
 	size_t epoch_count;
 
+	struct scrub_progress scrub;
 	struct quarantine quarantine;
 	uint64_t counted_ranges, counted_offsets; /* of it, in the store's statistics */
 	bool verify_all;                          /* recovery: no index is believed ... */
@@ -201,6 +204,7 @@ struct store {
 	struct list prewrites; /* segments that want zeros ahead of them */
 	unsigned prewrites_out;
 	struct decompressor *decompressor;
+	struct scrub *scrub;         /* the job that is out; null: none */
 	struct batch_filter *filter; /* made when first needed */
 	uint64_t boot;               /* tells this run of the machine from others; 0: not known */
 	struct store_stats stats;

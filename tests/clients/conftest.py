@@ -1,8 +1,10 @@
 """One broker for each file of tests; every test has a topic name of its own."""
 import re
+import subprocess
 
 import harness
 import pytest
+from java_jars import SOURCES, jars
 
 
 @pytest.fixture(scope="module", name="broker")
@@ -21,3 +23,13 @@ def broker_survives(request):
 @pytest.fixture
 def topic(request):
     return re.sub(r"[^A-Za-z0-9.-]+", "-", request.node.name).strip("-")
+
+
+@pytest.fixture(scope="session", name="class_path")
+def compiled_scenarios(tmp_path_factory):
+    classes = tmp_path_factory.mktemp("classes")
+    done = subprocess.run(["javac", "-Xlint:all,-try", "-Werror", "-proc:none",
+                           "-cp", f"{jars()}/*", "-d", str(classes), *map(str, SOURCES.glob("*.java"))],
+                          capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return f"{classes}:{jars()}/*"

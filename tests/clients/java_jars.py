@@ -1,8 +1,12 @@
-"""Where the jars of the Java clients are."""
+"""Where the jars of the Java clients are, the programs that use them, and how those are run."""
 import os
 import pathlib
 
 import harness
+
+SOURCES = pathlib.Path(__file__).parent / "java"
+JAVA = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512m",
+        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp"]
 
 
 def jars():

@@ -3,33 +3,17 @@
 A scenario checks what it is told by the clients; here it must end well, and its clients must have
 nothing to warn of.
 """
-import pathlib
 import re
 import subprocess
 
 import harness
 import pytest
-from java_jars import jars
+from java_jars import JAVA, SOURCES
 
-SOURCES = pathlib.Path(__file__).parent / "java"
 SCENARIO = re.compile(r'@Scenario(?:\(says = "([^"]*)"\))?\s+static void (\w+)\(')
 SCENARIOS = [(f"{source.stem}.{name}", says) for source in sorted(SOURCES.glob("*.java"))
              for says, name in SCENARIO.findall(source.read_text())]
 SCENARIO_SECONDS = 90
-
-
-@pytest.fixture(scope="session", name="class_path")
-def compiled_scenarios(tmp_path_factory):
-    classes = tmp_path_factory.mktemp("classes")
-    done = subprocess.run(["javac", "-Xlint:all,-try", "-Werror", "-proc:none",
-                           "-cp", f"{jars()}/*", "-d", str(classes), *map(str, SOURCES.glob("*.java"))],
-                          capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return f"{classes}:{jars()}/*"
-
-
-JAVA = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512m",
-        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp"]
 
 
 @pytest.mark.parametrize("scenario, says", SCENARIOS, ids=[name for name, _ in SCENARIOS])

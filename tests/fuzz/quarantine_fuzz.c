@@ -1,9 +1,10 @@
-/* The file of what a log has lost: a byte that chooses, then its text.  It is tried as it is, and
- * with its checksum put right.  What is accepted is written the same, its ranges are in order, bar
- * nobody who is outside of them, and take up more as ever. */
+/* The files of what a log has lost and of how far its scrub is: a byte that chooses, then the text.
+ * It is tried as it is, and with its checksum put right.  What is accepted is written the same; its
+ * ranges are in order, bar nobody who is outside of them, and take up more as ever. */
 #include "base/check.h"
 #include "base/errors.h"
 #include "storage/quarantine.h"
+#include "storage/scrub.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <errno.h>
@@ -53,6 +54,18 @@ static void take_one_more(struct quarantine *q, uint8_t choice)
 	check(quarantine_limit(q, more.to - 1, false) >= more.to);
 }
 
+static void try_progress(const char *text, size_t length)
+{
+	struct scrub_progress progress = {-1, -1, -1};
+	char written[SCRUB_FILE_BYTES];
+	int rc = scrub_parse(&progress, text, length);
+
+	check(rc == 0 || rc == -ERR_CORRUPT);
+	check(rc == 0 || progress.begun_ms == -1);
+	check(rc < 0 || scrub_format(&progress, written) == length);
+	check(rc < 0 || memcmp(written, text, length) == 0);
+}
+
 static void try_text(const char *text, size_t length, uint8_t choice)
 {
 	struct quarantine q = {0};
@@ -67,6 +80,7 @@ static void try_text(const char *text, size_t length, uint8_t choice)
 		take_one_more(&q, choice);
 	}
 	quarantine_fini(&q);
+	try_progress(text, length);
 }
 
 /* No fuzzer finds a checksum. */

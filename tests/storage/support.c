@@ -234,6 +234,8 @@ static void make_store(struct rig *rig)
 		.producers_max = rig->producers_max,
 		.producer_expiration_ms = RIG_PRODUCER_EXPIRATION_MS,
 		.dedup_bytes_max = rig->dedup_bytes_max,
+		.scrub_interval_ms = rig->scrub_interval_ms,
+		.scrub_bytes_per_second = rig->scrub_bytes_per_second,
 		.offload = rig->offload,
 		.offload_context = rig,
 	};

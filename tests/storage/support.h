@@ -76,6 +76,8 @@ struct rig {
 	bool flush_shared;    /* as direct_io, an option of the next store */
 	size_t producers_max; /* likewise, ... */
 	size_t dedup_bytes_max;
+	int64_t scrub_interval_ms;
+	uint64_t scrub_bytes_per_second;
 	void (*offload)(void *context, struct store_job *job); /* its context is the rig */
 	bool closed;
 };
