@@ -223,9 +223,9 @@ void inode_flush_begin(struct disk *disk, struct inode *inode, bool data_only,
 {
 	inode_hold(inode);
 	inode->flushes++;
-	disk->flushes++;
 	*ret = (struct disk_flush){
 		.inode = inode,
+		.earlier = disk->flushes,
 		.lied = lies(disk, data_only ? "fdatasync" : "fsync", inode),
 	};
 	if (!ret->lied)
@@ -234,17 +234,15 @@ void inode_flush_begin(struct disk *disk, struct inode *inode, bool data_only,
 	ret->size = inode->size;
 	ret->truncations = inode->truncations;
 	ret->names = inode->changes_before + inode->change_count;
+	disk->flushes = ret;
 }
 
 /* What a flush of the device covers, of every file. */
-static void flush_device(struct disk *disk, uint64_t sequence, bool fails)
+static void flush_device(struct disk *disk, uint64_t sequence)
 {
 	list_foreach_safe(node, after, &disk->unsure) {
 		struct inode *inode = container_of(node, struct inode, unsure);
-		if (fails)
-			content_flush_failed(disk, inode, sequence, true);
-		else
-			content_flushed(disk, inode, sequence, true);
+		content_flushed(disk, inode, sequence, true);
 		inode_sure(inode);
 	}
 }
@@ -260,18 +258,26 @@ static void flush_done(struct disk *disk, const struct disk_flush *flush)
 	content_flushed(disk, inode, flush->sequence, false);
 	inode_sure(inode);
 	if (!inode->is_folder)
-		flush_device(disk, flush->sequence, false);
+		flush_device(disk, flush->sequence);
 }
 
-/* A flush of a file with nothing of its own is one of the device. */
+/* What an earlier one that is under way covers cannot go: it may succeed yet.  A flush of a file
+ * with nothing of its own is one of the device. */
 static void flush_failed(struct disk *disk, const struct disk_flush *flush)
 {
-	struct inode *inode = flush->inode;
+	uint64_t safe = flush->earlier ? flush->earlier->sequence : 0;
 
-	if (!inode->is_folder && !list_linked(&inode->unsure))
-		flush_device(disk, flush->sequence, true);
-	else
-		content_flush_failed(disk, inode, flush->sequence, false);
+	if (flush->inode->is_folder)
+		return;
+	if (list_linked(&flush->inode->unsure)) {
+		content_flush_failed(disk, flush->inode, safe, flush->sequence, false);
+		return;
+	}
+	list_foreach_safe(node, after, &disk->unsure) {
+		struct inode *inode = container_of(node, struct inode, unsure);
+		content_flush_failed(disk, inode, safe, flush->sequence, true);
+		inode_sure(inode);
+	}
 }
 
 int inode_flush_end(struct disk *disk, struct disk_flush *flush)
@@ -288,8 +294,12 @@ int inode_flush_end(struct disk *disk, struct disk_flush *flush)
 
 void inode_flush_abandon(struct disk *disk, struct disk_flush *flush)
 {
+	struct disk_flush **at = &disk->flushes;
+
+	while (*at != flush)
+		at = &(*at)->earlier;
+	*at = flush->earlier;
 	flush->inode->flushes--;
-	disk->flushes--;
 	inode_put(disk, flush->inode);
 	flush->inode = NULL;
 }

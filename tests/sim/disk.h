@@ -60,6 +60,7 @@ struct disk_flush {
 	struct inode *inode;
 	uint64_t sequence, size, truncations, names;
 	bool lied;
+	struct disk_flush *earlier; /* the disk's: also under way */
 };
 void inode_flush_begin(struct disk *disk, struct inode *inode, bool data_only,
 		       struct disk_flush *ret);

@@ -74,16 +74,16 @@ static uint64_t take_room(struct disk *disk, struct inode *inode, uint64_t offse
 
 /* ---- reading and writing ---- */
 
-static uint64_t shorter(struct disk *disk, uint64_t length)
+/* Within a sector all is done or nothing; and within a page, where it is not of whole sectors. */
+static uint64_t shorter(struct disk *disk, uint64_t offset, uint64_t length)
 {
+	bool sectors = offset % SECTOR_BYTES == 0 && length % SECTOR_BYTES == 0;
+
 	if (length < 2 || !random_chance(&disk->random, disk->faults.short_transfer))
 		return length;
-	if (length % SECTOR_BYTES == 0)
-		return length / SECTOR_BYTES < 2
-			       ? length
-			       : random_between(&disk->random, 1, length / SECTOR_BYTES - 1) *
-					 SECTOR_BYTES;
-	return random_between(&disk->random, 1, length - 1);
+	uint64_t stop = round_down(offset + random_between(&disk->random, 1, length - 1),
+				   sectors ? SECTOR_BYTES : BLOCK_BYTES);
+	return stop > offset ? stop - offset : length;
 }
 
 int64_t inode_read(struct disk *disk, struct inode *inode, void *data, size_t length,
@@ -97,7 +97,7 @@ int64_t inode_read(struct disk *disk, struct inode *inode, void *data, size_t le
 		return -EIO;
 	if (offset >= inode->size)
 		return 0;
-	uint64_t end = offset + shorter(disk, length);
+	uint64_t end = offset + shorter(disk, offset, length);
 	if (end > inode->size)
 		end = inode->size;
 	for (uint64_t at = offset; at < end;) {
@@ -186,7 +186,7 @@ int64_t inode_write(struct disk *disk, struct inode *inode, const void *data, si
 		return 0;
 	if (random_chance(&disk->random, disk->faults.no_space))
 		return -ENOSPC;
-	uint64_t some = take_room(disk, inode, offset, shorter(disk, length));
+	uint64_t some = take_room(disk, inode, offset, shorter(disk, offset, length));
 	if (!some)
 		return -ENOSPC;
 	if (fails)
@@ -331,14 +331,16 @@ void content_flushed(struct disk *disk, struct inode *inode, uint64_t sequence, 
 	}
 }
 
-void content_flush_failed(struct disk *disk, struct inode *inode, uint64_t sequence, bool device)
+void content_flush_failed(struct disk *disk, struct inode *inode, uint64_t safe, uint64_t sequence,
+			  bool device)
 {
 	list_foreach_safe(node, after, &inode->unsure_blocks) {
 		struct block *block = container_of(node, struct block, unsure);
 		uint8_t mask = covered(block, sequence, device);
 		for (unsigned i = 0; i < BLOCK_SECTORS; i++) {
 			bool direct = block->direct >> i & 1;
-			if (!(mask >> i & 1) || (direct && random_below(&disk->random, 2)))
+			if (!(mask >> i & 1) || block->written[i] <= safe ||
+			    (direct && random_below(&disk->random, 2)))
 				continue;
 			/* Of the device's cache gone, or in the page cache for good. */
 			if (direct)

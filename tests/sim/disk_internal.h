@@ -89,8 +89,8 @@ struct disk {
 	uint64_t inode_count;
 	uint64_t sequence; /* of writes */
 	uint64_t used_bytes;
-	unsigned flushes;   /* under way */
-	struct list inodes; /* all there are */
+	struct disk_flush *flushes; /* under way, the latest first */
+	struct list inodes;         /* all there are */
 	struct lie *lies;
 };
 
@@ -131,8 +131,9 @@ void content_commit_cut(struct disk *disk, struct inode *inode);
 /* A flush of the file, or of the device for others' direct writes, that covers writes up to
  * `sequence`. */
 void content_flushed(struct disk *disk, struct inode *inode, uint64_t sequence, bool device);
-/* It failed: what it covered may be gone, and will not be flushed again. */
-void content_flush_failed(struct disk *disk, struct inode *inode, uint64_t sequence, bool device);
+/* It failed: what it covered of writes after `safe` may be gone, and will not be flushed again. */
+void content_flush_failed(struct disk *disk, struct inode *inode, uint64_t safe, uint64_t sequence,
+			  bool device);
 void content_power_cut(struct disk *disk, struct inode *inode);
 bool content_rot(struct disk *disk, struct inode *inode);
 
