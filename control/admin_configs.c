@@ -12,7 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum config_type { TYPE_BOOLEAN = 1, TYPE_STRING = 2, TYPE_INT = 3, TYPE_LONG = 5, TYPE_LIST = 7 };
+enum config_type {
+	TYPE_BOOLEAN = 1,
+	TYPE_STRING = 2,
+	TYPE_INT = 3,
+	TYPE_LONG = 5,
+	TYPE_DOUBLE = 6,
+	TYPE_LIST = 7
+};
 
 /* ---- values ---- */
 
@@ -58,6 +65,8 @@ static enum config_type type_of(const struct param *param)
 	case PARAM_BYTES:
 	case PARAM_MS:
 		return param->max <= INT32_MAX ? TYPE_INT : TYPE_LONG;
+	case PARAM_RATIO:
+		return TYPE_DOUBLE;
 	case PARAM_LIST:
 		return TYPE_LIST;
 	case PARAM_TEXT:

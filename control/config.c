@@ -38,6 +38,7 @@ static const struct {
 #define STORE_COUNT(field, number, text) (field) = (number)
 #define STORE_BYTES(field, number, text) (field) = (number)
 #define STORE_MS(field, number, text) (field) = (number)
+#define STORE_RATIO(field, number, text) (field) = (number)
 #define STORE_BOOL(field, number, text) (field) = (number) != 0
 #define STORE_CHOICE(field, number, text) (field) = (number)
 #define STORE_LIST(field, number, text) (field) = (number)

@@ -15,6 +15,7 @@ enum config_poll { CONFIG_POLL_ADAPTIVE, CONFIG_POLL_BUSY };
 #define CONFIG_TYPE_COUNT int64_t
 #define CONFIG_TYPE_BYTES int64_t
 #define CONFIG_TYPE_MS int64_t
+#define CONFIG_TYPE_RATIO int64_t
 #define CONFIG_TYPE_BOOL bool
 #define CONFIG_TYPE_CHOICE int64_t
 #define CONFIG_TYPE_LIST int64_t

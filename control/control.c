@@ -103,6 +103,14 @@ static unsigned connection_fd_max(void)
 	return (unsigned)(limit.rlim_cur - limit.rlim_cur / 8);
 }
 
+/* A shard's part; 0: no limit. */
+static uint64_t compact_rate(const struct config *config, unsigned shard_count)
+{
+	int64_t bytes = config->log_cleaner_io_max_bytes_per_second;
+
+	return bytes < 0 ? 0 : (uint64_t)bytes / shard_count + 1;
+}
+
 static struct shard_options options_of(const struct control *control,
 				       const struct data_folder *folder, unsigned index)
 {
@@ -130,6 +138,9 @@ static struct shard_options options_of(const struct control *control,
 		.dedup_bytes_max = (size_t)config->dedup_memory_bytes / count,
 		.scrub_interval_ms = config->log_scrub_interval_ms,
 		.scrub_bytes_per_second = (uint64_t)config->log_scrub_bytes_per_second / count,
+		.compact_map_bytes = (size_t)config->log_cleaner_dedupe_buffer_bytes / count,
+		.compact_bytes_per_second = compact_rate(config, count),
+		.compact_backoff_ms = config->log_cleaner_backoff_ms,
 		.clock = clock_system(),
 		.control_request = requests_handle,
 		.coordinator_request = coordinator_request_handle,

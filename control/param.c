@@ -53,6 +53,7 @@ static const struct unit *units_of(enum param_kind kind, size_t *ret_count)
 	case PARAM_TEXT:
 	case PARAM_NAME:
 	case PARAM_COUNT:
+	case PARAM_RATIO:
 	case PARAM_BOOL:
 	case PARAM_CHOICE:
 	case PARAM_LIST:
@@ -85,6 +86,20 @@ static int parse_number(const struct param *param, const char *text, int64_t *re
 		return 0;
 	}
 	return -ERR_CONFIG;
+}
+
+static int parse_ratio(const struct param *param, const char *text, int64_t *ret)
+{
+	char *end;
+	double number = strtod(text, &end);
+
+	/* No other notation, and neither infinity nor what is no number. */
+	if (end == text || *end || text[strspn(text, "0123456789.eE+-")])
+		return -ERR_CONFIG;
+	if (number < (double)param->min || number > (double)param->max)
+		return -ERR_CONFIG;
+	*ret = (int64_t)(number * PARAM_RATIO_ONE + 0.5);
+	return 0;
 }
 
 /* Index of the `length` characters at `text` in `choices`; -1 when absent. */
@@ -149,6 +164,8 @@ static int parse_value(const struct param *param, const char *text, int64_t *ret
 	case PARAM_BYTES:
 	case PARAM_MS:
 		return parse_number(param, text, ret);
+	case PARAM_RATIO:
+		return parse_ratio(param, text, ret);
 	case PARAM_BOOL: {
 		int index = find_choice("false|true", text, strlen(text));
 		*ret = index;
@@ -230,6 +247,9 @@ int param_canonical(const struct param *param, const char *text,
 	case PARAM_MS:
 		snprintf(canonical, PARAM_CANONICAL_BYTES, "%" PRId64, value);
 		break;
+	case PARAM_RATIO:
+		snprintf(canonical, PARAM_CANONICAL_BYTES, "%.9g", (double)value / PARAM_RATIO_ONE);
+		break;
 	case PARAM_BOOL:
 		snprintf(canonical, PARAM_CANONICAL_BYTES, "%s", value ? "true" : "false");
 		break;
@@ -250,6 +270,7 @@ void param_describe(const struct param *param, char *text, size_t text_bytes)
 		[PARAM_COUNT] = "number",
 		[PARAM_BYTES] = "bytes",
 		[PARAM_MS] = "milliseconds",
+		[PARAM_RATIO] = "fraction",
 	};
 
 	switch (param->kind) {
@@ -264,6 +285,7 @@ void param_describe(const struct param *param, char *text, size_t text_bytes)
 	case PARAM_COUNT:
 	case PARAM_BYTES:
 	case PARAM_MS:
+	case PARAM_RATIO:
 		snprintf(text, text_bytes, "%s, %" PRId64 " to %" PRId64, units[param->kind],
 			 param->min, param->max);
 		break;

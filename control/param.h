@@ -11,10 +11,13 @@ enum param_kind {
 	PARAM_COUNT,
 	PARAM_BYTES,  /* number with an optional B, KiB, MiB, GiB, TiB (or k, m, g, t) */
 	PARAM_MS,     /* number with an optional ms, s, min, h, d */
+	PARAM_RATIO,  /* a decimal fraction; its value is in millionths */
 	PARAM_BOOL,   /* true or false */
 	PARAM_CHOICE, /* one of `choices`; its value is the index */
 	PARAM_LIST,   /* comma-separated subset of `choices`; its value is the bit mask */
 };
+
+enum { PARAM_RATIO_ONE = 1000000 };
 
 struct param {
 	const char *key;

@@ -20,6 +20,9 @@ static void draw_topic(const struct control *control, const struct catalog_topic
 	to->partition_count = from->partition_count;
 	to->internal = topic_name_internal(from->name, strlen(from->name));
 	to->config = topic_config_resolve(control->config, &from->overrides);
+	/* Their owner rewrites them itself. */
+	if (to->internal)
+		to->config.log.compact.enabled = false;
 }
 
 static void draw_broker(const struct control *control, struct topics *topics)

@@ -99,6 +99,20 @@ static struct dedup_config resolve_dedup(const struct config *config,
 	return dedup;
 }
 
+static struct compact_config resolve_compact(const struct config *config,
+					     const struct topic_overrides *overrides)
+{
+#define VALUE(name) value_of(config, overrides, TOPIC_CONFIG_##name)
+	return (struct compact_config){
+		.enabled = VALUE(cleanup_policy) & POLICY_COMPACT,
+		.min_dirty_ratio = (double)VALUE(min_cleanable_dirty_ratio) / PARAM_RATIO_ONE,
+		.min_lag_ms = VALUE(min_compaction_lag_ms),
+		.max_lag_ms = VALUE(max_compaction_lag_ms),
+		.delete_retention_ms = VALUE(delete_retention_ms),
+	};
+#undef VALUE
+}
+
 struct topic_config topic_config_resolve(const struct config *config,
 					 const struct topic_overrides *overrides)
 {
@@ -114,6 +128,7 @@ struct topic_config topic_config_resolve(const struct config *config,
 				.segment_ms = VALUE(segment_ms),
 				.delete_enabled = policy & POLICY_DELETE,
 				.read_unflushed = VALUE(read_unflushed),
+				.compact = resolve_compact(config, overrides),
 				.dedup = resolve_dedup(config, overrides),
 			},
 		.max_message_bytes = (uint32_t)VALUE(max_message_bytes),

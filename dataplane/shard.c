@@ -57,6 +57,11 @@ static void show_store_stats(struct shard *shard)
 	SHOW(quarantined_ranges);
 	SHOW(quarantined_offsets);
 	SHOW(scrubbed_bytes);
+	SHOW(compactions);
+	SHOW(compact_read_bytes);
+	SHOW(compact_written_bytes);
+	SHOW(compact_removed_bytes);
+	SHOW(compact_removed_records);
 #undef SHOW
 }
 
@@ -105,6 +110,9 @@ static int set_up(struct shard *shard)
 		.dedup_bytes_max = shard->options.dedup_bytes_max,
 		.scrub_interval_ms = shard->options.scrub_interval_ms,
 		.scrub_bytes_per_second = shard->options.scrub_bytes_per_second,
+		.compact_map_bytes = shard->options.compact_map_bytes,
+		.compact_bytes_per_second = shard->options.compact_bytes_per_second,
+		.compact_backoff_ms = shard->options.compact_backoff_ms,
 		.offload = shard_offload,
 		.hurry = shard_hurry,
 		.offload_context = shard,

@@ -85,6 +85,10 @@ struct shard_options {
 	size_t dedup_bytes_max; /* memory of this shard's dedup windows */
 	int64_t scrub_interval_ms;
 	uint64_t scrub_bytes_per_second; /* of this shard */
+	/* Of this shard's compaction, as store_options has them. */
+	size_t compact_map_bytes;
+	uint64_t compact_bytes_per_second;
+	int64_t compact_backoff_ms;
 	const struct clock *clock;
 	/* Set as message.handle of a control_request; runs on the control plane. */
 	void (*control_request)(struct message *message, void *control);

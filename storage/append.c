@@ -14,6 +14,16 @@
 
 #include <errno.h>
 
+/* What is to be compacted in time has to be closed first. */
+static int64_t segment_age_max_ms(const struct log *log)
+{
+	const struct log_config *config = &log->config;
+
+	if (config->compact.enabled && config->compact.max_lag_ms < config->segment_ms)
+		return config->compact.max_lag_ms;
+	return config->segment_ms;
+}
+
 /* A segment that takes the batch: the active one or a new one. */
 static int prepare_segment(struct log *log, size_t size)
 {
@@ -24,7 +34,7 @@ static int prepare_segment(struct log *log, size_t size)
 	if (active) {
 		int64_t age_ms = store_wall_ms(log->store) - active->created_ms;
 		bool full = active->end + size > SEGMENT_HEADER_BYTES + log->config.segment_bytes;
-		if (!full && age_ms <= log->config.segment_ms)
+		if (!full && age_ms <= segment_age_max_ms(log))
 			return 0;
 		/* Only the last segment may ever be found torn: recovery relies on it. */
 		if (active->flushed < active->end)

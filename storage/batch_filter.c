@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
+#include "storage/batch_build.h"
 #include "storage/compress.h"
 #include "storage/compressor.h"
 #include "storage/records.h"
@@ -14,6 +15,7 @@ enum {
 	LENGTH_AT = 8,
 	CRC_AT = 17,
 	ATTRIBUTES_AT = 21,
+	BASE_TIMESTAMP_AT = 27,
 	MAX_TIMESTAMP_AT = 35,
 	COUNT_AT = 57,
 };
@@ -143,26 +145,40 @@ static void seal(struct room *room, const struct batch *batch, const struct chos
 		   crc32c(0, room->data + BATCH_CRC_START, room->size - BATCH_CRC_START));
 }
 
+/* The batch's records, not compressed, and room for `more` bytes a record beside them. */
+static int unpack(struct batch_filter *filter, const void *data, const struct batch *batch,
+		  size_t decompressed_bytes_max, size_t more, const void **ret, size_t *ret_length)
+{
+	enum batch_codec codec = batch->attributes & BATCH_CODEC_MASK;
+	int rc = 0;
+
+	*ret = (const uint8_t *)data + BATCH_HEADER_BYTES;
+	*ret_length = batch->size - BATCH_HEADER_BYTES;
+	if (codec != CODEC_NONE)
+		rc = decompress(filter->decompressor, codec, *ret, *ret_length,
+				decompressed_bytes_max, ret, ret_length);
+	/* A record takes a byte at least, whatever the header says of their number. */
+	if (rc == 0)
+		rc = make_room(&filter->kept, BATCH_HEADER_BYTES + *ret_length * (1 + more));
+	if (rc == 0)
+		add(&filter->kept, data, BATCH_HEADER_BYTES);
+	return rc;
+}
+
 int batch_filter_run(struct batch_filter *filter, const void *data, const struct batch *batch,
 		     size_t decompressed_bytes_max,
 		     bool (*keep)(void *context, const struct record *record), void *context,
 		     const void **ret_data, struct batch *ret_batch)
 {
-	const void *records = (const uint8_t *)data + BATCH_HEADER_BYTES;
-	size_t length = batch->size - BATCH_HEADER_BYTES;
 	enum batch_codec codec = batch->attributes & BATCH_CODEC_MASK;
+	const void *records;
+	size_t length;
 	struct chosen chosen;
 	struct room *room;
-	int rc = 0;
+	int rc = unpack(filter, data, batch, decompressed_bytes_max, 0, &records, &length);
 
-	if (codec != CODEC_NONE)
-		rc = decompress(filter->decompressor, codec, records, length,
-				decompressed_bytes_max, &records, &length);
-	if (rc == 0)
-		rc = make_room(&filter->kept, BATCH_HEADER_BYTES + length);
 	if (rc < 0)
 		return rc;
-	add(&filter->kept, data, BATCH_HEADER_BYTES);
 	rc = choose(&filter->kept, batch, records, length, keep, context, &chosen);
 	if (rc < 0)
 		return rc;
@@ -180,6 +196,80 @@ int batch_filter_run(struct batch_filter *filter, const void *data, const struct
 		rc = batch_parse(ret_batch, room->data, room->size);
 	}
 	return rc < 0 ? rc : chosen.count;
+}
+
+/* ---- delete horizon ---- */
+
+/* A record without its length and what it is relative to. */
+static const uint8_t *behind_timestamp(const uint8_t *body, const uint8_t *end)
+{
+	int64_t delta;
+
+	return record_get_varlong(body + 1, end, &delta);
+}
+
+/* The same records, relative to another time. */
+static int rebase(struct room *kept, const struct batch *batch, const uint8_t *records,
+		  size_t length, int64_t base_ms)
+{
+	struct record_cursor cursor = record_cursor_over(records, length);
+	uint64_t shift = (uint64_t)batch->base_timestamp - (uint64_t)base_ms;
+	struct record record;
+	int32_t size;
+	int rc;
+
+	for (;;) {
+		const uint8_t *begin = cursor.at;
+		rc = record_next(&cursor, &record);
+		if (rc <= 0)
+			return rc;
+		const uint8_t *body = record_get_varint(begin, cursor.at, &size);
+		const uint8_t *rest = behind_timestamp(body, cursor.at);
+		int64_t delta = (int64_t)((uint64_t)record.timestamp_delta + shift);
+		uint8_t *at = kept->data + kept->size;
+		size_t rest_bytes = (size_t)(cursor.at - rest);
+
+		at = batch_put_varint(at, (int64_t)(1 + batch_varint_bytes(delta) + rest_bytes));
+		*at++ = *body;
+		kept->size = (size_t)(batch_put_varint(at, delta) - kept->data);
+		add(kept, rest, rest_bytes);
+	}
+}
+
+enum { REBASED_MORE = 14 }; /* a record's length and its timestamp may become as much longer */
+
+int batch_filter_set_horizon(struct batch_filter *filter, const void *data,
+			     const struct batch *batch, size_t decompressed_bytes_max,
+			     int64_t horizon_ms, const void **ret_data, struct batch *ret_batch)
+{
+	enum batch_codec codec = batch->attributes & BATCH_CODEC_MASK;
+	struct chosen all = {
+		.count = batch->record_count,
+		.max_timestamp = batch->max_timestamp,
+	};
+	const void *records;
+	size_t length;
+	struct room *room = &filter->kept;
+	int rc = unpack(filter, data, batch, decompressed_bytes_max, REBASED_MORE, &records,
+			&length);
+
+	if (rc < 0)
+		return rc;
+	if (batch->attributes & BATCH_CONTROL)
+		add(&filter->kept, records, length);
+	else
+		rc = rebase(&filter->kept, batch, records, length, horizon_ms);
+	if (rc < 0)
+		return rc;
+	store_be16(filter->kept.data + ATTRIBUTES_AT,
+		   (uint16_t)(batch->attributes | BATCH_DELETE_HORIZON));
+	store_be64(filter->kept.data + BASE_TIMESTAMP_AT, (uint64_t)horizon_ms);
+	rc = pack(filter, codec, &room);
+	if (rc < 0)
+		return rc;
+	seal(room, batch, &all);
+	*ret_data = room->data;
+	return batch_parse(ret_batch, room->data, room->size);
 }
 
 int batch_filter_empty(struct batch_filter *filter, const void *data, const struct batch *batch,

@@ -24,6 +24,12 @@ int batch_filter_run(struct batch_filter *filter, const void *data, const struct
 		     size_t decompressed_bytes_max,
 		     bool (*keep)(void *context, const struct record *record), void *context,
 		     const void **ret_data, struct batch *ret_batch);
+/* Likewise, with all of its records: compaction has seen its tombstones, or its marker, and they
+ * may go from `horizon_ms` on (KIP-534).  The base timestamp says so, and the records' deltas are
+ * made anew; a marker's stays. */
+int batch_filter_set_horizon(struct batch_filter *filter, const void *data,
+			     const struct batch *batch, size_t decompressed_bytes_max,
+			     int64_t horizon_ms, const void **ret_data, struct batch *ret_batch);
 /* *ret_data has *ret_batch, the filter's until its next run: `batch` without any of its records, as
  * compaction leaves it behind so that the producer's sequence stays in the log.  It has no largest
  * timestamp. */

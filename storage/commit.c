@@ -24,6 +24,7 @@
 #include "base/check.h"
 #include "base/errors.h"
 #include "base/log.h"
+#include "storage/compact.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -116,6 +117,7 @@ void commit_fail(struct log *log, int rc, const char *what)
 		log->backoff_ns = backoff_most_ns;
 	log->retry_ns = clock_monotonic_ns(log->store->clock) + log->backoff_ns;
 	log->state = log->state == LOG_CLOSING ? LOG_ABANDONED : LOG_FAILED;
+	compact_stop(log);
 	/* A waiter may close the log. */
 	log->io_count++;
 	commit_abandon(log, -ERR_STORAGE);

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/errors.h"
 #include "storage/batch_filter.h"
+#include "storage/compact.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -200,6 +201,8 @@ int log_open(struct log **ret, struct store *store, const struct log_identity *i
 void log_set_config(struct log *log, const struct log_config *config)
 {
 	log->config = *config;
+	if (!config->compact.enabled)
+		compact_stop(log);
 	dedup_configure(log);
 }
 
@@ -264,6 +267,7 @@ void log_close(struct log *log, bool remove, void (*closed)(void *context), void
 	/* A callback below must not find the log gone. */
 	log->io_count++;
 	scrub_stop(log);
+	compact_stop(log);
 	commit_answer_repeats(log->store);
 	if (log->state == LOG_ABANDONED)
 		commit_abandon(log, -ERR_CLOSING);
@@ -387,28 +391,32 @@ static void drop_buffers_of(struct log *log, const struct segment *segment)
 		log_drop_ahead(log);
 }
 
+void log_retire_segment(struct log *log, struct segment *segment)
+{
+	drop_buffers_of(log, segment);
+	list_remove(&segment->link);
+	segment->dead = true;
+	if (!segment->readers)
+		segment_free(segment);
+}
+
 static void delete_first_segment(struct log *log)
 {
 	struct segment *segment = container_of(log->segments.next, struct segment, link);
 
-	drop_buffers_of(log, segment);
 	segment_unlink(segment);
-	list_remove(&segment->link);
 	log->store->stats.segments_deleted++;
-	segment->dead = true;
-	if (!segment->readers)
-		segment_free(segment);
+	log_retire_segment(log, segment);
 	struct segment *first = container_of(log->segments.next, struct segment, link);
 	if (log->start_offset < first->base_offset)
 		log->start_offset = first->base_offset;
 	log_lift_quarantine(log);
 }
 
-/* Nothing of it is waited for: not by the disk, not by an allocation that names it. */
-static bool deletable(const struct log *log, const struct segment *segment)
+bool segment_deletable(const struct log *log, const struct segment *segment)
 {
 	return segment != log->active && segment->flushed == segment->end && !segment->flushing &&
-	       !segment->allocating && !segment->prewriting;
+	       !segment->allocating && !segment->prewriting && !segment->compacting;
 }
 
 static bool outlived(const struct log *log, const struct segment *segment)
@@ -427,6 +435,9 @@ static bool expired(const struct log *log, const struct segment *segment, uint64
 		return true;
 	if (!log->config.delete_enabled)
 		return false;
+	/* Compaction has left nothing of it that could expire. */
+	if (segment->end == SEGMENT_HEADER_BYTES)
+		return true;
 	return log->config.retention_bytes >= 0 && bytes - (segment->end - SEGMENT_HEADER_BYTES) >=
 							   (uint64_t)log->config.retention_bytes;
 }
@@ -450,7 +461,7 @@ static void retain(struct log *log)
 	while (!list_empty(&log->segments)) {
 		const struct segment *first = container_of(log->segments.next, struct segment,
 							   link);
-		if (!deletable(log, first) || !expired(log, first, bytes))
+		if (!segment_deletable(log, first) || !expired(log, first, bytes))
 			return;
 		/* Its ids stay in the window. */
 		if (dedup_files_reach(log, first->next_offset) <= 0)
@@ -503,6 +514,7 @@ void store_housekeep(struct store *store)
 	}
 	dedup_files_keep_budget(store);
 	scrub_housekeep(store);
+	compact_housekeep(store);
 }
 
 void log_trim(struct log *log, struct log_trim *trim)

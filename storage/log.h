@@ -51,6 +51,11 @@ struct store_options {
 	size_t dedup_bytes_max;
 	int64_t scrub_interval_ms;       /* between two readings of a closed segment; 0: none */
 	uint64_t scrub_bytes_per_second; /* 0: no limit */
+	/* Compaction: memory for the keys of a pass, what it reads and writes a second at most (0:
+	 * no limit), and how long it rests when there is nothing to do. */
+	size_t compact_map_bytes;
+	uint64_t compact_bytes_per_second;
+	int64_t compact_backoff_ms;
 	/* Has the job's steps taken elsewhere, then `done` run on the shard's thread.  Null: all of
 	 * that happens at once, in the call. */
 	void (*offload)(void *context, struct store_job *job);
@@ -83,6 +88,8 @@ struct store_stats {
 	uint64_t dedup_hits, dedup_evictions, dedup_rejections;
 	uint64_t quarantined_ranges, quarantined_offsets; /* now, of all logs */
 	uint64_t scrubbed_bytes;
+	uint64_t compactions, compact_read_bytes, compact_written_bytes;
+	uint64_t compact_removed_bytes, compact_removed_records;
 };
 const struct store_stats *store_stats(const struct store *store);
 
@@ -92,6 +99,14 @@ struct log_identity {
 	int32_t leader_epoch; /* of this run of the broker; never lower than an earlier run's */
 };
 
+struct compact_config {
+	bool enabled; /* cleanup.policy has compact */
+	double min_dirty_ratio;
+	int64_t min_lag_ms;
+	int64_t max_lag_ms;
+	int64_t delete_retention_ms; /* of tombstones and markers */
+};
+
 struct log_config {              /* Kafka's topic configs of the same names */
 	int64_t retention_ms;    /* -1: for ever */
 	int64_t retention_bytes; /* -1: no limit */
@@ -99,6 +114,7 @@ struct log_config {              /* Kafka's topic configs of the same names */
 	int64_t segment_ms;
 	bool delete_enabled; /* cleanup.policy has delete */
 	bool read_unflushed; /* let readers see what is not yet durable */
+	struct compact_config compact;
 	struct dedup_config dedup;
 };
 

@@ -83,7 +83,10 @@ void producers_forget(struct log *log)
 {
 	struct store *store = log->store;
 
-	log_transactions_trim(&log->producers.transactions, log->start_offset);
+	/* Where the log is compacted none of their records are left. */
+	log_transactions_trim(&log->producers.transactions, log->start_offset > log->clean_offset
+								    ? log->start_offset
+								    : log->clean_offset);
 	if (!producers_count(&log->producers))
 		return;
 	uint64_t age_ns = (uint64_t)store->options.producer_expiration_ms * NS_PER_MS;

@@ -7,8 +7,9 @@
  *         ... around what is quarantined: what was open there may have ended in it
  *
  * NNNN is the offset that the snapshot speaks of; the two newest are kept, so that one that a power
- * cut has left in pieces costs only reading.  They are not flushed: what does not check is not
- * believed.  Segments whose index says that no batch has a producer id are not read, so a log
+ * cut has left in pieces costs only reading.  They are not flushed, as what does not check is not
+ * believed; but those of a log that is compacted are, as what they say may not be in the log any
+ * more.  Segments whose index says that no batch has a producer id are not read, so a log
  * without idempotent producers has no such files and opens as fast.
  *
  * A snapshot beyond the end of the log (a tail that was durable and is damaged) would speak of
@@ -99,9 +100,13 @@ static int write_file(const struct log *log, const struct producers_image *image
 	if (fd < 0)
 		return -errno;
 	int rc = whole_pwrite(fd, image->bytes, image->size, 0);
+	if (rc == 0 && log->config.compact.enabled && fsync(fd) < 0)
+		rc = -errno;
 	close(fd);
 	snapshot_name(name, image->offset);
 	if (rc == 0 && renameat(log->dir_fd, new_name, log->dir_fd, name) < 0)
+		rc = -errno;
+	else if (rc == 0 && log->config.compact.enabled && fsync(log->dir_fd) < 0)
 		rc = -errno;
 	if (rc < 0)
 		unlinkat(log->dir_fd, new_name, 0);
@@ -122,6 +127,8 @@ void producers_durable(struct log *log)
 	if (!log->image.bytes || log->image.offset > log->durable_offset)
 		return;
 	int rc = write_file(log, &log->image);
+	if (rc == 0 && log->config.compact.enabled)
+		log->snapshot_offset = log->image.offset;
 	drop_image(log);
 	if (rc < 0) {
 		log_warn("storage", "producers not saved log=%s error=\"%s\"", log->name,

@@ -310,6 +310,23 @@ static void remember(struct file_read *f, uint64_t end, int64_t next_offset)
 
 static void start_file_read(struct file_read *f, size_t length);
 
+/* From the beginning, at `offset`: what there was has been replaced, or has nothing more. */
+static void read_again(struct file_read *f, int64_t offset)
+{
+	struct log *log = f->log;
+	struct log_read *read = f->read;
+
+	file_read_free(f);
+	read->offset = offset;
+	log_read(log, read);
+}
+
+/* The rest of a compacted segment's offsets are of records that are no more. */
+static bool in_last_gap(const struct file_read *f)
+{
+	return f->segment->compacted && f->position >= f->segment->end;
+}
+
 /* The buffer is filled around f->position: gives what it holds, or reads more. */
 static void use_buffer(struct file_read *f)
 {
@@ -321,6 +338,10 @@ static void use_buffer(struct file_read *f)
 	if (missing == SIZE_MAX) {
 		f->segment->suspect = true;
 		end_file_read(f, -ERR_CORRUPT);
+		return;
+	}
+	if (missing && in_last_gap(f)) {
+		read_again(f, f->segment->next_offset);
 		return;
 	}
 	if (missing) {
@@ -349,7 +370,11 @@ static void file_read_done(struct io *io, int result)
 	struct segment *segment = f->segment;
 
 	segment->readers--;
-	if (segment->dead) {
+	if (segment->dead && segment->replaced && !log_closing(log)) {
+		if (!segment->readers)
+			segment_free(segment);
+		read_again(f, f->read->offset);
+	} else if (segment->dead) {
 		/* Retention overtook the reader, or a repair did, which read all anew. */
 		bool deleted = f->read->offset < log->start_offset;
 		if (!segment->readers)
@@ -420,6 +445,11 @@ static void read_file(struct log *log, struct log_read *read)
 {
 	struct segment *segment = log_segment_at(log, read->offset);
 
+	/* Everything in it has been superseded by what follows. */
+	while (segment && segment->compacted && segment->end == SEGMENT_HEADER_BYTES) {
+		read->offset = segment->next_offset;
+		segment = log_segment_at(log, read->offset);
+	}
 	if (!segment || segment->written == SEGMENT_HEADER_BYTES) {
 		finish(read, segment ? 0 : -ERR_STORAGE);
 		return;
@@ -445,6 +475,10 @@ static void read_file(struct log *log, struct log_read *read)
 	} else {
 		const struct index_entry *entry = segment_seek(segment, read->offset);
 		f->position = entry ? entry->position : SEGMENT_HEADER_BYTES;
+	}
+	if (in_last_gap(f)) {
+		read_again(f, segment->next_offset);
+		return;
 	}
 	/* With little room left a reader gets little. */
 	size_t room = buffer_heap_room(log->store->region);

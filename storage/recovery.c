@@ -11,6 +11,7 @@
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/whole.h"
+#include "storage/compact.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -26,7 +27,7 @@
  * It is written when records are deleted up to an offset; without it the log begins with its first
  * segment. */
 
-int log_write_file(const struct log *log, const char *name, const char *text, size_t length)
+int log_write_file(const struct log *log, const char *name, const void *data, size_t length)
 {
 	char new_name[64];
 
@@ -34,7 +35,7 @@ int log_write_file(const struct log *log, const char *name, const char *text, si
 	int fd = openat(log->dir_fd, new_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return -errno;
-	int rc = whole_pwrite(fd, text, length, 0);
+	int rc = whole_pwrite(fd, data, length, 0);
 	if (rc == 0 && (fsync(fd) < 0 || renameat(log->dir_fd, new_name, log->dir_fd, name) < 0 ||
 			fsync(log->dir_fd) < 0))
 		rc = -errno;
@@ -157,20 +158,45 @@ static int quarantine_gap(struct log *log, int64_t from, int64_t to)
 				   });
 }
 
-/* Each segment ends where the next begins: it was flushed whole before that one was made. */
+/* Each segment ends where the next begins: it was flushed whole before that one was made, or made
+ * of what was.  One that compaction has made of several has the name of the first; what the others
+ * have left, where the broker ended before they were removed, is passed over. */
 static int load_segments(struct log *log, char *why, size_t why_bytes)
 {
 	int64_t *offsets = NULL;
 	size_t count = 0;
 	int rc = list_segments(log, &offsets, &count);
 
-	for (size_t i = 0; rc == 0 && i < count; i++) {
+	log->leftovers = false;
+	for (size_t i = 0; rc == 0 && i < count;) {
 		int64_t next = i + 1 < count ? offsets[i + 1] : -1;
-		rc = segment_load(log, offsets[i], next, why, why_bytes);
-		if (rc == 0 && next >= 0 && log->active->next_offset != next)
-			rc = quarantine_gap(log, log->active->next_offset, next);
+		rc = segment_load(log, offsets[i++], next, why, why_bytes);
+		while (rc == 0 && log->active->compacted && i < count &&
+		       offsets[i] < log->active->next_offset) {
+			log->leftovers = true;
+			i++;
+		}
+		if (rc == 0 && i < count && log->active->next_offset != offsets[i])
+			rc = quarantine_gap(log, log->active->next_offset, offsets[i]);
 	}
 	free(offsets);
+	return rc;
+}
+
+/* Durably: the one that stands for them may be removed before the next start. */
+static int remove_leftovers(struct log *log)
+{
+	int64_t *offsets = NULL;
+	size_t count = 0;
+	int rc = list_segments(log, &offsets, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		if (log_segment_at(log, offsets[i])->base_offset != offsets[i])
+			segment_unlink_at(log, offsets[i]);
+	}
+	free(offsets);
+	if (rc == 0 && fsync(log->dir_fd) < 0)
+		rc = -errno;
 	return rc;
 }
 
@@ -218,12 +244,13 @@ static void report_tail(const struct log *log)
 			 log->name, active->base_offset, active->end, active->next_offset);
 }
 
-/* Where the last segment has been lost in part, its bytes stay, and the log goes on in another. */
+/* Where the last segment has been lost in part, its bytes stay, and the log goes on in another; so
+ * it does where the one behind a compacted segment is missing. */
 static int make_end_appendable(struct log *log)
 {
 	int rc = 0;
 
-	if (log->active && log->active->lost_from >= 0)
+	if (log->active && (log->active->lost_from >= 0 || log->active->compacted))
 		return segment_create(log, log->next_offset);
 	if (log->active)
 		rc = segment_cut(log->active);
@@ -239,6 +266,8 @@ static int finish_recovery(struct log *log)
 	int rc = log_write_quarantine(log);
 	if (rc == 0)
 		rc = make_end_appendable(log);
+	if (rc == 0 && log->leftovers)
+		rc = remove_leftovers(log);
 	if (rc < 0)
 		return rc;
 	list_foreach(node, &log->segments) {
@@ -317,6 +346,7 @@ static int replay(struct log *log, char *why, size_t why_bytes)
 		snprintf(why, why_bytes, "producers: %s", error_text(rc));
 		return rc;
 	}
+	compact_recover(log);
 	rc = finish_recovery(log);
 	if (rc < 0)
 		return rc;

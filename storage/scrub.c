@@ -295,6 +295,7 @@ static void set_up(struct scrub *scrub)
 		.file = {.fd = segment->fd, .file_bytes = segment->durable_end},
 		.base_offset = segment->base_offset,
 		.limit = segment->durable_next_offset,
+		.gaps = segment->compacted,
 		.entries = scrub->entries,
 		.entry_count = segment->index_count,
 		.end = {segment->durable_end, segment->durable_next_offset},

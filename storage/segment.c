@@ -63,14 +63,19 @@ void segment_free(struct segment *segment)
 	free(segment);
 }
 
-void segment_unlink(struct segment *segment)
+void segment_unlink_at(const struct log *log, int64_t base_offset)
 {
 	char name[SEGMENT_NAME_BYTES];
 
-	segment_name(name, segment->base_offset, "idx");
-	unlinkat(segment->log->dir_fd, name, 0);
-	segment_name(name, segment->base_offset, "log");
-	unlinkat(segment->log->dir_fd, name, 0);
+	segment_name(name, base_offset, "idx");
+	unlinkat(log->dir_fd, name, 0);
+	segment_name(name, base_offset, "log");
+	unlinkat(log->dir_fd, name, 0);
+}
+
+void segment_unlink(struct segment *segment)
+{
+	segment_unlink_at(segment->log, segment->base_offset);
 }
 
 int segment_open_file(const struct log *log, const char *name, int flags)
@@ -91,28 +96,45 @@ int segment_open_file(const struct log *log, const char *name, int flags)
 
 /* ---- a new segment ---- */
 
-int segment_write_header(struct segment *segment)
+static void fill_header(struct segment *segment, uint32_t version, uint8_t *block)
 {
 	const struct log *log = segment->log;
-	uint8_t *block = aligned_alloc(BLOCK_BYTES, SEGMENT_HEADER_BYTES);
-
-	check(getrandom(&segment->id, sizeof(segment->id), 0) == sizeof(segment->id));
-	segment->created_ms = clock_wall_ms(log->store->clock);
 	struct segment_header header = {
-		.version = SEGMENT_FORMAT_VERSION,
+		.version = version,
 		.partition = log->identity.partition,
 		.topic_id = log->identity.topic_id,
 		.base_offset = segment->base_offset,
 		.created_ms = segment->created_ms,
-		.id = segment->id,
 	};
 
-	if (!block)
-		return -ENOMEM;
+	check(getrandom(&segment->id, sizeof(segment->id), 0) == sizeof(segment->id));
+	header.id = segment->id;
 	memcpy(header.magic, segment_magic, sizeof(header.magic));
 	header.checksum = XXH3_64bits(&header, offsetof(struct segment_header, checksum));
 	memset(block, 0, SEGMENT_HEADER_BYTES);
 	memcpy(block, &header, sizeof(header));
+}
+
+void segment_compacted_header(struct segment *segment, uint8_t *block)
+{
+	struct segment_extent *extent =
+		(struct segment_extent *)(block + sizeof(struct segment_header));
+
+	fill_header(segment, SEGMENT_COMPACTED_VERSION, block);
+	extent->next_offset = segment->next_offset;
+	extent->end = segment->end;
+	extent->checksum = XXH3_64bits(block, sizeof(struct segment_header) +
+						      offsetof(struct segment_extent, checksum));
+}
+
+int segment_write_header(struct segment *segment)
+{
+	uint8_t *block = aligned_alloc(BLOCK_BYTES, SEGMENT_HEADER_BYTES);
+
+	if (!block)
+		return -ENOMEM;
+	segment->created_ms = clock_wall_ms(segment->log->store->clock);
+	fill_header(segment, SEGMENT_FORMAT_VERSION, block);
 	int rc = whole_pwrite(segment->fd, block, SEGMENT_HEADER_BYTES, 0);
 	free(block);
 	if (rc == 0 && fdatasync(segment->fd) < 0)

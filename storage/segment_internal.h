@@ -3,7 +3,8 @@
  *
  *     segment.c        the file, made and given up; its index in memory
  *     segment_index.c  the index as a file
- *     segment_load.c   what a file that is found holds; segment_scan.h reads it */
+ *     segment_load.c   what a file that is found holds; segment_scan.h reads it
+ *     compact_write.c  a compacted one, made of others */
 #pragma once
 #include <stddef.h>
 
@@ -11,6 +12,7 @@
 
 enum {
 	SEGMENT_FORMAT_VERSION = 1, /* of the index too */
+	SEGMENT_COMPACTED_VERSION = 2,
 	SEGMENT_NAME_BYTES = 32,
 };
 
@@ -25,6 +27,14 @@ struct segment_header {
 	uint64_t checksum; /* XXH3 of the bytes before */
 };
 _Static_assert(sizeof(struct segment_header) == 64, "segment header layout");
+
+/* What follows in the header of a compacted segment: it is written as a whole and never changes. */
+struct segment_extent {
+	int64_t next_offset; /* it stands for all offsets below, from its base offset on */
+	uint64_t end;        /* byte after the last batch */
+	uint64_t checksum;   /* XXH3 of the header and of the bytes before */
+};
+_Static_assert(sizeof(struct segment_extent) == 24, "segment extent layout");
 
 struct index_header {
 	char magic[8];
@@ -62,5 +72,7 @@ struct segment *segment_new(struct log *log, int64_t base_offset); /* no file ye
 int segment_open_file(const struct log *log, const char *name, int flags);
 /* Gives the segment its identity, durably. */
 int segment_write_header(struct segment *segment);
+/* The header of a compacted segment that is whole, SEGMENT_HEADER_BYTES; it gets an id. */
+void segment_compacted_header(struct segment *segment, uint8_t *block);
 /* The index file, whole and of this segment, or of one of this name; null: none.  To be freed. */
 struct index_header *segment_read_index(const struct segment *segment, bool of_any_id);

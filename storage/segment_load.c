@@ -33,46 +33,77 @@ static bool never_used(const struct segment *segment, uint8_t block[static SEGME
 	return true;
 }
 
-/* All is right but that number: it is no other version's. */
-static bool version_damaged(struct segment_header header)
+static bool checks(const struct segment_header *header)
 {
-	header.version = SEGMENT_FORMAT_VERSION;
-	return header.checksum == XXH3_64bits(&header, offsetof(struct segment_header, checksum));
+	return header->checksum == XXH3_64bits(header, offsetof(struct segment_header, checksum));
+}
+
+static bool is_version(struct segment_header header, uint32_t version)
+{
+	header.version = version;
+	return checks(&header);
+}
+
+/* All is right but that number: it is no other version's. */
+static bool version_damaged(const struct segment_header *header)
+{
+	return is_version(*header, SEGMENT_FORMAT_VERSION) ||
+	       is_version(*header, SEGMENT_COMPACTED_VERSION);
+}
+
+/* Of one that is compacted: where it ends. */
+static bool take_extent(struct segment *segment, const uint8_t *block)
+{
+	const struct segment_extent *extent =
+		(const struct segment_extent *)(block + sizeof(struct segment_header));
+	size_t checked = sizeof(struct segment_header) + offsetof(struct segment_extent, checksum);
+
+	if (extent->checksum != XXH3_64bits(block, checked) ||
+	    extent->next_offset <= segment->base_offset || extent->end < SEGMENT_HEADER_BYTES)
+		return false;
+	segment->compacted = true;
+	segment->extent_next = extent->next_offset;
+	segment->extent_end = extent->end;
+	return true;
+}
+
+static int take_header(struct segment *segment, const uint8_t *block)
+{
+	const struct segment_header *header = (const struct segment_header *)block;
+	const struct log *log = segment->log;
+
+	if (memcmp(header->magic, segment_magic, sizeof(header->magic)) != 0)
+		return -ERR_CORRUPT;
+	/* Before the checksum, which another version may have elsewhere. */
+	if (header->version != SEGMENT_FORMAT_VERSION &&
+	    header->version != SEGMENT_COMPACTED_VERSION)
+		return version_damaged(header) ? -ERR_CORRUPT : -ERR_FORMAT;
+	if (!checks(header) || !uuid_equal(&header->topic_id, &log->identity.topic_id) ||
+	    header->partition != log->identity.partition ||
+	    header->base_offset != segment->base_offset)
+		return -ERR_CORRUPT;
+	if (header->version == SEGMENT_COMPACTED_VERSION && !take_extent(segment, block))
+		return -ERR_CORRUPT;
+	segment->id = header->id;
+	segment->created_ms = header->created_ms;
+	return 0;
 }
 
 static int read_header(struct segment *segment, bool last)
 {
-	const struct log *log = segment->log;
-	struct segment_header header;
 	uint8_t *block = aligned_alloc(BLOCK_BYTES, SEGMENT_HEADER_BYTES);
+	int rc;
 
 	if (!block)
 		return -ENOMEM;
 	ssize_t got = whole_pread(segment->fd, block, SEGMENT_HEADER_BYTES, 0);
-	int error = got < 0 ? (int)got : 0;
-	memcpy(&header, block, sizeof(header));
-	bool unused = last && error == 0 && never_used(segment, block);
+	if (got == SEGMENT_HEADER_BYTES)
+		rc = take_header(segment, block);
+	else
+		rc = got < 0 ? (int)got : -ERR_CORRUPT;
+	segment->unused = rc == -ERR_CORRUPT && last && never_used(segment, block);
 	free(block);
-	if (error < 0)
-		return error;
-	segment->unused = unused;
-	if (unused)
-		return 0;
-	if (got != SEGMENT_HEADER_BYTES ||
-	    memcmp(header.magic, segment_magic, sizeof(header.magic)) != 0)
-		return -ERR_CORRUPT;
-	/* Before the checksum, which another version may have elsewhere. */
-	if (header.version != SEGMENT_FORMAT_VERSION)
-		return version_damaged(header) ? -ERR_CORRUPT : -ERR_FORMAT;
-	if (header.checksum != XXH3_64bits(&header, offsetof(struct segment_header, checksum)))
-		return -ERR_CORRUPT;
-	if (!uuid_equal(&header.topic_id, &log->identity.topic_id) ||
-	    header.partition != log->identity.partition ||
-	    header.base_offset != segment->base_offset)
-		return -ERR_CORRUPT;
-	segment->id = header.id;
-	segment->created_ms = header.created_ms;
-	return 0;
+	return segment->unused ? 0 : rc;
 }
 
 struct load {
@@ -95,6 +126,8 @@ static int32_t last_epoch(const struct segment *segment)
 
 static bool complete(const struct load *l)
 {
+	if (l->segment->compacted)
+		return l->segment->end == l->segment->extent_end;
 	return l->next_base >= 0 && l->segment->next_offset == l->next_base;
 }
 
@@ -220,6 +253,9 @@ static bool index_fits(struct load *l)
 		else
 			return false;
 	}
+	if (segment->compacted)
+		return at.position == segment->extent_end &&
+		       index->next_offset == segment->extent_next;
 	return at.position == index->end && at.offset == index->next_offset;
 }
 
@@ -280,11 +316,19 @@ static void prepare_scan(struct load *l)
 		.known = &segment->log->quarantine,
 		.budget = 4 * segment->allocated_end,
 	};
+	if (segment->compacted) {
+		/* Behind its end there is nothing of its own. */
+		if (l->scan.file.file_bytes > segment->extent_end)
+			l->scan.file.file_bytes = segment->extent_end;
+		l->scan.gaps = true;
+		l->scan.end = (struct place){segment->extent_end, segment->extent_next};
+	}
 	if (!index)
 		return;
 	l->scan.entries = (const struct index_entry *)(index + 1);
 	l->scan.entry_count = index->entry_count;
-	l->scan.end = (struct place){index->end, index->next_offset};
+	if (!segment->compacted)
+		l->scan.end = (struct place){index->end, index->next_offset};
 }
 
 /* What batches there are, from the index as far as it goes and reaches. */
@@ -304,6 +348,8 @@ static int find_batches(struct load *l)
 	l->scan.file.error = rc < 0 ? rc : 0;
 	if (rc == 0)
 		rc = scan(l);
+	if (segment->compacted && segment->lost_from < 0)
+		segment->next_offset = segment->extent_next;
 	segment->torn = rc == 0 && l->next_base < 0 && segment->lost_from < 0 &&
 			remains_behind(&l->scan.file, segment->end);
 	file_window_fini(&l->scan.file);
@@ -372,6 +418,9 @@ static int load_file(struct load *l, const char *name)
 		return rc;
 	if (l->header_lost && !last)
 		return lose_file(l, DAMAGE_HEADER);
+	/* Whatever follows, it goes as far as it says. */
+	if (segment->compacted)
+		l->next_base = segment->extent_next;
 	rc = find_batches(l);
 	return rc == 0 && l->header_lost ? lose_file(l, DAMAGE_HEADER) : rc;
 }

@@ -96,10 +96,15 @@ struct segment {
 	uint64_t prewrite_start, prewrite_at, prewrite_end; /* the step; done up to `at` */
 	unsigned readers;                                   /* reads in flight */
 	bool dead;       /* out of the log; freed with its last reader */
+	bool compacting; /* its file is being read, and maybe about to be replaced */
+	bool replaced;   /* dead, and another has what it had and is still wanted */
 	bool torn;       /* something lay behind its last batch */
 	bool unused;     /* made, but its header is not yet written */
 	bool suspect;    /* a reader has met damage: it is to be scrubbed */
 	bool idempotent; /* a batch of it may have a producer id */
+	bool compacted;  /* there are gaps between its batches; its header says where it ends: */
+	int64_t extent_next;
+	uint64_t extent_end;
 };
 
 /* A whole batch ends here: what becomes durable when the segment is flushed this far. */
@@ -136,6 +141,7 @@ struct log {
 
 	struct list segments;
 	struct segment *active; /* null: no segment yet */
+	bool leftovers;         /* of segments merged into others: found by recovery */
 	int64_t start_offset;
 	int64_t next_offset;
 	int64_t durable_offset;
@@ -154,6 +160,11 @@ struct log {
 	struct producers producers;
 	struct producers_image image; /* not yet a file */
 	bool producers_changed;       /* since the last image */
+	int64_t snapshot_offset;      /* of the last that was flushed in this life; 0: none */
+
+	int64_t clean_offset;      /* compacted below it */
+	bool compact_broken;       /* damage was found: no more of it until the log is recovered */
+	uint64_t compact_retry_ns; /* not before */
 
 	struct dedup_log dedup;
 
@@ -204,9 +215,11 @@ struct store {
 	struct list prewrites; /* segments that want zeros ahead of them */
 	unsigned prewrites_out;
 	struct decompressor *decompressor;
-	struct scrub *scrub;         /* the job that is out; null: none */
-	struct batch_filter *filter; /* made when first needed */
-	uint64_t boot;               /* tells this run of the machine from others; 0: not known */
+	struct scrub *scrub;           /* the job that is out; null: none */
+	struct batch_filter *filter;   /* made when first needed */
+	struct compaction *compaction; /* under way; null: none */
+	uint64_t compact_next_ns;      /* not before */
+	uint64_t boot;                 /* tells this run of the machine from others; 0: not known */
 	struct store_stats stats;
 };
 
@@ -266,7 +279,10 @@ int segment_checkpoint(struct segment *segment); /* writes the index file, up to
 void segment_seal(struct segment *segment);      /* that, and gives back what is behind the end */
 int segment_cut(struct segment *segment); /* nothing but zeros behind the last batch, durably */
 void segment_free(struct segment *segment);
+/* Nothing of it is waited for, and nobody is about to replace it. */
+bool segment_deletable(const struct log *log, const struct segment *segment);
 void segment_unlink(struct segment *segment);
+void segment_unlink_at(const struct log *log, int64_t base_offset);
 const struct index_entry *segment_seek(const struct segment *segment, int64_t offset);
 struct segment *log_segment_at(const struct log *log, int64_t offset);
 
@@ -275,7 +291,7 @@ struct segment *log_segment_at(const struct log *log, int64_t offset);
 int log_recover(struct log *log, int64_t must_reach, char *why, size_t why_bytes);
 int log_write_meta(struct log *log);
 /* Beside and renamed, durably. */
-int log_write_file(const struct log *log, const char *name, const char *text, size_t length);
+int log_write_file(const struct log *log, const char *name, const void *data, size_t length);
 
 /* quarantine_log.c */
 /* What the folder has of it.  -ERR_CORRUPT: it cannot be believed, and is empty; -ERR_FORMAT,
@@ -292,6 +308,8 @@ void log_seal(
 	struct log *log); /* the active segment, durable to its end, is followed by no append */
 int log_note_epoch(struct log *log, int32_t epoch, int64_t offset);
 void log_drop_ahead(struct log *log);
+/* It is no more of the log; freed with its last reader. */
+void log_retire_segment(struct log *log, struct segment *segment);
 
 /* producer_files.c */
 /* The producers and transactions of a log just recovered: from the newest snapshot and what lies

@@ -133,8 +133,7 @@ int64_t rig_keep_id(struct rig *rig, uint64_t number)
 
 void rig_pass(struct rig *rig, int64_t ms)
 {
-	rig->now_ms += ms;
-	rig->now_ns += (uint64_t)ms * NS_PER_MS;
+	rig_pass_time(rig, ms);
 	rig_turn(rig);
 	store_housekeep(rig->store);
 }

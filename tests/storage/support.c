@@ -236,6 +236,7 @@ static void make_store(struct rig *rig)
 		.dedup_bytes_max = rig->dedup_bytes_max,
 		.scrub_interval_ms = rig->scrub_interval_ms,
 		.scrub_bytes_per_second = rig->scrub_bytes_per_second,
+		.compact_map_bytes = rig->compact_map_bytes,
 		.offload = rig->offload,
 		.offload_context = rig,
 	};
@@ -358,6 +359,12 @@ void rig_path(const struct rig *rig, const char *name, char path[static 256])
 
 	uuid_hex(&rig->identity.topic_id, topic);
 	snprintf(path, 256, "%s/%s/%d/%s", rig->folder, topic, rig->identity.partition, name);
+}
+
+void rig_pass_time(struct rig *rig, int64_t ms)
+{
+	rig->now_ms += ms;
+	rig->now_ns += (uint64_t)ms * NS_PER_MS;
 }
 
 void rig_turn(struct rig *rig)

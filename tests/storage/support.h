@@ -78,6 +78,7 @@ struct rig {
 	size_t dedup_bytes_max;
 	int64_t scrub_interval_ms;
 	uint64_t scrub_bytes_per_second;
+	size_t compact_map_bytes;
 	void (*offload)(void *context, struct store_job *job); /* its context is the rig */
 	bool closed;
 };
@@ -99,6 +100,8 @@ void rig_restart(struct rig *rig);
 /* <folder>/<topic>/<partition>/<name> */
 void rig_path(const struct rig *rig, const char *name, char path[static 256]);
 
+/* So long passes by both clocks. */
+void rig_pass_time(struct rig *rig, int64_t ms);
 /* One turn of the loop; sleeps up to 10 ms when nothing is to be done. */
 void rig_turn(struct rig *rig);
 
