@@ -172,6 +172,8 @@ static void draw_clients(struct workload *workload, struct random *random)
 		workload->implicit = random_chance(random, 500000);
 		workload->abort_percent = random_chance(random, 500000) ? 25 : 0;
 	}
+	if (random_chance(random, 300000))
+		workload->rude = (unsigned)random_between(random, 1, RUDE_MAX);
 	workload->alters = random_chance(random, 200000);
 	workload->comes_and_goes = random_chance(random, 200000);
 }

@@ -19,6 +19,7 @@ enum {
 	PRODUCERS_MAX = 4,
 	READERS_MAX = 2,
 	SLUICE_USERS_MAX = 2,
+	RUDE_MAX = 2,
 	TRANSACTORS_MAX = 2,
 	GROUPS_MAX = 2,
 	MEMBERS_MAX = 3, /* of a group */
@@ -60,6 +61,7 @@ struct workload {
 	unsigned readers;
 	struct sluice_user_options sluice_users[SLUICE_USERS_MAX];
 	unsigned sluice_user_count;
+	unsigned rude;
 	unsigned transactors;
 	bool implicit; /* see struct transactional */
 	unsigned abort_percent;

@@ -15,6 +15,7 @@
 #include "tests/sim/clients/admin.h"
 #include "tests/sim/clients/member.h"
 #include "tests/sim/clients/reader.h"
+#include "tests/sim/clients/rude.h"
 #include "tests/sim/clients/sluice_user.h"
 #include "tests/sim/clients/transactor.h"
 #include "tests/sim/descriptors.h"
@@ -53,6 +54,7 @@ static struct {
 	struct transactor transactors[TRANSACTORS_MAX];
 	struct reader readers[READERS_MAX];
 	struct sluice_user sluice_users[SLUICE_USERS_MAX];
+	struct rude rude[RUDE_MAX];
 	struct reader final_readers[2];
 	struct member members[GROUPS_MAX][MEMBERS_MAX];
 	char names[NAMES_MAX][NAME_BYTES];
@@ -298,6 +300,8 @@ static void start_clients(void)
 		producer_start(&run.producers[i], &run.world, name_of("producer%u", i), &run.random,
 			       &run.workload.producers[i]);
 	start_sluice_users();
+	for (unsigned i = 0; i < run.workload.rude; i++)
+		rude_start(&run.rude[i], &run.world, name_of("rude%u", i), &run.random);
 	start_groups();
 	start_transactors();
 	for (unsigned i = 0; i < run.workload.readers; i++)

@@ -47,7 +47,7 @@ static int wait_for(struct peer *peer, bool (*ready)(const struct socket_state *
 	return 0;
 }
 
-static int connect_to_broker(struct peer *peer, uint64_t due_ns)
+int peer_connect(struct peer *peer, uint64_t due_ns)
 {
 	if (peer->socket)
 		return 0;
@@ -62,7 +62,7 @@ static int connect_to_broker(struct peer *peer, uint64_t due_ns)
 	return rc;
 }
 
-static int send_all(struct peer *peer, const uint8_t *data, size_t length, uint64_t due_ns)
+int peer_send(struct peer *peer, const uint8_t *data, size_t length, uint64_t due_ns)
 {
 	while (length) {
 		int64_t sent = socket_send(peer->socket, data, length);
@@ -108,11 +108,11 @@ static int send_request(struct peer *peer, const struct kafka_api *api, int16_t 
 				      request, &peer->arena, &writer);
 
 	for (size_t i = 0; rc == 0 && i < writer.vector_count; i++)
-		rc = send_all(peer, writer.vectors[i].iov_base, writer.vectors[i].iov_len, due_ns);
+		rc = peer_send(peer, writer.vectors[i].iov_base, writer.vectors[i].iov_len, due_ns);
 	return rc;
 }
 
-static int receive_frame(struct peer *peer, uint64_t due_ns, size_t *ret_length)
+int peer_receive(struct peer *peer, uint64_t due_ns, size_t *ret_length)
 {
 	uint8_t size[SIZE_BYTES];
 	int rc = receive_all(peer, size, sizeof(size), due_ns);
@@ -137,7 +137,7 @@ static int receive_answer(struct peer *peer, const struct kafka_api *api, int16_
 {
 	int32_t correlation_id = 0;
 	size_t length;
-	int rc = receive_frame(peer, due_ns, &length);
+	int rc = peer_receive(peer, due_ns, &length);
 
 	if (rc < 0)
 		return rc;
@@ -152,7 +152,7 @@ int peer_call(struct peer *peer, int16_t api_key, int16_t version, const void *r
 	const struct kafka_api *api = kafka_api_find(api_key);
 
 	arena_reset(&peer->arena);
-	int rc = connect_to_broker(peer, due_ns);
+	int rc = peer_connect(peer, due_ns);
 	if (rc == 0)
 		rc = send_request(peer, api, version, request, due_ns);
 	if (rc == 0)

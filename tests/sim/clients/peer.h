@@ -25,6 +25,13 @@ void peer_init(struct peer *peer, const char *client_id);
 void peer_reset(struct peer *peer);
 void peer_close(struct peer *peer);
 
+/* ---- in pieces, for those who do not behave; they close the connection themselves ---- */
+
+int peer_connect(struct peer *peer, uint64_t due_ns); /* connected already is fine */
+int peer_send(struct peer *peer, const uint8_t *data, size_t length, uint64_t due_ns);
+/* The next frame, without its size, is in peer->frame.  -ECONNRESET at the end, too. */
+int peer_receive(struct peer *peer, uint64_t due_ns, size_t *ret_length);
+
 /* Asks and waits until due_ns.  The answer is valid until the next call.  The request may have been
  * carried out whenever an error is returned: -ETIMEDOUT, -ECONNRESET, -EPIPE, -EPROTO (an answer
  * that makes no sense); it has not been with -ECONNREFUSED. */
