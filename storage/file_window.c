@@ -1,12 +1,24 @@
 #include "storage/file_window.h"
 
 #include "base/bytes.h"
+#include "base/whole.h"
 #include "storage/store_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { READ_TRIES = 4 };
+
+ssize_t patient_pread(int fd, void *data, size_t length, uint64_t offset)
+{
+	ssize_t got = -EIO;
+
+	for (unsigned i = 0; got == -EIO && i < READ_TRIES; i++)
+		got = whole_pread(fd, data, length, offset);
+	return got;
+}
 
 /* Room for `count` bytes from anywhere in a block. */
 static bool grow(struct file_window *w, size_t count)
@@ -31,10 +43,10 @@ static ssize_t read_block(struct file_window *w)
 	uint64_t at = w->position + w->length;
 	size_t count = w->file_bytes - at < BLOCK_BYTES ? (size_t)(w->file_bytes - at)
 							: BLOCK_BYTES;
-	ssize_t got = pread(w->fd, w->data + w->length, BLOCK_BYTES, (off_t)at);
+	ssize_t got = patient_pread(w->fd, w->data + w->length, BLOCK_BYTES, at);
 
-	if (got >= 0 || errno != EIO)
-		return got < 0 ? -errno : got;
+	if (got != -EIO)
+		return got;
 	memset(w->data + w->length, 0, count);
 	w->unreadable_end = at + count;
 	return (ssize_t)count;

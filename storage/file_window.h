@@ -3,6 +3,11 @@
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+
+/* As whole_pread, but a device that cannot read (-EIO) is asked again: what it says every time is
+ * taken for damage, and that is remembered. */
+ssize_t patient_pread(int fd, void *data, size_t length, uint64_t offset);
 
 struct file_window {
 	int fd; /* the caller's; may be open for direct I/O */

@@ -96,7 +96,7 @@ static int read_header(struct segment *segment, bool last)
 
 	if (!block)
 		return -ENOMEM;
-	ssize_t got = whole_pread(segment->fd, block, SEGMENT_HEADER_BYTES, 0);
+	ssize_t got = patient_pread(segment->fd, block, SEGMENT_HEADER_BYTES, 0);
 	if (got == SEGMENT_HEADER_BYTES)
 		rc = take_header(segment, block);
 	else

@@ -34,6 +34,7 @@ enum {
 static struct {
 	ino_t inode; /* 0: no file */
 	uint64_t start, end;
+	unsigned times; /* how often it fails; 0: always */
 } unreadable;
 
 ssize_t __real_pread64(int fd, void *data, size_t size, off_t at);
@@ -45,6 +46,8 @@ ssize_t __wrap_pread64(int fd, void *data, size_t size, off_t at)
 
 	if (unreadable.inode && fstat(fd, &info) == 0 && info.st_ino == unreadable.inode &&
 	    (uint64_t)at < unreadable.end && (uint64_t)at + size > unreadable.start) {
+		if (unreadable.times && --unreadable.times == 0)
+			unreadable.inode = 0;
 		errno = EIO;
 		return -1;
 	}
@@ -514,6 +517,7 @@ static void make_unreadable(const struct rig *rig, int64_t base_offset, uint64_t
 	unreadable.inode = info.st_ino;
 	unreadable.start = start;
 	unreadable.end = end;
+	unreadable.times = 0;
 }
 
 static void blocks_that_cannot_be_read_cost_the_batches_in_them(void **state)
@@ -539,6 +543,22 @@ static void blocks_that_cannot_be_read_cost_the_batches_in_them(void **state)
 	rig_open(rig);
 	one_range(rig, 6, 9, DAMAGE_UNREADABLE);
 	only_these_are_lost(rig, 6, 9, BATCHES);
+}
+
+static void what_can_be_read_when_asked_again_costs_nothing(void **state)
+{
+	struct world *world = *state;
+	struct rig *rig = &world->rig;
+
+	make_log(world);
+	for (unsigned times = 1; times <= 3; times++) {
+		remove_file(rig, 6, "idx");
+		make_unreadable(rig, 6, times == 3 ? 0 : 8192, 12288);
+		unreadable.times = times;
+		rig_open(rig);
+		assert_int_equal(rig_check_all(rig), BATCHES);
+		rig_close(rig);
+	}
 }
 
 static void a_tail_that_cannot_be_read_is_not_cut(void **state)
@@ -865,6 +885,7 @@ int main(void)
 		TEST(a_link_in_place_of_a_segment_is_not_followed),
 		TEST(a_segment_cut_short_costs_what_is_gone),
 		TEST(blocks_that_cannot_be_read_cost_the_batches_in_them),
+		TEST(what_can_be_read_when_asked_again_costs_nothing),
 		TEST(a_tail_that_cannot_be_read_is_not_cut),
 		TEST(producers_go_on_around_it),
 		TEST(a_dedup_window_goes_on_around_it),
