@@ -135,6 +135,7 @@ static int take_file(struct recovery *recovery, const struct dedup_file_head *he
 
 	if (rc < 0)
 		return rc;
+	recovery_went_on(log, dedup_file_bytes(head->count));
 	recovery->reached = head->to;
 	if (dedup_window_open_bucket(window)->count || dedup_window_full(window))
 		return join_open(log, head, entries);

@@ -106,6 +106,7 @@ static int replay_segment(struct replay *replay, const struct segment *segment)
 {
 	const struct index_entry *entry = segment_seek(segment, replay->from);
 	uint64_t position = entry ? entry->position : SEGMENT_HEADER_BYTES;
+	uint64_t told = position;
 	struct file_window *file = &replay->file;
 
 	file->fd = segment->fd;
@@ -128,7 +129,9 @@ static int replay_segment(struct replay *replay, const struct segment *segment)
 		if (rc < 0)
 			return rc;
 		position += batch.size;
+		recovery_reached(segment->log, position, &told);
 	}
+	recovery_went_on(segment->log, position - told);
 	return 0;
 }
 

@@ -20,18 +20,31 @@ ssize_t patient_pread(int fd, void *data, size_t length, uint64_t offset)
 	return got;
 }
 
+enum { CHUNK_MOST_BYTES = 8 << 20 };
+
+/* How much is read at once: who reads on gets more each time, as a device gives more of a large
+ * piece than of small ones one after the other. */
+static size_t next_chunk(const struct file_window *w, uint64_t position)
+{
+	bool reads_on = w->length && position >= w->position && position <= w->position + w->length;
+
+	if (!reads_on)
+		return READ_CHUNK_BYTES;
+	return w->chunk < CHUNK_MOST_BYTES ? w->chunk * 2 : CHUNK_MOST_BYTES;
+}
+
 /* Room for `count` bytes from anywhere in a block. */
 static bool grow(struct file_window *w, size_t count)
 {
 	size_t needed = round_up(count + BLOCK_BYTES, BLOCK_BYTES);
 
-	if (needed < READ_CHUNK_BYTES)
-		needed = READ_CHUNK_BYTES;
-	if (needed <= w->capacity)
+	if (w->chunk < needed)
+		w->chunk = needed;
+	if (w->chunk <= w->capacity)
 		return true;
 	free(w->data);
-	w->data = aligned_alloc(BLOCK_BYTES, needed);
-	w->capacity = w->data ? needed : 0;
+	w->data = aligned_alloc(BLOCK_BYTES, w->chunk);
+	w->capacity = w->data ? w->chunk : 0;
 	if (!w->data)
 		w->error = -ENOMEM;
 	return w->data;
@@ -55,7 +68,7 @@ static ssize_t read_block(struct file_window *w)
 /* More of the file behind what there is.  0: its end; -errno. */
 static ssize_t read_more(struct file_window *w)
 {
-	ssize_t got = pread(w->fd, w->data + w->length, w->capacity - w->length,
+	ssize_t got = pread(w->fd, w->data + w->length, w->chunk - w->length,
 			    (off_t)(w->position + w->length));
 
 	if (got >= 0)
@@ -69,6 +82,7 @@ const uint8_t *file_window_at(struct file_window *w, uint64_t position, size_t c
 		return NULL;
 	if (position >= w->position && position + count <= w->position + w->length)
 		return w->data + (position - w->position);
+	w->chunk = next_chunk(w, position);
 	w->length = 0;
 	w->position = round_down(position, BLOCK_BYTES);
 	if (!grow(w, count))

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/errors.h"
 #include "storage/batch_filter.h"
+#include "storage/checkpoint.h"
 #include "storage/compact.h"
 
 #include <dirent.h>
@@ -20,7 +21,6 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-enum { CHECKPOINT_BYTES = 64 << 20 };
 static const uint64_t ahead_kept_ns = 10 * NS_PER_SECOND;
 
 /* ---- store ---- */
@@ -416,7 +416,8 @@ static void delete_first_segment(struct log *log)
 bool segment_deletable(const struct log *log, const struct segment *segment)
 {
 	return segment != log->active && segment->flushed == segment->end && !segment->flushing &&
-	       !segment->allocating && !segment->prewriting && !segment->compacting;
+	       !segment->allocating && !segment->prewriting && !segment->compacting &&
+	       !segment->indexing;
 }
 
 static bool outlived(const struct log *log, const struct segment *segment)
@@ -471,18 +472,6 @@ static void retain(struct log *log)
 	}
 }
 
-/* So that a start has little to read, and damage before it is told from a torn tail. */
-static void checkpoint(struct log *log)
-{
-	struct segment *active = log->active;
-
-	if (active && log->state == LOG_WRITABLE &&
-	    active->durable_end > active->checkpoint_end + CHECKPOINT_BYTES) {
-		segment_checkpoint(active);
-		producers_checkpoint(log);
-	}
-}
-
 void log_seal(struct log *log)
 {
 	segment_seal(log->active);
@@ -508,10 +497,10 @@ void store_housekeep(struct store *store)
 		commit_try_repair(log);
 		producers_forget(log);
 		dedup_housekeep(log);
-		checkpoint(log);
 		retain(log);
 		wake_if_stable_rose(log, stable);
 	}
+	checkpoint_housekeep(store);
 	dedup_files_keep_budget(store);
 	scrub_housekeep(store);
 	compact_housekeep(store);

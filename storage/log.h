@@ -90,6 +90,7 @@ struct store_stats {
 	uint64_t scrubbed_bytes;
 	uint64_t compactions, compact_read_bytes, compact_written_bytes;
 	uint64_t compact_removed_bytes, compact_removed_records;
+	uint64_t recovered_bytes; /* read when logs were opened, to be verified or replayed */
 };
 const struct store_stats *store_stats(const struct store *store);
 

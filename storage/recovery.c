@@ -93,6 +93,28 @@ static int read_meta(struct log *log)
 	return parse_meta(log, text, (size_t)got);
 }
 
+/* ---- progress ---- */
+
+void recovery_went_on(struct log *log, uint64_t bytes)
+{
+	struct store *store = log->store;
+	uint64_t now_ns = clock_monotonic_ns(store->clock);
+
+	store->stats.recovered_bytes += bytes;
+	if (!store->recovery_told_ns)
+		store->recovery_told_ns = now_ns;
+	uint64_t passed_ns = now_ns - store->recovery_told_ns;
+	if (passed_ns < NS_PER_SECOND)
+		return;
+	uint64_t since = store->stats.recovered_bytes - store->recovery_told_bytes;
+	log_info("storage",
+		 "recovering log=%s logs_done=%u read_mib=%" PRIu64 " mib_per_s=%" PRIu64,
+		 log->name, store->recovered_logs, store->stats.recovered_bytes >> 20,
+		 (since * NS_PER_SECOND / passed_ns) >> 20);
+	store->recovery_told_ns = now_ns;
+	store->recovery_told_bytes = store->stats.recovered_bytes;
+}
+
 /* ---- segments ---- */
 
 static int compare_offsets(const void *a, const void *b)
@@ -381,5 +403,7 @@ int log_recover(struct log *log, int64_t must_reach, char *why, size_t why_bytes
 			rc = replay(log, why, why_bytes);
 	}
 	log_count_quarantine(log);
+	recovery_went_on(log, 0);
+	log->store->recovered_logs++;
 	return rc;
 }

@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/errors.h"
 #include "base/log.h"
+#include "base/whole.h"
 #include "storage/segment_internal.h"
 #include "storage/segment_scan.h"
 
@@ -92,7 +93,7 @@ void scrub_recover(struct log *log)
 {
 	char text[SCRUB_FILE_BYTES + 1];
 	int fd = openat(log->dir_fd, file_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof(text));
+	ssize_t got = fd < 0 ? -1 : whole_pread(fd, text, sizeof(text), 0);
 
 	if (fd >= 0)
 		close(fd);
@@ -111,7 +112,7 @@ static bool header_sound(const struct scrub *scrub)
 
 	if (!block)
 		return true; /* next time */
-	bool whole = pread(scrub->scan.file.fd, block, SEGMENT_HEADER_BYTES, 0) ==
+	bool whole = whole_pread(scrub->scan.file.fd, block, SEGMENT_HEADER_BYTES, 0) ==
 		     SEGMENT_HEADER_BYTES;
 	memcpy(&header, block, sizeof(header));
 	free(block);

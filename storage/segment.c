@@ -296,8 +296,10 @@ void segment_seal(struct segment *segment)
 	uint64_t end = round_up(segment->end, BLOCK_BYTES);
 
 	check(segment->flushed == segment->end);
-	/* Neither has to succeed: the index is made anew, and room that stays is only room. */
-	segment_checkpoint(segment);
+	/* Neither has to succeed: the index is made anew, and room that stays is only room.  A
+	 * checkpoint that is under way sees to it when it is done. */
+	if (!segment->indexing)
+		segment_checkpoint(segment);
 	if (segment->allocated_end > end && !segment->allocating && !segment->prewriting &&
 	    ftruncate(segment->fd, (off_t)end) == 0)
 		segment->allocated_end = end;

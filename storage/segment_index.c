@@ -31,7 +31,7 @@ static uint64_t index_checksum(const void *file, size_t bytes)
 	return XXH3_64bits_withSeed(header + 1, bytes - sizeof(*header), seed);
 }
 
-static struct index_header *build_index(const struct segment *segment)
+struct index_header *segment_build_index(const struct segment *segment)
 {
 	struct index_header header = {
 		.version = SEGMENT_FORMAT_VERSION,
@@ -68,14 +68,13 @@ static struct index_header *build_index(const struct segment *segment)
 
 /* Written beside and renamed, so that there is always one that is whole.  Not flushed: what is not
  * there after a power cut is made anew. */
-static int write_index(const struct segment *segment, const struct index_header *file)
+int segment_write_index(int dir_fd, int64_t base_offset, const struct index_header *file,
+			const char *new_name)
 {
-	static const char new_name[] = "index.new";
-	int dir_fd = segment->log->dir_fd;
 	size_t bytes = index_file_bytes(file);
 	char name[SEGMENT_NAME_BYTES];
 
-	segment_name(name, segment->base_offset, "idx");
+	segment_name(name, base_offset, "idx");
 	int fd = openat(dir_fd, new_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return -errno;
@@ -90,11 +89,11 @@ static int write_index(const struct segment *segment, const struct index_header 
 
 int segment_checkpoint(struct segment *segment)
 {
-	struct index_header *file = build_index(segment);
+	struct index_header *file = segment_build_index(segment);
 
 	if (!file)
 		return -ENOMEM;
-	int rc = write_index(segment, file);
+	int rc = segment_write_index(segment->log->dir_fd, segment->base_offset, file, "index.new");
 	if (rc == 0)
 		segment->checkpoint_end = segment->durable_end;
 	free(file);

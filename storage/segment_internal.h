@@ -74,5 +74,10 @@ int segment_open_file(const struct log *log, const char *name, int flags);
 int segment_write_header(struct segment *segment);
 /* The header of a compacted segment that is whole, SEGMENT_HEADER_BYTES; it gets an id. */
 void segment_compacted_header(struct segment *segment, uint8_t *block);
+/* What the index file says of all that is durable; null: no memory.  To be freed. */
+struct index_header *segment_build_index(const struct segment *segment);
+/* Any thread; `new_name` is what it is written as before it is renamed. */
+int segment_write_index(int dir_fd, int64_t base_offset, const struct index_header *file,
+			const char *new_name);
 /* The index file, whole and of this segment, or of one of this name; null: none.  To be freed. */
 struct index_header *segment_read_index(const struct segment *segment, bool of_any_id);

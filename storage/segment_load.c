@@ -203,10 +203,12 @@ static int pass_damage(struct load *l)
 static int scan(struct load *l)
 {
 	struct segment *segment = l->segment;
+	uint64_t told = segment->end;
 	struct batch batch;
 	int rc = 1;
 
 	while (rc > 0 && !complete(l)) {
+		recovery_reached(segment->log, segment->end, &told);
 		bool durable = more_was_durable(l);
 		bool whole = scan_batch(&l->scan, end_of(segment), &batch);
 		/* What a run before the last one left behind has a lower epoch. */
@@ -222,6 +224,7 @@ static int scan(struct load *l)
 			rc = pass_damage(l);
 		}
 	}
+	recovery_went_on(segment->log, segment->end - told);
 	if (rc < 0 || l->scan.file.error < 0)
 		return rc < 0 ? rc : l->scan.file.error;
 	/* A torn tail is cut, but what cannot be read may have been whole. */

@@ -16,6 +16,7 @@ enum {
 	BLOCK_BYTES = 4096,
 	INDEX_INTERVAL_BYTES = 65536,
 	READ_CHUNK_BYTES = 1 << 20,
+	RECOVERY_STEP_BYTES = 4 << 20, /* between two looks at the clock */
 	FLUSH_ROUNDS = 2,
 	PREWRITE_FIRST_BYTES = 64 << 10, /* zeros that a new segment is made with */
 };
@@ -70,6 +71,8 @@ struct segment {
 	uint64_t durable_end;
 	int64_t durable_next_offset;
 	int64_t durable_max_ms;
+	uint64_t seen_end;       /* durable_end when it last changed, as housekeeping saw it ... */
+	uint64_t seen_ns;        /* ... and when */
 	uint64_t checkpoint_end; /* the index file on disk reaches this far; 0: none */
 	uint64_t allocated_end;  /* file size; writes end below */
 	/* Below it every block has been written, and the extents and the size are durable. */
@@ -100,6 +103,7 @@ struct segment {
 	bool replaced;   /* dead, and another has what it had and is still wanted */
 	bool torn;       /* something lay behind its last batch */
 	bool unused;     /* made, but its header is not yet written */
+	bool indexing;   /* its index is being written, by the background thread */
 	bool suspect;    /* a reader has met damage: it is to be scrubbed */
 	bool idempotent; /* a batch of it may have a producer id */
 	bool compacted;  /* there are gaps between its batches; its header says where it ends: */
@@ -215,6 +219,10 @@ struct store {
 	struct list prewrites; /* segments that want zeros ahead of them */
 	unsigned prewrites_out;
 	struct decompressor *decompressor;
+	uint64_t recovery_told_ns; /* when the last line about it was written; 0: never */
+	uint64_t recovery_told_bytes;
+	unsigned recovered_logs;
+	unsigned checkpoints_out;      /* jobs */
 	struct scrub *scrub;           /* the job that is out; null: none */
 	struct batch_filter *filter;   /* made when first needed */
 	struct compaction *compaction; /* under way; null: none */
@@ -289,6 +297,16 @@ struct segment *log_segment_at(const struct log *log, int64_t offset);
 /* recovery.c */
 /* `must_reach`: a log that ends below it has lost something. */
 int log_recover(struct log *log, int64_t must_reach, char *why, size_t why_bytes);
+/* So many bytes more have been read; every second a line says how it goes. */
+void recovery_went_on(struct log *log, uint64_t bytes);
+/* The same, seldom: a segment has been read up to `position`, and up to *told the last time. */
+static inline void recovery_reached(struct log *log, uint64_t position, uint64_t *told)
+{
+	if (position - *told < RECOVERY_STEP_BYTES)
+		return;
+	recovery_went_on(log, position - *told);
+	*told = position;
+}
 int log_write_meta(struct log *log);
 /* Beside and renamed, durably. */
 int log_write_file(const struct log *log, const char *name, const void *data, size_t length);

@@ -507,6 +507,130 @@ static void a_checkpoint_shortens_recovery(void **state)
 	free(made.data);
 }
 
+static uint64_t read_at_start(const struct rig *rig)
+{
+	return store_stats(rig->store)->recovered_bytes;
+}
+
+/* However large a segment is. */
+static void what_a_start_reads_is_bounded(void **state)
+{
+	struct rig *rig = *state;
+	struct made_batch made = make_batch(1, 1 << 20, 1000, 1);
+
+	rig->config.segment_bytes = 1 << 30;
+	rig_open(rig);
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(rig_append(rig, &made, ACK_DURABLE, NULL), 0);
+		if (i % 8 == 7)
+			store_housekeep(rig->store);
+	}
+	rig_kill(rig);
+	rig_open(rig);
+	assert_int_equal(log_end_offset(rig->log), 100);
+	assert_in_range(read_at_start(rig), 36 << 20, 37 << 20);
+	free(made.data);
+}
+
+static void after_a_clean_stop_nothing_is_read(void **state)
+{
+	struct rig *rig = *state;
+
+	rig->config.segment_bytes = 1 << 20;
+	rig_open(rig);
+	rig_fill(rig, 30, 100000, 1000);
+	rig_close(rig);
+	rig_restart(rig);
+	rig_open(rig);
+	assert_int_equal(log_end_offset(rig->log), 30);
+	assert_int_equal(read_at_start(rig), 0);
+}
+
+static void an_idle_log_gets_a_checkpoint(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_open(rig);
+	rig_fill(rig, 10, 30000, 1000);
+	store_housekeep(rig->store);
+	rig->now_ns += 9 * NS_PER_SECOND;
+	store_housekeep(rig->store);
+	assert_false(has(rig, first_idx));
+	rig->now_ns += NS_PER_SECOND;
+	store_housekeep(rig->store);
+	assert_true(has(rig, first_idx));
+	rig_kill(rig);
+	rig_open(rig);
+	assert_int_equal(read_at_start(rig), 0);
+}
+
+/* Many logs share what a store may have to read. */
+static void the_more_logs_the_sooner_they_get_one(void **state)
+{
+	enum { LOGS = 100 };
+	struct rig *rig = *state;
+	struct made_batch made = make_batch(1, 1 << 20, 1000, 1);
+	struct log *logs[LOGS];
+
+	rig->config.segment_bytes = 1 << 30;
+	for (int32_t i = 0; i < LOGS; i++) {
+		rig->identity.partition = i;
+		rig_open(rig);
+		logs[i] = rig->log;
+		for (int n = 0; n < 3; n++)
+			assert_int_equal(rig_append(rig, &made, ACK_DURABLE, NULL), 0);
+	}
+	/* 300 MiB of 256: each has more than its share. */
+	store_housekeep(rig->store);
+	for (int32_t i = 0; i < LOGS; i++) {
+		assert_int_equal(logs[i]->active->checkpoint_end, logs[i]->active->end);
+		rig->log = logs[i];
+		rig_close(rig);
+	}
+	free(made.data);
+}
+
+static struct store_job *job_out;
+
+static void keep_job(void *context, struct store_job *job)
+{
+	assert_null(job_out);
+	job_out = job;
+}
+
+/* It tells of less than the seal would have. */
+static void a_checkpoint_that_a_seal_overtakes_is_made_again(void **state)
+{
+	struct rig *rig = *state;
+	struct made_batch made = make_batch(1, 1 << 20, 1000, 1);
+
+	job_out = NULL;
+	rig->offload = keep_job;
+	rig_restart(rig);
+	rig->config.segment_bytes = 68 << 20;
+	rig_open(rig);
+	for (int i = 0; i < 66; i++)
+		assert_int_equal(rig_append(rig, &made, ACK_DURABLE, NULL), 0);
+	store_housekeep(rig->store);
+	assert_non_null(job_out);
+	struct segment *segment = rig->log->active;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(rig_append(rig, &made, ACK_DURABLE, NULL), 0);
+	assert_ptr_not_equal(rig->log->active, segment);
+	assert_false(has(rig, first_idx));
+	struct store_job *job = job_out;
+	job_out = NULL;
+	store_job_run(job);
+	job->done(job);
+	assert_int_equal(segment->checkpoint_end, segment->end);
+	rig->offload = rig->store->options.offload = NULL;
+	rig_kill(rig);
+	rig_open(rig);
+	assert_int_equal(log_end_offset(rig->log), 69);
+	assert_in_range(read_at_start(rig), 1, 4 << 20);
+	free(made.data);
+}
+
 /* ---- partition.meta ---- */
 
 static void a_torn_or_changed_meta_is_refused(void **state)
@@ -587,6 +711,11 @@ int main(void)
 		T(an_old_index_does_not_hide_what_came_after),
 		T(the_index_of_another_segment_is_not_believed),
 		T(a_checkpoint_shortens_recovery),
+		T(what_a_start_reads_is_bounded),
+		T(after_a_clean_stop_nothing_is_read),
+		T(an_idle_log_gets_a_checkpoint),
+		T(the_more_logs_the_sooner_they_get_one),
+		T(a_checkpoint_that_a_seal_overtakes_is_made_again),
 		T(a_torn_or_changed_meta_is_refused),
 		T(a_log_that_ends_before_its_start_is_refused),
 #undef T
