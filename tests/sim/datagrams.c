@@ -134,6 +134,9 @@ static void launch(struct socket_state *socket, const void *data, size_t length,
 		.arrival.happens = arrive,
 	};
 	memcpy(datagram->data, data, length);
+	if (length && random_chance(&network.random, network.faults.garble))
+		datagram->data[random_below(&network.random, length)] ^=
+			(uint8_t)random_between(&network.random, 1, UINT8_MAX);
 	list_push_back(&socket->mailbox.under_way, &datagram->link);
 	socket->mailbox.under_way_bytes += charge(datagram);
 	event_arm(&datagram->arrival, draw_arrival_ns(&socket->mailbox));

@@ -19,6 +19,7 @@ struct network_faults {
 	uint64_t delay_ns_min, delay_ns_max; /* of a piece, of a datagram */
 	/* In a million each. */
 	uint32_t drop, duplicate, overtake; /* of datagrams */
+	uint32_t garble;                    /* a byte of a copy is another */
 	uint32_t cut;                       /* of pieces of a stream: the connection breaks here */
 	bool whole; /* pieces of a stream are all that is under way, else of any size */
 	size_t datagram_bytes_max; /* a narrow path: longer ones are lost; 0: none is */

@@ -355,6 +355,19 @@ static void datagrams_are_dropped_doubled_and_overtaken(void **state)
 	assert_true(overtaken > 0);
 }
 
+static void a_garbled_datagram_comes_with_another_byte(void **state)
+{
+	struct network_faults faults = no_faults;
+	unsigned got[2 * DATAGRAMS];
+	unsigned wrong = 0;
+
+	faults.garble = 200000;
+	assert_int_equal(send_numbers(1, &faults, got), DATAGRAMS);
+	for (unsigned i = 0; i < DATAGRAMS; i++)
+		wrong += got[i] != i;
+	assert_in_range(wrong, 1, DATAGRAMS / 2);
+}
+
 static void a_narrow_path_loses_long_datagrams_alone(void **state)
 {
 	struct network_faults faults = no_faults;
@@ -448,6 +461,7 @@ int main(void)
 		cmocka_unit_test(connections_in_the_queue_of_a_listener_that_closes_are_reset),
 		cmocka_unit_test(datagrams_without_faults_come_once_and_in_order),
 		cmocka_unit_test(datagrams_are_dropped_doubled_and_overtaken),
+		cmocka_unit_test(a_garbled_datagram_comes_with_another_byte),
 		cmocka_unit_test(a_narrow_path_loses_long_datagrams_alone),
 		cmocka_unit_test(who_connected_to_a_port_hears_that_nobody_is_there),
 		cmocka_unit_test(a_connected_socket_takes_nothing_from_elsewhere),

@@ -134,6 +134,7 @@ static void add_sluice_user(struct workload *workload, struct random *random)
 	if (!options->idempotent && random_chance(random, 300000))
 		options->acks = 1;
 	options->in_flight = (unsigned)random_between(random, 1, options->idempotent ? 5 : 3);
+	options->once = options->produces && !options->idempotent && random_chance(random, 500000);
 	if (options->produces && workload->deleting)
 		options->topics[options->topic_count++] = workload->deleting;
 	if (options->produces && workload->retained)
@@ -157,6 +158,7 @@ static void draw_sluice_users(struct workload *workload, struct random *random)
 	workload->network.drop = draw_rate(random);
 	workload->network.duplicate = draw_rate(random);
 	workload->network.overtake = draw_rate(random);
+	workload->network.garble = draw_rate(random) / 10;
 	if (random_chance(random, 300000))
 		workload->network.datagram_bytes_max = random_chance(random, 500000) ? 1472 : 1232;
 }

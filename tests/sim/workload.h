@@ -31,7 +31,7 @@ enum accident_kind {
 	ACCIDENT_POWER, /* and what was not on the disk may be gone */
 	ACCIDENT_STOP,  /* as an operator does */
 	ACCIDENT_DISK,  /* errors for a while, then a restart */
-	ACCIDENT_CUTS,  /* connections break for a while */
+	ACCIDENT_CUTS,  /* connections break, and no datagram passes, for a while */
 	ACCIDENT_CLOCK, /* the wall clock is set */
 };
 

@@ -205,6 +205,7 @@ static void happen(const struct accident *accident)
 		return;
 	case ACCIDENT_CUTS:
 		cuts.cut = 30000;
+		cuts.drop = 1000000;
 		network_set_faults(&cuts);
 		sleep_ms(accident->down_ms);
 		network_set_faults(&run.workload.network);

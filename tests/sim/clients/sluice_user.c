@@ -42,7 +42,10 @@ static void open_sluice(struct sluice_user *user)
 	check(sluice_options_set(options, "enable.idempotence",
 				 user->options.idempotent ? "true" : "false") == 0);
 	check(sluice_options_set(options, "auto.offset.reset", "earliest") == 0);
-	set_number(options, "max.in.flight.requests.per.connection", user->options.in_flight);
+	set_number(options, "max.in.flight.requests.per.connection",
+		   user->options.once ? 1 : user->options.in_flight);
+	if (user->options.once)
+		set_number(options, "retries", 0);
 	set_number(options, "request.timeout.ms", 500 + client_below(client, 3000));
 	set_number(options, "socket.connection.setup.timeout.ms",
 		   1000 + client_below(client, 3000));
@@ -80,6 +83,7 @@ static void delivered(void *context, const struct sluice_delivery *delivery)
 	struct sent *sent = context;
 	struct client *client = &sent->user->client;
 
+	sent->user->has_failed |= delivery->error != 0;
 	if (delivery->error)
 		history_event(client->log, "failed",
 			      "\"id\":\"%s:%u\",\"definite\":false,\"why\":\"%s\"", client->name,
@@ -165,8 +169,9 @@ static void produce_all(struct sluice_user *user)
 		      "\"client\":\"%s\",\"acks\":\"%s\",\"idempotent\":%s,\"in_flight\":%d,"
 		      "\"single\":false",
 		      client->name, user->options.acks < 0 ? "all" : "1",
-		      user->options.idempotent ? "true" : "false", IN_FLIGHT_TOLD);
-	while (client_goes_on(client, PHASE_CALM)) {
+		      user->options.idempotent || user->options.once ? "true" : "false",
+		      IN_FLIGHT_TOLD);
+	while (client_goes_on(client, PHASE_CALM) && !(user->options.once && user->has_failed)) {
 		for (uint64_t left = 1 + client_below(client, BURST_MAX);
 		     left && sluice_undelivered(user->sluice) < OUTSTANDING_MAX; left--)
 			produce_one(user);
@@ -305,6 +310,6 @@ void sluice_user_start(struct sluice_user *user, struct world *world, const char
 		       struct random *random, const struct sluice_user_options *options)
 {
 	*user = (struct sluice_user){.options = *options,
-				     .client.must_progress = options->produces};
+				     .client.must_progress = options->produces && !options->once};
 	client_start(&user->client, world, name, random, run);
 }

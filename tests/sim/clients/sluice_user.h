@@ -13,6 +13,9 @@ struct sluice_user_options {
 	bool produces;
 	bool idempotent;
 	int acks; /* -1 or 1 */
+	/* It tries once, a request at a time, and ends with the first record whose fate it does
+	 * not know: without numbers, too, each record is stored once at most. */
+	bool once;
 	unsigned in_flight;
 	unsigned payload_max;
 	unsigned pause_max_ms; /* between two bursts of records, or reads */
@@ -25,6 +28,7 @@ struct sluice_user {
 	struct sluice_user_options options;
 	struct sluice_client *sluice;
 	unsigned next_number;
+	bool has_failed;                    /* a record */
 	char trouble[256];                  /* told last */
 	char value[SLUICE_VALUE_BYTES_MAX]; /* of the next record */
 	int64_t positions[SLUICE_TOPICS_MAX][PARTITIONS_MAX];
