@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/errors.h"
+#include "base/log.h"
 #include "storage/batch_filter.h"
 #include "storage/checkpoint.h"
 #include "storage/compact.h"
@@ -15,6 +16,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -443,10 +445,39 @@ static bool expired(const struct log *log, const struct segment *segment, uint64
 							   (uint64_t)log->config.retention_bytes;
 }
 
-static void retain(struct log *log)
+/* The active segment at the latest. */
+static const struct segment *first_to_stay(struct log *log)
 {
 	uint64_t bytes = log_bytes(log);
 
+	list_foreach(node, &log->segments) {
+		const struct segment *segment = container_of(node, struct segment, link);
+		/* Its ids stay in the window. */
+		if (!segment_deletable(log, segment) || !expired(log, segment, bytes) ||
+		    dedup_files_reach(log, segment->next_offset) <= 0)
+			return segment;
+		bytes -= segment->end - SEGMENT_HEADER_BYTES;
+	}
+	check(!"the active segment is not deletable");
+	return NULL;
+}
+
+/* On the disk before the files go: after a power cut any of them may be there again, and then what
+ * nobody was to read any more would be read, or a file between two others be missed.  A full disk
+ * refuses it, and has to be made room on all the same. */
+static void begin_at(struct log *log, int64_t offset)
+{
+	if (offset <= log->start_offset)
+		return;
+	log->start_offset = offset;
+	int rc = log_write_meta(log);
+	if (rc < 0)
+		log_warn("storage", "start not noted log=%s start=%" PRId64 " error=\"%s\"",
+			 log->name, offset, error_text(rc));
+}
+
+static void retain(struct log *log)
+{
 	if (log->state != LOG_WRITABLE || !log->active)
 		return;
 	/* As Kafka: the active segment too ends when everything in it has expired. */
@@ -459,17 +490,12 @@ static void retain(struct log *log)
 			return;
 		}
 	}
-	while (!list_empty(&log->segments)) {
-		const struct segment *first = container_of(log->segments.next, struct segment,
-							   link);
-		if (!segment_deletable(log, first) || !expired(log, first, bytes))
-			return;
-		/* Its ids stay in the window. */
-		if (dedup_files_reach(log, first->next_offset) <= 0)
-			return;
-		bytes -= first->end - SEGMENT_HEADER_BYTES;
+	const struct segment *stays = first_to_stay(log);
+	if (&stays->link == log->segments.next)
+		return;
+	begin_at(log, stays->base_offset);
+	while (&stays->link != log->segments.next)
 		delete_first_segment(log);
-	}
 }
 
 void log_seal(struct log *log)

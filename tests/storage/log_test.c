@@ -592,6 +592,34 @@ static void retention_by_time_takes_the_active_segment_too(void **state)
 	assert_int_equal(rig_check_all(rig), 3);
 }
 
+/* As a power cut may: no name's end was on the disk yet. */
+static void segments_that_are_there_again_after_retention_stay_deleted(void **state)
+{
+	struct rig *rig = *state;
+	char kept[256], path[256];
+
+	rig->config.segment_bytes = 100000;
+	rig_open(rig);
+	rig_fill(rig, 100, 9000, 1000);
+	rig_path(rig, "00000000000000000000.log", path);
+	rig_path(rig, "kept", kept);
+	assert_int_equal(link(path, kept), 0);
+	rig->config.retention_bytes = 300000;
+	log_set_config(rig->log, &rig->config);
+	store_housekeep(rig->store);
+	int64_t start = log_start_offset(rig->log);
+	assert_true(start > 20);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(rename(kept, path), 0);
+	rig_kill(rig);
+	rig_reopen(rig);
+	assert_int_equal(log_start_offset(rig->log), start);
+	assert_int_equal(log_quarantined(rig->log, NULL, 0), 0);
+	store_housekeep(rig->store);
+	rig_path(rig, "00000000000000000000.log", path);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
 static void retention_leaves_compacted_topics_alone(void **state)
 {
 	struct rig *rig = *state;
@@ -876,6 +904,7 @@ int main(int argc, char **argv)
 		T(trimming_moves_the_start_and_deletes_segments),
 		T(retention_by_bytes_keeps_at_least_that_much),
 		T(retention_by_time_takes_the_active_segment_too),
+		T(segments_that_are_there_again_after_retention_stay_deleted),
 		T(retention_leaves_compacted_topics_alone),
 		T(retention_waits_for_no_reader),
 		T(readers_that_stall_neither_stop_appends_nor_hold_without_bound),
