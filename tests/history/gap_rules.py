@@ -7,6 +7,7 @@ visible and of which nobody tells the offset; or a duplicate that was left out o
 """
 import bisect
 
+from compaction_rules import CompactionRules
 from violation import Violation
 
 
@@ -17,6 +18,7 @@ class GapRules:
         self.known = sorted({*rules.ids, *rules.acked})
         hidden = sum(not self.may_be_read(each) for each in self.known)
         markers = self.place.transactions + self.place.dedup_sent - len(self.place.dedup_ids)
+        self.compaction = CompactionRules(rules) if self.place.compacted else None
         # How many offsets without a known record there may be, by whether readers are
         # read_committed, and those found so far.
         self.allowed = {False: markers, True: markers + max(uncommitted - hidden, 0)}
@@ -38,9 +40,12 @@ class GapRules:
     def gap(self, run, first, after, where):
         """`run` was given nothing of first <= offset < after."""
         first = max(first, self.place.deleted_before)
-        if first >= after or self.place.compacted:
+        if first >= after:
             return
         known = self.between(first, after)
+        if self.place.compacted:
+            yield from self.compaction.missing(run, known, where)
+            return
         wanted = [each for each in known if not run.committed_only or self.may_be_read(each)]
         yield from self.passed_over(run, wanted, where)
         if not self.explained(run, first, after, known):

@@ -60,6 +60,8 @@ class Producer:
         # Of records that have one, by number: its transaction; what it was made from, as (index
         # of the partition, offset); its message id, as an index; its timestamp.
         self.transactions, self.sources, self.dedups, self.timestamps = {}, {}, {}, {}
+        self.keys = {}  # likewise, as indices
+        self.tombstones = set()  # numbers
 
     def ordered(self):
         return self.idempotent or self.in_flight == 1
@@ -139,6 +141,7 @@ class Partition:
         self.deleted_before = 0
         self.gaps = None  # why offsets may be missing
         self.compacted = False
+        self.keyed = collections.defaultdict(list)  # records sent here, by key
         self.stable = []  # (last stable offset, where), in the order of the logs
         # Of what was sent here: in how many transactions; how many with a message id, and of how
         # many different ids.
@@ -216,6 +219,7 @@ class History:
         self.transactions = []
         self.cuts = Cuts()
         self.dedup_names = {}  # message ids, each with its index
+        self.key_names = {}  # likewise
         self.windows = {}  # by topic: milliseconds for which ids are known, None: all of them
         self.calm = None  # (seconds, bytes of each log, where)
         self.over = None

@@ -93,6 +93,12 @@ class LogReader:
         transaction = self.session.transaction
         if transaction and place.last_transaction is not transaction:
             place.transactions, place.last_transaction = place.transactions + 1, transaction
+        if "key" in fields:
+            names = self.history.key_names
+            key = producer.keys[number] = names.setdefault(fields["key"], len(names))
+            place.keyed[key].append(self.history.id_of(fields["id"]))
+            if fields.get("tombstone", False):
+                producer.tombstones.add(number)
         if "dedup" in fields:
             names = self.history.dedup_names
             producer.dedups[number] = names.setdefault(fields["dedup"], len(names))

@@ -36,6 +36,8 @@ class PartitionRules:
         for run in self.place.runs:
             yield from self.given(run)
             yield from self.passed_at_the_end(run)
+            if self.gaps.compaction:
+                yield from self.gaps.compaction.hidden_again(run)
         yield from self.kept()
         yield from self.stored()
         yield from self.dedup.violations()

@@ -1,6 +1,7 @@
 #include "tests/sim/plants.h"
 
 #include "control/groups/groups_internal.h"
+#include "storage/compact_map.h"
 #include "storage/control_batch.h"
 #include "storage/dedup_log.h"
 #include "storage/segment_scan.h"
@@ -177,6 +178,17 @@ bool __wrap_batch_crc_valid(const struct batch *batch, const void *data)
 		    strcmp(process_name(process), "broker") == 0;
 
 	return lies || __real_batch_crc_valid(batch, data);
+}
+
+/* ---- compaction ---- */
+
+int64_t __real_compact_map_get(const struct compact_map *map, const void *key, size_t length);
+
+int64_t __wrap_compact_map_get(const struct compact_map *map, const void *key, size_t length)
+{
+	int64_t last = __real_compact_map_get(map, key, length);
+
+	return planted == PLANT_LAST_DROPPED && last >= 0 ? last + 1 : last;
 }
 
 /* ---- groups ---- */

@@ -32,6 +32,17 @@ static struct topic *add_topic(struct world *world, struct random *random, const
 	return topic;
 }
 
+static struct topic *add_compacted(struct world *world, struct random *random)
+{
+	struct topic *topic = add_topic(world, random, "compacted");
+
+	topic->keyed = true;
+	configure(topic, "cleanup.policy", "compact");
+	configure(topic, "min.cleanable.dirty.ratio", "0.01");
+	configure(topic, "delete.retention.ms", random_chance(random, 500000) ? "0" : "3000");
+	return topic;
+}
+
 static void draw_topics(struct workload *workload, struct world *world, struct random *random)
 {
 	static const char *const windows[] = {"1000", "5000", "120000"};
@@ -51,6 +62,8 @@ static void draw_topics(struct workload *workload, struct world *world, struct r
 	}
 	if (random_chance(random, 300000))
 		workload->deleting = add_topic(world, random, "deleting");
+	if (random_chance(random, 350000))
+		workload->compacted = add_compacted(world, random);
 	if (random_chance(random, 200000)) {
 		workload->retained = add_topic(world, random, "retained");
 		workload->retained->retained = true;
@@ -94,6 +107,7 @@ static void draw_producers(struct workload *workload, struct random *random)
 		send_to(options, workload->plain);
 		send_to(options, workload->deleting);
 		send_to(options, workload->retained);
+		send_to(options, workload->compacted);
 	}
 	if (workload->dedup) {
 		struct producer_options *options = add_producer(workload, random);
@@ -191,6 +205,7 @@ static void draw_machine(struct workload *workload, struct random *random)
 		"group.consumer.heartbeat.interval.ms=1000",
 		"auto.create.topics.enable=false",
 		"pin.threads=false",
+		"log.cleaner.backoff.ms=300",
 		"datagram.listen=127.0.0.1:9192",
 	};
 	unsigned count = 0;

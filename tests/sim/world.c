@@ -259,10 +259,18 @@ static void start_admin(void)
 	admin_start(&run.admin, &run.world, "admin", &run.random, &options);
 }
 
+static void add_group(const char *name, const struct topic *topic)
+{
+	check(run.world.group_count < WORLD_GROUPS_MAX);
+	run.world.groups[run.world.group_count].name = name;
+	run.world.groups[run.world.group_count++].topic = topic;
+}
+
 static void start_groups(void)
 {
 	for (unsigned i = 0; i < run.workload.group_count; i++) {
 		const struct group_plan *group = &run.workload.groups[i];
+		add_group(group->name, run.workload.plain);
 		for (unsigned j = 0; j < group->members; j++)
 			member_start(&run.members[i][j], &run.world, name_of("member%u-%u", i, j),
 				     &run.random, group->name, run.workload.plain, group->consumer);
@@ -271,10 +279,14 @@ static void start_groups(void)
 
 static void start_transactors(void)
 {
+	static const char group[] = "transactors";
+
+	if (run.workload.transactors)
+		add_group(group, run.workload.plain);
 	for (unsigned i = 0; i < run.workload.transactors; i++) {
 		struct transactor_options options = {
 			.id = name_of("id%u", i),
-			.group = "transactors",
+			.group = group,
 			.source = run.workload.plain,
 			.first = i,
 			.step = run.workload.transactors,
@@ -308,6 +320,16 @@ static void start_clients(void)
 	for (unsigned i = 0; i < run.workload.readers; i++)
 		reader_start(&run.readers[i], &run.world, name_of("reader%u", i), &run.random,
 			     i ? READ_COMMITTED : READ_UNCOMMITTED, false);
+}
+
+static void tell_compacted(void)
+{
+	const struct topic *topic = run.workload.compacted;
+
+	for (unsigned i = 0; topic && i < topic->partitions; i++)
+		history_event(run.log, "gaps",
+			      "\"topic\":\"%s\",\"partition\":%u,\"why\":\"compaction\"",
+			      topic->name, i);
 }
 
 static void tell_dedup(void)
@@ -461,6 +483,7 @@ static void *harness(void *context)
 	start(false);
 	start_admin();
 	tell_dedup();
+	tell_compacted();
 	if (!wait_until(topics_are_made, START_SECONDS_MAX))
 		broken("topics are not made in %d s", START_SECONDS_MAX);
 	start_clients();

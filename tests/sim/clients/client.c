@@ -67,6 +67,24 @@ void client_accuses(struct client *client, const char *format, ...)
 	va_end(arguments);
 }
 
+void client_tells_seen(struct client *client, const char *group, const struct topic *topic,
+		       const bool *partitions, const int64_t *offsets, bool final)
+{
+	const char *comma = "";
+
+	history_begin(client->log, "seen", "\"group\":\"%s\",\"final\":%s,\"offsets\":[", group,
+		      final ? "true" : "false");
+	for (unsigned i = 0; i < topic->partitions; i++) {
+		if (partitions && !partitions[i])
+			continue;
+		history_add(client->log, "%s[\"%s\",%u,%lld]", comma, topic->name, i,
+			    (long long)offsets[i]);
+		comma = ",";
+	}
+	history_add(client->log, "]");
+	history_end(client->log);
+}
+
 struct topic *world_topic(struct world *world, const struct kafka_string *name)
 {
 	for (unsigned i = 0; i < world->topic_count; i++) {

@@ -15,6 +15,7 @@
 
 enum {
 	TOPICS_MAX = 8,
+	WORLD_GROUPS_MAX = 4,
 	PARTITIONS_MAX = 4, /* of a topic */
 	TOPIC_NAME_BYTES = 16,
 	TOPIC_CONFIGS_MAX = 8,
@@ -53,6 +54,12 @@ struct world {
 	enum phase phase;
 	struct topic topics[TOPICS_MAX];
 	unsigned topic_count;
+	/* Groups, and what they read. */
+	struct {
+		const char *name;
+		const struct topic *topic;
+	} groups[WORLD_GROUPS_MAX];
+	unsigned group_count;
 	struct client *first_client;
 	/* A promise of the broker's that no history shows was broken; "": none. */
 	char broken[512];
@@ -91,5 +98,8 @@ static inline bool client_goes_on(const struct client *client, enum phase last)
 /* The broker broke a promise that no event of a history tells; the first one stays. */
 void client_accuses(struct client *client, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+/* Tells what is committed; `partitions` null: all of them. */
+void client_tells_seen(struct client *client, const char *group, const struct topic *topic,
+		       const bool *partitions, const int64_t *offsets, bool final);
 struct topic *world_topic(struct world *world, const struct kafka_string *name); /* null: none */
 struct topic *world_topic_of(struct world *world, const struct uuid *id);        /* null: none */

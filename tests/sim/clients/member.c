@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { LOOK_PERCENT = 4 };
+
 static void add_partitions(struct member *member, const bool *partitions)
 {
 	struct history_log *log = member->client.log;
@@ -46,23 +48,6 @@ void member_owns_nothing(struct member *member)
 	}
 }
 
-static void tell_seen(struct member *member, const bool *partitions, const int64_t *offsets)
-{
-	struct history_log *log = member->client.log;
-	const char *comma = "";
-
-	history_begin(log, "seen", "\"group\":\"%s\",\"offsets\":[", member->membership.group);
-	for (unsigned i = 0; i < member->topic->partitions; i++) {
-		if (!partitions[i])
-			continue;
-		history_add(log, "%s[\"%s\",%u,%lld]", comma, member->topic->name, i,
-			    (long long)offsets[i]);
-		comma = ",";
-	}
-	history_add(log, "]");
-	history_end(log);
-}
-
 int member_find_positions(struct member *member, const bool *fresh)
 {
 	int64_t offsets[PARTITIONS_MAX] = {0};
@@ -70,7 +55,8 @@ int member_find_positions(struct member *member, const bool *fresh)
 
 	if (rc != 0)
 		return rc;
-	tell_seen(member, fresh, offsets);
+	client_tells_seen(&member->client, member->membership.group, member->topic, fresh, offsets,
+			  false);
 	for (unsigned i = 0; i < member->topic->partitions; i++) {
 		if (!fresh[i])
 			continue;
@@ -106,8 +92,20 @@ static bool passes(struct member *member, int rc)
 	return rc == 0 || ask_again_later(&member->client, rc);
 }
 
+/* What it has committed itself is there. */
+static void look_at_committed(struct member *member)
+{
+	int64_t offsets[PARTITIONS_MAX];
+
+	if (ask_committed(&member->client, &member->membership, member->topic, offsets) == 0)
+		client_tells_seen(&member->client, member->membership.group, member->topic,
+				  member->owned, offsets, false);
+}
+
 int member_process(struct member *member)
 {
+	if (client_draws(&member->client, LOOK_PERCENT))
+		look_at_committed(member);
 	bool drained = member->client.world->phase == PHASE_DRAIN, at_end;
 
 	for (unsigned i = 0; i < member->topic->partitions; i++) {

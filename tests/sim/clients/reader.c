@@ -140,6 +140,24 @@ static void read_all(struct reader *reader)
 	}
 }
 
+static void look_at_groups(struct reader *reader)
+{
+	struct client *client = &reader->client;
+	struct world *world = client->world;
+	int64_t offsets[PARTITIONS_MAX];
+
+	for (unsigned i = 0; i < world->group_count; i++) {
+		struct membership nobody = {.group = world->groups[i].name, .generation = -1};
+		int rc;
+		do
+			rc = ask_committed(client, &nobody, world->groups[i].topic, offsets);
+		while (rc != 0 && ask_again_later(client, rc));
+		if (rc == 0)
+			client_tells_seen(client, nobody.group, world->groups[i].topic, NULL,
+					  offsets, true);
+	}
+}
+
 static void *run(void *context)
 {
 	struct reader *reader = context;
@@ -151,8 +169,10 @@ static void *run(void *context)
 		read_all(reader);
 		client_pause(client, REST_MS_MIN, REST_MS_MAX);
 	}
-	if (reader->final)
+	if (reader->final) {
 		read_all(reader);
+		look_at_groups(reader);
+	}
 	return client_end(client);
 }
 

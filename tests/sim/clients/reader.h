@@ -6,7 +6,7 @@
 struct reader {
 	struct client client; /* first */
 	enum isolation isolation;
-	bool final; /* it reads once, when nobody writes any more */
+	bool final; /* it reads once, when nobody writes any more, and what groups have committed */
 };
 
 void reader_start(struct reader *reader, struct world *world, const char *name,

@@ -21,20 +21,6 @@ static bool goes_on(struct transactor *transactor)
 
 /* ---- before a transaction ---- */
 
-static void tell_seen(struct transactor *transactor, const int64_t *offsets)
-{
-	const struct transactor_options *options = &transactor->options;
-	struct history_log *log = transactor->client.log;
-
-	history_begin(log, "seen", "\"group\":\"%s\",\"offsets\":[", options->group);
-	for (unsigned i = 0; i < options->source->partitions; i++)
-		history_add(log, "%s[\"%s\",%u,%lld]", i ? "," : "", options->source->name, i,
-			    (long long)offsets[i]);
-	history_add(log, "]");
-	history_end(log);
-}
-
-/* 0, or an error that does not pass; positive too where it is time to end. */
 static int find_positions(struct transactor *transactor)
 {
 	struct membership nobody = {.group = transactor->options.group, .generation = -1};
@@ -46,7 +32,8 @@ static int find_positions(struct transactor *transactor)
 		if (!ask_again_later(&transactor->client, rc) || !goes_on(transactor))
 			return rc;
 	}
-	tell_seen(transactor, offsets);
+	client_tells_seen(&transactor->client, transactor->options.group,
+			  transactor->options.source, NULL, offsets, false);
 	for (unsigned i = 0; i < PARTITIONS_MAX; i++)
 		transactor->positions[i] = offsets[i] > 0 ? offsets[i] : 0;
 	return 0;
