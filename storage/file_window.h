@@ -14,7 +14,7 @@ struct file_window {
 	uint64_t file_bytes;
 	uint8_t *data;
 	size_t capacity;
-	size_t chunk; /* read at once */
+	size_t chunk;      /* read at once */
 	uint64_t position; /* of data[0], block aligned */
 	size_t length;
 	int error; /* of the machine: not to be taken for the end */

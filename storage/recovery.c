@@ -124,17 +124,18 @@ static int compare_offsets(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-static bool is_segment(const char *name, int64_t *ret_offset)
+static bool is_of_segment(const char *name, const char *ending, int64_t *ret_offset)
 {
-	if (strspn(name, "0123456789") != 20 || strcmp(name + 20, ".log") != 0)
+	if (strspn(name, "0123456789") != 20 || strcmp(name + 20, ending) != 0)
 		return false;
 	errno = 0;
 	*ret_offset = strtoll(name, NULL, 10);
 	return errno == 0;
 }
 
-/* Base offsets of the folder's segments, ascending; *ret is the caller's to free. */
-static int list_segments(const struct log *log, int64_t **ret, size_t *ret_count)
+/* Base offsets of the folder's segments, or of their indexes, ascending; *ret is the caller's to
+ * free. */
+static int list_offsets(const struct log *log, const char *ending, int64_t **ret, size_t *ret_count)
 {
 	int fd = openat(log->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -149,9 +150,10 @@ static int list_segments(const struct log *log, int64_t **ret, size_t *ret_count
 	}
 	while ((entry = readdir(dir))) {
 		int64_t offset;
-		if (!is_segment(entry->d_name, &offset))
+		if (!is_of_segment(entry->d_name, ending, &offset))
 			continue;
-		int64_t *more = realloc(offsets, (count + 1) * sizeof(*offsets));
+		/* Room for one more, as add_missing wants it. */
+		int64_t *more = realloc(offsets, (count + 2) * sizeof(*offsets));
 		if (!more) {
 			free(offsets);
 			closedir(dir);
@@ -166,6 +168,28 @@ static int list_segments(const struct log *log, int64_t **ret, size_t *ret_count
 	*ret = offsets;
 	*ret_count = count;
 	return 0;
+}
+
+/* A segment that is missing between two others is a gap.  That the last one is missing can be told
+ * from its index, which speaks of what follows the end of the one before. */
+static int add_missing(struct log *log, int64_t *offsets, size_t *count)
+{
+	int64_t *indexes = NULL;
+	size_t index_count = 0;
+	int rc = *count ? list_offsets(log, ".idx", &indexes, &index_count) : 0;
+	int64_t last = index_count ? indexes[index_count - 1] : -1;
+
+	if (index_count && last > offsets[*count - 1] &&
+	    segment_index_end(log, offsets[*count - 1]) == last &&
+	    segment_index_end(log, last) > last)
+		offsets[(*count)++] = last;
+	free(indexes);
+	return rc;
+}
+
+static int list_segments(const struct log *log, int64_t **ret, size_t *ret_count)
+{
+	return list_offsets(log, ".log", ret, ret_count);
 }
 
 /* Between the log's end so far and where the next segment begins a file is missing. */
@@ -190,6 +214,8 @@ static int load_segments(struct log *log, char *why, size_t why_bytes)
 	int rc = list_segments(log, &offsets, &count);
 
 	log->leftovers = false;
+	if (rc == 0)
+		rc = add_missing(log, offsets, &count);
 	for (size_t i = 0; rc == 0 && i < count;) {
 		int64_t next = i + 1 < count ? offsets[i + 1] : -1;
 		rc = segment_load(log, offsets[i++], next, why, why_bytes);

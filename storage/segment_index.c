@@ -147,3 +147,16 @@ out:
 	close(fd);
 	return file;
 }
+
+int64_t segment_index_end(struct log *log, int64_t base_offset)
+{
+	struct segment segment = {
+		.log = log,
+		.base_offset = base_offset,
+	};
+	struct index_header *file = segment_read_index(&segment, true);
+	int64_t end = file ? file->next_offset : -1;
+
+	free(file);
+	return end;
+}

@@ -390,6 +390,16 @@ static int lose_file(struct load *l, enum damage_kind kind)
 					    });
 }
 
+/* Its index alone is there, and knows how far it went. */
+static int lose_missing(struct load *l)
+{
+	struct segment *segment = l->segment;
+
+	segment->created_ms = clock_wall_ms(segment->log->store->clock);
+	segment->next_offset = segment_index_end(segment->log, segment->base_offset);
+	return lose_file(l, DAMAGE_MISSING);
+}
+
 /* What a device says of a file, or a link in its place, not what the machine lacks just now. */
 static bool says_damaged(int rc)
 {
@@ -404,6 +414,8 @@ static int load_file(struct load *l, const char *name)
 	struct stat info;
 	int rc = segment_open_file(segment->log, name, O_RDWR);
 
+	if (rc == -ENOENT)
+		return lose_missing(l);
 	if (rc < 0)
 		return !last && says_damaged(rc) ? lose_file(l, DAMAGE_UNREADABLE) : rc;
 	segment->fd = rc;

@@ -283,6 +283,9 @@ static inline bool segment_may_hold(const struct segment *segment, const struct 
 /* A batch that begins there, in the midst of others.  -ENOMEM. */
 int segment_add_entry(struct segment *segment, uint64_t position, int64_t offset);
 void segment_add_batch(struct segment *segment, const struct batch *batch, uint64_t position);
+/* The offset up to which an index of that base offset speaks, whosoever it is; -1: none that
+ * checks. */
+int64_t segment_index_end(struct log *log, int64_t base_offset);
 int segment_checkpoint(struct segment *segment); /* writes the index file, up to durable_end */
 void segment_seal(struct segment *segment);      /* that, and gives back what is behind the end */
 int segment_cut(struct segment *segment); /* nothing but zeros behind the last batch, durably */

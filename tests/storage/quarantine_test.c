@@ -471,6 +471,29 @@ static void a_missing_segment_is_a_gap(void **state)
 	costs(world, 9, 15, DAMAGE_MISSING);
 }
 
+/* Nothing is put in the place of what was there. */
+static void a_missing_last_segment_is_known_by_its_index(void **state)
+{
+	struct world *world = *state;
+	struct rig *rig = &world->rig;
+
+	make_log(world);
+	remove_file(rig, 18, "log");
+	costs(world, 18, BATCHES, DAMAGE_MISSING);
+	/* An index that is of no such segment means nothing. */
+	char from[256];
+	char to[256];
+	size_t size;
+	path_of(rig, 18, "idx", from);
+	path_of(rig, 19, "idx", to);
+	uint8_t *index = load_file(from, &size);
+	save_file(to, index, size);
+	free(index);
+	rig_open(rig);
+	assert_int_equal(log_quarantined(rig->log, NULL, 0), 0);
+	assert_int_equal(rig_check_all(rig), BATCHES);
+}
+
 static void a_link_in_place_of_a_segment_is_not_followed(void **state)
 {
 	struct world *world = *state;
@@ -882,6 +905,7 @@ int main(void)
 		TEST(a_last_segment_of_nothing_but_damage_is_not_written_to),
 		TEST(the_segment_of_another_partition_is_not_this_ones),
 		TEST(a_missing_segment_is_a_gap),
+		TEST(a_missing_last_segment_is_known_by_its_index),
 		TEST(a_link_in_place_of_a_segment_is_not_followed),
 		TEST(a_segment_cut_short_costs_what_is_gone),
 		TEST(blocks_that_cannot_be_read_cost_the_batches_in_them),
