@@ -25,6 +25,7 @@ struct bench {
 	size_t count;
 	unsigned rounds;
 	int dir_fd;
+	struct open_files open_files;
 };
 
 static uint64_t mix(uint64_t *state)
@@ -119,8 +120,7 @@ static double median_probe(struct bench *bench, bool there)
 static struct dedup_spill file_bucket(struct bench *bench, struct dedup_bucket *bucket)
 {
 	struct dedup_file_head head = {.from = bucket->from, .to = bucket->to, .last_ms = -1};
-	struct dedup_spill spill = {
-		.dir_fd = bench->dir_fd, .from = bucket->from, .to = bucket->to};
+	struct dedup_spill spill = {.from = bucket->from, .to = bucket->to};
 	size_t count = dedup_chunks_count(bucket->chunks);
 	struct dedup_entry *entries = malloc(count * sizeof(*entries));
 
@@ -148,13 +148,14 @@ static unsigned file_all(struct bench *bench, struct dedup_spill spills[static D
 	return count;
 }
 
-static void remove_files(const struct dedup_spill *spills, unsigned count)
+static void remove_files(const struct bench *bench, const struct dedup_spill *spills,
+			 unsigned count)
 {
 	char name[DEDUP_FILE_NAME_BYTES];
 
 	for (unsigned i = 0; i < count; i++) {
 		dedup_file_name(name, spills[i].from, spills[i].to);
-		unlinkat(spills[i].dir_fd, name, 0);
+		unlinkat(bench->dir_fd, name, 0);
 	}
 }
 
@@ -173,7 +174,13 @@ static void begin(struct bench *bench)
 {
 	struct dedup_config config = {.window_ms = 120000, .entries_max = bench->count};
 
-	dedup_window_init(&bench->window);
+	const struct dedup_place place = {
+		.dir_fd = bench->dir_fd,
+		.path = ".",
+		.open_files = &bench->open_files,
+	};
+	open_files_init(&bench->open_files, OPEN_FILES_KEPT, SIZE_MAX);
+	dedup_window_init(&bench->window, &place);
 	check(dedup_window_begin(&bench->window, &config, 0, 1) == 0);
 	bench->now = (struct dedup_now){.ns = 1, .wall_ms = 1, .largest_ms = 1};
 }
@@ -232,7 +239,7 @@ int main(int argc, char **argv)
 	while (dedup_window_shrink(&bench.window))
 		continue;
 	report(&bench, "spilled");
-	remove_files(spills, count);
+	remove_files(&bench, spills, count);
 	dedup_window_end(&bench.window);
 	free(bench.ids);
 	close(bench.dir_fd);

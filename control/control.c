@@ -22,11 +22,9 @@
 #include "storage/io.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
@@ -93,16 +91,6 @@ static int set_advertised(struct control *control, const struct listen_address *
 	return 0;
 }
 
-/* An eighth of the descriptors is kept from connections, so that segments can still be opened. */
-static unsigned connection_fd_max(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT_MAX)
-		return INT_MAX;
-	return (unsigned)(limit.rlim_cur - limit.rlim_cur / 8);
-}
-
 /* A shard's part; 0: no limit. */
 static uint64_t compact_rate(const struct config *config, unsigned shard_count)
 {
@@ -128,7 +116,9 @@ static struct shard_options options_of(const struct control *control,
 		.request_bytes_max = (size_t)config->socket_request_max_bytes,
 		.inflight_bytes_max = (size_t)config->queued_max_request_bytes / count,
 		.connections_max = (unsigned)((config->max_connections + count - 1) / count),
-		.connection_fd_max = connection_fd_max(),
+		.connection_descriptors_max = control->descriptors.connections_a_shard,
+		.files_max = control->descriptors.files_a_shard,
+		.index_bytes_max = (size_t)config->log_index_bytes / count,
 		.pipeline_max = (unsigned)config->max_requests_per_connection,
 		.idle_ms_max = (uint32_t)config->connections_max_idle_ms,
 		.decompressed_bytes_max = (size_t)config->decompressed_max_bytes,
@@ -346,6 +336,18 @@ static int start_background(struct control *control, const struct cpus *cpus, ch
 	return background_start(&control->background, &options);
 }
 
+static void share_descriptors(struct control *control)
+{
+	control->descriptors = descriptor_shares(control->config, control->shard_count,
+						 descriptor_limit_raise());
+	const struct descriptor_shares *shares = &control->descriptors;
+
+	log_info("control", "descriptors limit=%llu files=%llu connections=%llu",
+		 (unsigned long long)shares->limit,
+		 (unsigned long long)shares->files_a_shard * control->shard_count,
+		 (unsigned long long)shares->connections_a_shard * control->shard_count);
+}
+
 static int allocate(struct control *control)
 {
 	control->shards = calloc(control->shard_count, sizeof(struct shard *));
@@ -380,6 +382,7 @@ int control_start(struct control **ret, const struct config *config,
 	list_init(&control->waiting_coming);
 	list_init(&control->waiting_next);
 	snprintf(why, why_bytes, "start");
+	share_descriptors(control);
 	if (rc == 0)
 		rc = allocate(control);
 	if (rc == 0)

@@ -8,6 +8,7 @@
 #include "control/config.h"
 #include "control/control.h"
 #include "control/coordinator.h"
+#include "control/descriptor_shares.h"
 #include "control/listener.h"
 #include "dataplane/datagram/faulty_source.h"
 #include "dataplane/kafka/wire.h"
@@ -31,7 +32,8 @@ struct control {
 	uint16_t datagram_port; /* of shard 0; 0: not served */
 	struct faults faults;   /* datagram.faults */
 	struct port *port;      /* null: none */
-	int32_t epoch;          /* of this run */
+	struct descriptor_shares descriptors;
+	int32_t epoch; /* of this run */
 	struct producer_ids producer_ids;
 	struct dedup_stats *dedup_stats; /* null: dpdk.telemetry is off */
 

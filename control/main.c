@@ -11,7 +11,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -39,17 +38,6 @@ static void catch_signals(struct control *control)
 	atomic_store(&running, control);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
-}
-
-/* A connection and a segment take a descriptor each. */
-static void raise_file_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static void ignored_variable(const char *variable)
@@ -113,7 +101,6 @@ int main(int argc, char **argv)
 		puts("sluiced " SLUICE_VERSION);
 	} else {
 		signal(SIGPIPE, SIG_IGN);
-		raise_file_limit();
 		log_settings(&config);
 		rc = serve(&config);
 	}

@@ -50,6 +50,8 @@ static void show_store_stats(struct shard *shard)
 	SHOW(producers_forgotten);
 	SHOW(dedup_entries);
 	SHOW(dedup_memory_bytes);
+	SHOW(files_open);
+	SHOW(index_bytes);
 	SHOW(dedup_file_bytes);
 	SHOW(dedup_hits);
 	SHOW(dedup_evictions);
@@ -113,6 +115,8 @@ static int set_up(struct shard *shard)
 		.compact_map_bytes = shard->options.compact_map_bytes,
 		.compact_bytes_per_second = shard->options.compact_bytes_per_second,
 		.compact_backoff_ms = shard->options.compact_backoff_ms,
+		.open_files_max = shard->options.files_max,
+		.index_bytes_max = shard->options.index_bytes_max,
 		.offload = shard_offload,
 		.hurry = shard_hurry,
 		.offload_context = shard,

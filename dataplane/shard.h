@@ -75,9 +75,11 @@ struct shard_options {
 	size_t request_bytes_max;     /* socket.request.max.bytes */
 	size_t inflight_bytes_max;    /* of all requests being handled or read by this shard */
 	unsigned connections_max;     /* of this shard */
-	unsigned connection_fd_max;   /* descriptors from this number on are kept for storage */
-	unsigned pipeline_max;        /* requests under way on one connection */
-	uint32_t idle_ms_max;         /* connections.max.idle.ms; 0: never */
+	unsigned connection_descriptors_max; /* likewise, for want of descriptors */
+	unsigned files_max;                  /* of logs, kept open */
+	size_t index_bytes_max;              /* of closed segments, in memory */
+	unsigned pipeline_max;               /* requests under way on one connection */
+	uint32_t idle_ms_max;                /* connections.max.idle.ms; 0: never */
 	size_t decompressed_bytes_max;
 	size_t producers_per_partition_max; /* idempotent ones that are remembered */
 	size_t producers_max;               /* of this shard, about */

@@ -42,9 +42,8 @@ static uint64_t step(struct store_job *job)
 {
 	struct checkpoint *checkpoint = container_of(job, struct checkpoint, job);
 
-	checkpoint->rc = segment_write_index(checkpoint->log->dir_fd,
-					     checkpoint->segment->base_offset, checkpoint->index,
-					     "checkpoint.new");
+	checkpoint->rc = segment_write_index(checkpoint->log, checkpoint->segment->base_offset,
+					     checkpoint->index, "checkpoint.new");
 	return STORE_JOB_DONE;
 }
 
@@ -62,8 +61,10 @@ static void done(struct store_job *job)
 		log_warn("storage", "index not written log=%s segment=%020" PRId64 " error=\"%s\"",
 			 log->name, segment->base_offset, error_text(checkpoint->rc));
 	/* Sealed meanwhile: it was left to us. */
-	if (segment != log->active && log_writes(log))
+	if (segment != log->active && log_writes(log)) {
 		segment_checkpoint(segment);
+		segment_index_may_go(segment);
+	}
 	free(checkpoint->index);
 	free(checkpoint);
 	log->io_count--;

@@ -310,7 +310,7 @@ static void allocate_ahead(struct log *log)
 	segment->allocating = true;
 	log->io_count++;
 	segment->allocate.done = allocated;
-	io_allocate(log->store->io, &segment->allocate, segment->fd, segment->allocated_end,
+	io_allocate(log->store->io, &segment->allocate, segment->file.fd, segment->allocated_end,
 		    end - segment->allocated_end);
 }
 
@@ -336,8 +336,8 @@ static bool write_buffer(struct log *log, struct buffer *buffer)
 	log->store->stats.writes++;
 	log->store->stats.write_bytes += to - from;
 	buffer->io.done = written;
-	io_write(log->store->io, &buffer->io, buffer->segment->fd, buffer->data + from, to - from,
-		 buffer->position + from);
+	io_write(log->store->io, &buffer->io, buffer->segment->file.fd, buffer->data + from,
+		 to - from, buffer->position + from);
 	return true;
 }
 
@@ -347,6 +347,11 @@ static void write_log(struct log *log)
 
 	if (!log_writes(log) || !log->active)
 		return;
+	int fd = segment_fd(log->active);
+	if (fd < 0) {
+		commit_fail(log, fd, "open");
+		return;
+	}
 	allocate_ahead(log);
 	prewrite_ahead(log);
 	for (struct list *node = log->write_head ? &log->write_head->link : &log->buffers;
@@ -370,4 +375,6 @@ void store_submit(struct store *store)
 	store->wall_ms = 0;
 	store->now_ns = 0;
 	store->stats.buffer_bytes = buffer_region_used(store->region);
+	store->stats.files_open = store->open_files.count;
+	store->stats.index_bytes = store->open_files.bytes;
 }

@@ -19,6 +19,7 @@
 #include "storage/compact_file.h"
 #include "storage/compact_internal.h"
 #include "storage/dedup_files.h"
+#include "storage/segment_internal.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -237,6 +238,8 @@ static void place(struct compaction *c)
 	struct segment *fresh = c->writer.segment;
 
 	c->writer.segment = NULL;
+	open_files_make_room(&log->store->open_files);
+	segment_keep_open(fresh, c->writer.fd); /* or it is opened when it is needed */
 	list_push_back(&c->sources[c->group_first].segment->link, &fresh->link);
 	for (size_t i = c->group_first; i < c->group_end; i++) {
 		c->sources[i].segment->replaced = true;
@@ -245,6 +248,7 @@ static void place(struct compaction *c)
 	}
 	/* Needs not succeed: it is made anew at the next start. */
 	segment_checkpoint(fresh);
+	segment_index_may_go(fresh);
 }
 
 static void add_stats(const struct compaction *c)

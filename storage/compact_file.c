@@ -55,10 +55,10 @@ int compact_file_parse(const void *data, size_t size, const struct log_identity 
 int compact_file_read(const struct log *log, int64_t *ret_clean)
 {
 	uint8_t data[sizeof(struct compact_file) + 1]; /* one more: too long is wrong */
-	int fd = openat(log->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = folder_open_file(log, name, O_RDONLY);
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	ssize_t got = whole_pread(fd, data, sizeof(data), 0);
 	close(fd);
 	if (got < 0)

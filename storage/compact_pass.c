@@ -239,7 +239,6 @@ static int step_seal(struct compaction *c)
 /* From the rename on the new file is what the log has: it goes to the shard in any case. */
 static int step_swap(struct compaction *c)
 {
-	int dir_fd = c->log->dir_fd;
 	int rc = compact_writer_commit(&c->writer);
 
 	if (rc < 0)
@@ -248,13 +247,12 @@ static int step_swap(struct compaction *c)
 		c->stats.removed_bytes += batch_bytes(&c->sources[i]);
 	c->stats.removed_bytes -= c->writer.segment->end - SEGMENT_HEADER_BYTES;
 	c->phase = COMPACT_PLACED;
-	if (fsync(dir_fd) < 0)
-		rc = -errno;
+	rc = folder_sync(c->log);
 	for (size_t i = c->group_first + 1; rc == 0 && i < c->group_end; i++)
 		segment_unlink_at(c->log, c->sources[i].base_offset);
 	/* Before the new one may be removed, or they would come back. */
-	if (rc == 0 && c->group_end > c->group_first + 1 && fsync(dir_fd) < 0)
-		rc = -errno;
+	if (rc == 0 && c->group_end > c->group_first + 1)
+		rc = folder_sync(c->log);
 	return rc;
 }
 

@@ -25,12 +25,12 @@ int compact_writer_open(struct compact_writer *writer, struct log *log, int64_t 
 	writer->segment = writer->buffer ? segment_new(log, base_offset) : NULL;
 	if (!writer->segment)
 		return -ENOMEM;
-	int fd = segment_open_file(log, new_name, O_RDWR | O_CREAT | O_TRUNC);
-	if (fd < 0) {
+	writer->fd = segment_open_file(log, new_name, O_RDWR | O_CREAT | O_TRUNC);
+	if (writer->fd < 0) {
+		int rc = writer->fd;
 		compact_writer_discard(writer);
-		return fd;
+		return rc;
 	}
-	writer->segment->fd = fd;
 	writer->segment->created_ms = created_ms;
 	writer->used = 0;
 	writer->position = SEGMENT_HEADER_BYTES;
@@ -43,7 +43,7 @@ static int flush_buffer(struct compact_writer *writer)
 	size_t bytes = round_up(writer->used, BLOCK_BYTES);
 
 	memset(writer->buffer + writer->used, 0, bytes - writer->used);
-	int rc = whole_pwrite(writer->segment->fd, writer->buffer, bytes, writer->position);
+	int rc = whole_pwrite(writer->fd, writer->buffer, bytes, writer->position);
 	writer->position += bytes;
 	writer->used = 0;
 	return rc;
@@ -81,8 +81,8 @@ int compact_writer_seal(struct compact_writer *writer, int64_t next_offset)
 		return rc;
 	segment->next_offset = next_offset;
 	segment_compacted_header(segment, writer->buffer);
-	rc = whole_pwrite(segment->fd, writer->buffer, SEGMENT_HEADER_BYTES, 0);
-	if (rc == 0 && fsync(segment->fd) < 0)
+	rc = whole_pwrite(writer->fd, writer->buffer, SEGMENT_HEADER_BYTES, 0);
+	if (rc == 0 && fsync(writer->fd) < 0)
 		rc = -errno;
 	segment->compacted = true;
 	segment->extent_next = segment->durable_next_offset = next_offset;
@@ -96,18 +96,19 @@ int compact_writer_seal(struct compact_writer *writer, int64_t next_offset)
 int compact_writer_commit(struct compact_writer *writer)
 {
 	const struct segment *segment = writer->segment;
-	int dir_fd = segment->log->dir_fd;
 	char name[SEGMENT_NAME_BYTES];
 
 	segment_name(name, segment->base_offset, "log");
-	return renameat(dir_fd, new_name, dir_fd, name) < 0 ? -errno : 0;
+	return folder_rename(segment->log, new_name, name);
 }
 
 void compact_writer_discard(struct compact_writer *writer)
 {
 	if (!writer->segment)
 		return;
-	unlinkat(writer->segment->log->dir_fd, new_name, 0);
+	folder_unlink(writer->segment->log, new_name);
+	if (writer->fd >= 0)
+		close(writer->fd);
 	segment_free(writer->segment);
 	writer->segment = NULL;
 }

@@ -11,6 +11,7 @@ struct segment;
 
 struct compact_writer {
 	struct segment *segment; /* in no log yet; null: none is open */
+	int fd;                  /* its file; -1: not open */
 	uint8_t *buffer;         /* what is not written yet, from `position` on */
 	size_t used;
 	uint64_t position;

@@ -62,7 +62,7 @@ void dedup_files_unlink(const struct log *log, int64_t from, int64_t to)
 	char name[DEDUP_FILE_NAME_BYTES];
 
 	dedup_file_name(name, from, to);
-	unlinkat(log->dir_fd, name, 0);
+	folder_unlink(log, name);
 }
 
 void dedup_files_drop_anchor(struct log *log)
@@ -99,14 +99,14 @@ static int add_found(struct dedup_listing *listing, const struct dedup_found *fo
 
 int dedup_files_list(const struct log *log, struct dedup_listing *ret)
 {
-	int fd = openat(log->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = folder_open(log);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *entry;
 	int rc = 0;
 
 	*ret = (struct dedup_listing){0};
 	if (!dir) {
-		rc = -errno;
+		rc = fd < 0 ? fd : -errno;
 		if (fd >= 0)
 			close(fd);
 		return rc;
@@ -115,7 +115,7 @@ int dedup_files_list(const struct log *log, struct dedup_listing *ret)
 		struct dedup_found found = {0};
 		struct stat info;
 		if (!dedup_file_is_name(entry->d_name, &found.from, &found.to) ||
-		    fstatat(log->dir_fd, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    fstatat(dirfd(dir), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0 ||
 		    S_ISFIFO(info.st_mode))
 			continue;
 		found.count = (uint64_t)info.st_size / sizeof(struct dedup_entry);
@@ -159,16 +159,15 @@ static int write_bucket(struct dedup_job *job)
 		return -ENOMEM;
 	dedup_chunks_copy(job->chunks, entries);
 	job->head.count = dedup_entries_sort(entries, count);
-	int rc = dedup_file_write(job->dir_fd, &job->head, entries);
+	int rc = job->dir_fd < 0 ? job->dir_fd : dedup_file_write(job->dir_fd, &job->head, entries);
 	free(entries);
 	return rc;
 }
 
-int dedup_files_make_spill(int dir_fd, const struct dedup_file_head *head,
-			   const struct dedup_entry *entries, struct dedup_spill *ret)
+int dedup_files_make_spill(const struct dedup_file_head *head, const struct dedup_entry *entries,
+			   struct dedup_spill *ret)
 {
 	*ret = (struct dedup_spill){
-		.dir_fd = dir_fd,
 		.from = head->from,
 		.to = head->to,
 		.count = head->count,
@@ -180,11 +179,13 @@ static int read_bucket(struct dedup_job *job)
 {
 	struct dedup_file_head head;
 	struct dedup_entry *entries;
-	int rc = dedup_file_read(job->dir_fd, job->head.from, job->head.to, &head, &entries);
+	int rc = job->dir_fd < 0 ? job->dir_fd
+				 : dedup_file_read(job->dir_fd, job->head.from, job->head.to, &head,
+						   &entries);
 
 	if (rc < 0)
 		return rc;
-	rc = dedup_files_make_spill(job->dir_fd, &head, entries, &job->spill);
+	rc = dedup_files_make_spill(&head, entries, &job->spill);
 	free(entries);
 	return rc;
 }
@@ -255,6 +256,8 @@ static void done(struct store_job *base)
 	struct dedup_files *files = &log->dedup.files;
 	int result = job->result;
 	bool spills = job->spills;
+	if (job->dir_fd >= 0)
+		close(job->dir_fd);
 	bool forgotten = spills && !bucket_of(log, &job->head);
 
 	if (spills)
@@ -301,7 +304,7 @@ static void submit(struct log *log, const struct dedup_file_head *head, struct d
 		.job = {.step = step, .done = done},
 		.log = log,
 		.spills = spills,
-		.dir_fd = log->dir_fd,
+		.dir_fd = folder_open(log),
 		.chunks = chunks,
 		.head = *head,
 	};

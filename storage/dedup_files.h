@@ -11,7 +11,7 @@ struct dedup_job {
 	struct store_job job;
 	struct log *log;
 	bool spills; /* reads a file for its filter; else it writes one */
-	int dir_fd;
+	int dir_fd;  /* the folder, open for the job; -errno */
 	struct dedup_file_head head;
 	struct dedup_chunk *chunks; /* to be written */
 	struct dedup_spill spill;   /* made of what was read */

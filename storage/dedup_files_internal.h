@@ -21,5 +21,5 @@ void dedup_files_unlink(const struct log *log, int64_t from, int64_t to);
 void dedup_files_drop_anchor(struct log *log);
 /* The fingerprint of what makes an id. */
 uint64_t dedup_files_config(const struct log *log);
-int dedup_files_make_spill(int dir_fd, const struct dedup_file_head *head,
-			   const struct dedup_entry *entries, struct dedup_spill *ret);
+int dedup_files_make_spill(const struct dedup_file_head *head, const struct dedup_entry *entries,
+			   struct dedup_spill *ret);

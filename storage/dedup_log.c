@@ -281,7 +281,13 @@ int64_t dedup_original(struct log *log, const struct batch *batch, int64_t base_
 
 void dedup_init(struct log *log)
 {
-	dedup_window_init(&log->dedup.window);
+	const struct dedup_place place = {
+		.dir_fd = log->store->dir_fd,
+		.path = log->name,
+		.open_files = &log->store->open_files,
+	};
+
+	dedup_window_init(&log->dedup.window, &place);
 	dedup_files_init(&log->dedup.files);
 }
 

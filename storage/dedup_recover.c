@@ -41,7 +41,7 @@ static int remove_beyond(const struct log *log, struct dedup_listing *listing)
 	if (kept == listing->count)
 		return 0;
 	listing->count = kept;
-	return fsync(log->dir_fd) < 0 ? -errno : 0;
+	return folder_sync(log);
 }
 
 /* Of the newest files, as many as the budget allows are held in memory. */
@@ -72,7 +72,7 @@ static int load(struct log *log, const struct dedup_file_head *head,
 	int rc;
 
 	if (spills && dedup_window_oldest_held(window) == bucket) {
-		rc = dedup_files_make_spill(log->dir_fd, head, entries, &spill);
+		rc = dedup_files_make_spill(head, entries, &spill);
 		if (rc == 0)
 			rc = dedup_window_load_spilled(window, head, last_ns, &spill);
 	} else {
@@ -164,7 +164,11 @@ static int recover_file(struct recovery *recovery, const struct dedup_found *fou
 	struct log *log = recovery->log;
 	struct dedup_file_head head;
 	struct dedup_entry *entries = NULL;
-	int rc = dedup_file_read(log->dir_fd, found->from, found->to, &head, &entries);
+	int fd = folder_open(log);
+	int rc = fd < 0 ? fd : dedup_file_read(fd, found->from, found->to, &head, &entries);
+
+	if (fd >= 0)
+		close(fd);
 	bool ours = rc == 0 && head.config == dedup_files_config(log);
 
 	if (rc == -ENOMEM)

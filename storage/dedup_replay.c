@@ -102,14 +102,16 @@ static int batch_at(struct file_window *file, const struct segment *segment, uin
 	return file->error < 0 ? file->error : rc;
 }
 
-static int replay_segment(struct replay *replay, const struct segment *segment)
+static int replay_segment(struct replay *replay, struct segment *segment)
 {
-	const struct index_entry *entry = segment_seek(segment, replay->from);
-	uint64_t position = entry ? entry->position : SEGMENT_HEADER_BYTES;
-	uint64_t told = position;
 	struct file_window *file = &replay->file;
+	uint64_t position;
+	int sought = segment_seek(segment, replay->from, &position);
 
-	file->fd = segment->fd;
+	if (sought < 0)
+		return sought;
+	uint64_t told = position;
+	file->fd = segment_fd(segment);
 	file->file_bytes = segment->allocated_end;
 	file->length = 0;
 	while (position < segment->end) {
@@ -147,7 +149,7 @@ int dedup_replay(struct log *log, int64_t from, int64_t to)
 	int rc = 0;
 
 	list_foreach(node, &log->segments) {
-		const struct segment *segment = container_of(node, struct segment, link);
+		struct segment *segment = container_of(node, struct segment, link);
 		if (rc == 0 && segment->next_offset > from && segment->base_offset < to)
 			rc = replay_segment(&replay, segment);
 	}

@@ -5,8 +5,9 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum {
 	CHUNK_ENTRIES = 682, /* 16 KiB */
@@ -23,11 +24,22 @@ struct dedup_chunk {
 
 /* ---- making and ending ---- */
 
-void dedup_window_init(struct dedup_window *window)
+static const struct open_file_kind window_file; /* to be opened again at any time */
+
+static void clear(struct dedup_window *window)
 {
-	*window = (struct dedup_window){.largest_ms = -1, .file_fd = -1};
+	*window = (struct dedup_window){.largest_ms = -1, .place = window->place};
+	open_file_init(&window->file, &window_file);
 	list_init(&window->buckets);
 	dedup_table_init(&window->table);
+}
+
+void dedup_window_init(struct dedup_window *window, const struct dedup_place *place)
+{
+	static const struct dedup_place nowhere = {.dir_fd = -1};
+
+	window->place = place ? *place : nowhere;
+	clear(window);
 }
 
 void dedup_window_free_chunks(struct dedup_window *window, struct dedup_chunk *chunk)
@@ -42,9 +54,8 @@ void dedup_window_free_chunks(struct dedup_window *window, struct dedup_chunk *c
 
 static void close_file(struct dedup_window *window)
 {
-	if (window->file_fd >= 0)
-		close(window->file_fd);
-	window->file_fd = -1;
+	if (window->file.fd >= 0)
+		open_file_close(window->place.open_files, &window->file);
 }
 
 static void free_bucket(struct dedup_window *window, struct dedup_bucket *bucket)
@@ -66,7 +77,7 @@ void dedup_window_end(struct dedup_window *window)
 	free(window->spills);
 	close_file(window);
 	dedup_table_fini(&window->table);
-	dedup_window_init(window);
+	clear(window);
 }
 
 static bool add_bucket(struct dedup_window *window, int64_t from)
@@ -85,7 +96,7 @@ int dedup_window_begin(struct dedup_window *window, const struct dedup_config *c
 		       int64_t offset, uint64_t now_ns)
 {
 	dedup_window_end(window);
-	dedup_window_init(window);
+	clear(window);
 	if (!add_bucket(window, offset))
 		return -ENOMEM;
 	window->config = *config;
@@ -156,12 +167,21 @@ void dedup_window_prefetch(const struct dedup_window *window, const struct dedup
 /* What is sent again comes in the order in which it came first: nearly always it is open. */
 static int open_file(struct dedup_window *window, const struct dedup_spill *spill)
 {
-	if (window->file_fd >= 0 && window->file_from == spill->from)
-		return window->file_fd;
+	char name[DEDUP_FILE_NAME_BYTES];
+	char path[sizeof(name) + 64];
+
+	if (window->file.fd >= 0 && window->file_from == spill->from)
+		return open_file_use(window->place.open_files, &window->file);
 	close_file(window);
-	window->file_fd = dedup_file_open(spill->dir_fd, spill->from, spill->to);
+	dedup_file_name(name, spill->from, spill->to);
+	snprintf(path, sizeof(path), "%s/%s", window->place.path, name);
+	open_files_make_room(window->place.open_files);
+	int fd = openat(window->place.dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return -errno;
+	open_file_keep(window->place.open_files, &window->file, fd);
 	window->file_from = spill->from;
-	return window->file_fd;
+	return fd;
 }
 
 static int64_t find_in_file(struct dedup_window *window, const struct dedup_spill *spill,

@@ -21,6 +21,7 @@
 #include "storage/dedup.h"
 #include "storage/dedup_file.h"
 #include "storage/dedup_table.h"
+#include "storage/open_files.h"
 
 enum {
 	DEDUP_SHARES = 16,   /* a bucket has one of so many, of the window and of its entries */
@@ -32,7 +33,6 @@ struct dedup_chunk; /* ids as they came */
 /* Where the ids of a bucket are that has left the table. */
 struct dedup_spill {
 	struct dedup_filter filter;
-	int dir_fd; /* the log's */
 	int64_t from, to;
 	uint64_t count;
 };
@@ -50,6 +50,13 @@ struct dedup_bucket {
 	bool spilled;
 };
 
+/* Where the files of spilled buckets are: in the folder `path`, below `dir_fd`. */
+struct dedup_place {
+	int dir_fd;
+	const char *path;
+	struct open_files *open_files;
+};
+
 struct dedup_window {
 	bool on;
 	struct dedup_config config;
@@ -57,9 +64,8 @@ struct dedup_window {
 	struct list buckets;        /* oldest first, the last one open */
 	struct dedup_spill *spills; /* of the spilled ones, oldest first */
 	size_t spill_count;
-	/* The file that was looked into last; one is open at most, as there may be more files than
-	 * descriptors.  -1: none. */
-	int file_fd;
+	struct dedup_place place;
+	struct open_file file; /* that was looked into last; one is open at most */
 	int64_t file_from;
 	uint64_t entries;     /* of all buckets */
 	size_t chunk_bytes;   /* of memory */
@@ -76,7 +82,8 @@ struct dedup_now {
 	int64_t largest_ms;
 };
 
-void dedup_window_init(struct dedup_window *window); /* off */
+/* Off.  `place`: null where nothing will be spilled. */
+void dedup_window_init(struct dedup_window *window, const struct dedup_place *place);
 /* On, and empty, from `offset` on.  -ENOMEM: it is off. */
 int dedup_window_begin(struct dedup_window *window, const struct dedup_config *config,
 		       int64_t offset, uint64_t now_ns);

@@ -22,21 +22,26 @@ static void end(struct log_find *find, int rc)
 }
 
 /* Where reading begins: nothing before it is at or after `ms`.  -1: nothing is. */
-static int64_t lower_bound(const struct log *log, int64_t ms)
+static int lower_bound(struct log *log, int64_t ms, int64_t *ret)
 {
+	*ret = -1;
 	list_foreach(node, &log->segments) {
-		const struct segment *segment = container_of(node, struct segment, link);
+		struct segment *segment = container_of(node, struct segment, link);
 		if (segment->max_ms < ms || segment->next_offset <= log->start_offset)
 			continue;
+		int rc = segment_need_index(segment);
+		if (rc < 0)
+			return rc;
 		int64_t offset = segment->base_offset;
 		for (size_t i = 0; i < segment->index_count; i++) {
 			if (segment->index[i].max_before_ms >= ms)
 				break;
 			offset = segment->index[i].offset;
 		}
-		return offset > log->start_offset ? offset : log->start_offset;
+		*ret = offset > log->start_offset ? offset : log->start_offset;
+		return 0;
 	}
-	return -1;
+	return 0;
 }
 
 /* 1: found; 0: not in this batch; negative: broken. */
@@ -184,8 +189,11 @@ void log_find(struct log *log, struct log_find *find)
 	find->read.vector_count = 0;
 	if (find->timestamp_ms < 0)
 		find->timestamp_ms = largest_timestamp(log);
-	int64_t from = find->timestamp_ms < 0 ? -1 : lower_bound(log, find->timestamp_ms);
-	if (from < 0 || from >= log_high_watermark(log))
+	int64_t from = -1;
+	int rc = find->timestamp_ms < 0 ? 0 : lower_bound(log, find->timestamp_ms, &from);
+	if (rc < 0)
+		end(find, rc == -ERR_CORRUPT ? rc : -ERR_STORAGE);
+	else if (from < 0 || from >= log_high_watermark(log))
 		none(find);
 	else
 		read_at(find, from);

@@ -267,7 +267,7 @@ static bool join_round(struct store *store, unsigned number, struct segment *seg
 	store->round_logs++;
 	list_push_back(&round->segments, &flush->link);
 	if (flush->own)
-		start_io(store, round, &flush->io, segment->fd, file_flushed);
+		start_io(store, round, &flush->io, segment->file.fd, file_flushed);
 	return !flush->own;
 }
 

@@ -13,10 +13,10 @@
 #include "storage/checkpoint.h"
 #include "storage/compact.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -58,6 +58,9 @@ int store_new(struct store **ret, const struct store_options *options, struct st
 		list_init(&store->rounds[i].segments);
 	list_init(&store->prewrites);
 	list_init(&store->again);
+	open_files_init(&store->open_files,
+			options->open_files_max ? options->open_files_max : UINT_MAX,
+			options->index_bytes_max ? options->index_bytes_max : SIZE_MAX);
 	store->flush_fd = -1;
 	store->dir_fd = open(options->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	rc = store->dir_fd < 0 ? -errno : decompressor_new(&store->decompressor);
@@ -106,39 +109,6 @@ const struct store_stats *store_stats(const struct store *store)
 
 /* ---- opening ---- */
 
-static int open_folder(struct log *log)
-{
-	char topic[UUID_HEX_BYTES];
-	char path[UUID_HEX_BYTES + 16];
-
-	uuid_hex(&log->identity.topic_id, topic);
-	snprintf(path, sizeof(path), "%s/%d", topic, log->identity.partition);
-	snprintf(log->name, sizeof(log->name), "%s", path);
-	if (mkdirat(log->store->dir_fd, topic, 0755) < 0 && errno != EEXIST)
-		return -errno;
-	if (mkdirat(log->store->dir_fd, path, 0755) < 0 && errno != EEXIST)
-		return -errno;
-	log->dir_fd = openat(log->store->dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (log->dir_fd < 0)
-		return -errno;
-	return 0;
-}
-
-/* The folder's name must be there after a power cut, or what is stored below it is lost.  Once
- * there is a segment that has been done. */
-static int sync_folder_name(const struct log *log)
-{
-	char topic[UUID_HEX_BYTES];
-
-	uuid_hex(&log->identity.topic_id, topic);
-	int topic_fd = openat(log->store->dir_fd, topic, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (topic_fd < 0)
-		return -errno;
-	int rc = fsync(topic_fd) < 0 || fsync(log->store->dir_fd) < 0 ? -errno : 0;
-	close(topic_fd);
-	return rc;
-}
-
 static void log_free(struct log *log)
 {
 	if (!log)
@@ -147,8 +117,6 @@ static void log_free(struct log *log)
 		segment_free(container_of(log->segments.next, struct segment, link));
 	list_remove(&log->link);
 	list_remove(&log->dirty);
-	if (log->dir_fd >= 0)
-		close(log->dir_fd);
 	log->store->stats.producers -= producers_count(&log->producers);
 	producers_fini(&log->producers);
 	quarantine_fini(&log->quarantine);
@@ -173,7 +141,6 @@ int log_open(struct log **ret, struct store *store, const struct log_identity *i
 	log->store = store;
 	log->identity = *identity;
 	log->config = *config;
-	log->dir_fd = -1;
 	log->ahead_offset = -1;
 	list_init(&log->segments);
 	list_init(&log->buffers);
@@ -184,13 +151,11 @@ int log_open(struct log **ret, struct store *store, const struct log_identity *i
 	list_init(&log->link);
 	producers_init(&log->producers, store->options.producers_max);
 	dedup_init(log);
-	rc = open_folder(log);
+	rc = folder_make(log);
 	if (rc == 0)
 		rc = log_recover(log, 0, why, why_bytes);
 	if (rc == 0)
 		scrub_recover(log);
-	if (rc == 0 && !log->active)
-		rc = sync_folder_name(log);
 	if (rc < 0) {
 		log_free(log);
 		return rc;
@@ -210,26 +175,6 @@ void log_set_config(struct log *log, const struct log_config *config)
 
 /* ---- closing ---- */
 
-static void remove_files(struct log *log)
-{
-	char topic[UUID_HEX_BYTES];
-	int fd = openat(log->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *entry;
-
-	/* Whatever is there: an index.new of a crash would keep the folder. */
-	while (dir && (entry = readdir(dir)))
-		unlinkat(log->dir_fd, entry->d_name, 0);
-	if (dir)
-		closedir(dir);
-	else if (fd >= 0)
-		close(fd);
-	unlinkat(log->store->dir_fd, log->name, AT_REMOVEDIR);
-	uuid_hex(&log->identity.topic_id, topic);
-	/* Goes with the last partition. */
-	unlinkat(log->store->dir_fd, topic, AT_REMOVEDIR);
-}
-
 /* Runs again after each operation in flight has ended.  The log is gone when it returns, or goes
  * on: callers touch it no more. */
 void log_finish_close(struct log *log)
@@ -246,7 +191,7 @@ void log_finish_close(struct log *log)
 	void *context = log->closed_context;
 
 	if (log->remove)
-		remove_files(log);
+		folder_remove(log);
 	else if (log->state == LOG_CLOSING && log->active)
 		log_seal(log);
 	check(list_empty(&log->submit_waiters));

@@ -56,6 +56,9 @@ struct store_options {
 	size_t compact_map_bytes;
 	uint64_t compact_bytes_per_second;
 	int64_t compact_backoff_ms;
+	/* Files of segments and dedup windows that are kept open; 0: no limit. */
+	unsigned open_files_max;
+	size_t index_bytes_max; /* of closed segments' indexes in memory; 0: no limit */
 	/* Has the job's steps taken elsewhere, then `done` run on the shard's thread.  Null: all of
 	 * that happens at once, in the call. */
 	void (*offload)(void *context, struct store_job *job);
@@ -91,6 +94,7 @@ struct store_stats {
 	uint64_t compactions, compact_read_bytes, compact_written_bytes;
 	uint64_t compact_removed_bytes, compact_removed_records;
 	uint64_t recovered_bytes; /* read when logs were opened, to be verified or replayed */
+	uint64_t files_open, index_bytes; /* kept open, and held in memory for them */
 };
 const struct store_stats *store_stats(const struct store *store);
 

@@ -108,7 +108,7 @@ static void settle_step(struct segment *segment)
 	}
 	store->stats.flushes++;
 	segment->prewrite.done = step_settled;
-	io_flush(store->io, &segment->prewrite, segment->fd);
+	io_flush(store->io, &segment->prewrite, segment->file.fd);
 }
 
 static void next_chunk(struct segment *segment);
@@ -140,7 +140,7 @@ static void next_chunk(struct segment *segment)
 	if (wanted && left && segment->end <= at) {
 		segment->prewriting = PREWRITE_ZEROS;
 		segment->prewrite.done = chunk_written;
-		io_write(log->store->io, &segment->prewrite, segment->fd, zeros,
+		io_write(log->store->io, &segment->prewrite, segment->file.fd, zeros,
 			 left < PREWRITE_CHUNK_BYTES ? (size_t)left : PREWRITE_CHUNK_BYTES, at);
 	} else if (wanted && at > segment->prewrite_start) {
 		settle_step(segment);

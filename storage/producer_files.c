@@ -63,13 +63,13 @@ static int compare_falling(const void *a, const void *b)
 /* Offsets of the folder's snapshots, newest first; how many, or -errno. */
 static int list_snapshots(const struct log *log, int64_t offsets[static SNAPSHOTS_MAX])
 {
-	int fd = openat(log->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = folder_open(log);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	int count = 0;
 	const struct dirent *entry;
 
 	if (!dir) {
-		int rc = -errno;
+		int rc = fd < 0 ? fd : -errno;
 		if (fd >= 0)
 			close(fd);
 		return rc;
@@ -87,7 +87,7 @@ static void remove_snapshot(const struct log *log, int64_t offset)
 	char name[NAME_BYTES];
 
 	snapshot_name(name, offset);
-	unlinkat(log->dir_fd, name, 0);
+	folder_unlink(log, name);
 }
 
 /* ---- writing ---- */
@@ -95,21 +95,21 @@ static void remove_snapshot(const struct log *log, int64_t offset)
 static int write_file(const struct log *log, const struct producers_image *image)
 {
 	char name[NAME_BYTES];
-	int fd = openat(log->dir_fd, new_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	int fd = folder_open_file(log, new_name, O_WRONLY | O_CREAT | O_TRUNC);
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	int rc = whole_pwrite(fd, image->bytes, image->size, 0);
 	if (rc == 0 && log->config.compact.enabled && fsync(fd) < 0)
 		rc = -errno;
 	close(fd);
 	snapshot_name(name, image->offset);
-	if (rc == 0 && renameat(log->dir_fd, new_name, log->dir_fd, name) < 0)
-		rc = -errno;
-	else if (rc == 0 && log->config.compact.enabled && fsync(log->dir_fd) < 0)
-		rc = -errno;
+	if (rc == 0)
+		rc = folder_rename(log, new_name, name);
+	if (rc == 0 && log->config.compact.enabled)
+		rc = folder_sync(log);
 	if (rc < 0)
-		unlinkat(log->dir_fd, new_name, 0);
+		folder_unlink(log, new_name);
 	return rc;
 }
 
@@ -164,7 +164,7 @@ static int read_file(const struct log *log, int64_t offset, uint8_t **ret, size_
 	int rc = 0;
 
 	snapshot_name(name, offset);
-	int fd = openat(log->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = folder_open_file(log, name, O_RDONLY);
 	if (fd < 0)
 		return -errno;
 	uint8_t *bytes = fstat(fd, &info) < 0 ? NULL : malloc((size_t)info.st_size + 1);
@@ -221,8 +221,8 @@ static int load_snapshot(const struct log *log, struct producers *producers, int
 			break;
 		}
 	}
-	if (removed && fsync(log->dir_fd) < 0)
-		return -errno;
+	if (removed)
+		return folder_sync(log);
 	return count < 0 ? count : 0;
 }
 
@@ -291,13 +291,15 @@ static int replay_batch(struct replay *replay, uint64_t position, const struct b
 	return 0;
 }
 
-static int replay_segment(struct replay *replay, const struct segment *segment)
+static int replay_segment(struct replay *replay, struct segment *segment)
 {
-	const struct index_entry *entry = segment_seek(segment, replay->from);
-	uint64_t position = entry ? entry->position : SEGMENT_HEADER_BYTES;
-	uint64_t told = position;
+	uint64_t position;
+	int sought = segment_seek(segment, replay->from, &position);
 
-	replay->file.fd = segment->fd;
+	if (sought < 0)
+		return sought;
+	uint64_t told = position;
+	replay->file.fd = segment_fd(segment);
 	replay->file.file_bytes = segment->allocated_end;
 	replay->file.length = 0;
 	while (position < segment->end) {
@@ -342,7 +344,7 @@ static int replay(struct log *log, struct producers *producers, int64_t from)
 	int rc = 0;
 
 	list_foreach(node, &log->segments) {
-		const struct segment *segment = container_of(node, struct segment, link);
+		struct segment *segment = container_of(node, struct segment, link);
 		if (rc == 0 && !segment->idempotent)
 			pass_without_producers(&replay, segment);
 		else if (rc == 0 && segment->next_offset > from)

@@ -23,8 +23,8 @@ int log_read_quarantine(struct log *log)
 	quarantine_fini(&log->quarantine);
 	if (!text)
 		return -ENOMEM;
-	int fd = openat(log->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	ssize_t got = fd < 0 ? -errno : whole_pread(fd, text, QUARANTINE_FILE_BYTES + 1, 0);
+	int fd = folder_open_file(log, name, O_RDONLY);
+	ssize_t got = fd < 0 ? fd : whole_pread(fd, text, QUARANTINE_FILE_BYTES + 1, 0);
 	if (got < 0)
 		rc = (int)got;
 	if (fd >= 0)
@@ -43,8 +43,10 @@ int log_write_quarantine(struct log *log)
 	if (!quarantine->changed)
 		return 0;
 	if (!quarantine->count) {
-		if (unlinkat(log->dir_fd, name, 0) < 0 && errno != ENOENT)
-			return -errno;
+		rc = folder_unlink(log, name);
+		if (rc < 0 && rc != -ENOENT)
+			return rc;
+		rc = 0;
 	} else {
 		char *text = malloc(QUARANTINE_FILE_BYTES);
 		if (!text)

@@ -406,6 +406,16 @@ static void drop_all_ahead(struct store *store)
 		log_drop_ahead(container_of(node, struct log, link));
 }
 
+/* A file that could not be opened, or its index not be had. */
+static int refusal(int rc, bool compacting)
+{
+	if (rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM)
+		return -ENOBUFS; /* soon there may be */
+	if (compacting && (rc == -ESTALE || rc == -ENOENT))
+		return -ENOBUFS; /* soon what stands for it is known */
+	return rc == -ERR_CORRUPT ? rc : -ERR_STORAGE;
+}
+
 static void start_file_read(struct file_read *f, size_t length)
 {
 	uint64_t position = round_down(f->position, BLOCK_BYTES);
@@ -427,12 +437,17 @@ static void start_file_read(struct file_read *f, size_t length)
 		end_file_read(f, -ENOBUFS);
 		return;
 	}
+	int fd = segment_fd(f->segment);
+	if (fd < 0) {
+		end_file_read(f, refusal(fd, f->segment->compacting));
+		return;
+	}
 	f->buffer->position = position;
 	f->segment->readers++;
 	f->log->io_count++;
 	f->log->reads_out++;
 	f->io.done = file_read_done;
-	io_read(f->log->store->io, &f->io, f->segment->fd, f->buffer->data, bytes, position);
+	io_read(f->log->store->io, &f->io, fd, f->buffer->data, bytes, position);
 }
 
 static bool continues_last(const struct log *log, const struct log_read *read,
@@ -473,8 +488,11 @@ static void read_file(struct log *log, struct log_read *read)
 			return;
 		}
 	} else {
-		const struct index_entry *entry = segment_seek(segment, read->offset);
-		f->position = entry ? entry->position : SEGMENT_HEADER_BYTES;
+		int rc = segment_seek(segment, read->offset, &f->position);
+		if (rc < 0) {
+			end_file_read(f, refusal(rc, segment->compacting));
+			return;
+		}
 	}
 	if (in_last_gap(f)) {
 		read_again(f, segment->next_offset);

@@ -32,15 +32,16 @@ int log_write_file(const struct log *log, const char *name, const void *data, si
 	char new_name[64];
 
 	snprintf(new_name, sizeof(new_name), "%s.new", name);
-	int fd = openat(log->dir_fd, new_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	int fd = folder_open_file(log, new_name, O_WRONLY | O_CREAT | O_TRUNC);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	int rc = whole_pwrite(fd, data, length, 0);
-	if (rc == 0 && (fsync(fd) < 0 || renameat(log->dir_fd, new_name, log->dir_fd, name) < 0 ||
-			fsync(log->dir_fd) < 0))
+	if (rc == 0 && fsync(fd) < 0)
 		rc = -errno;
 	close(fd);
-	return rc;
+	if (rc == 0)
+		rc = folder_rename(log, new_name, name);
+	return rc == 0 ? folder_sync(log) : rc;
 }
 
 int log_write_meta(struct log *log)
@@ -81,10 +82,10 @@ static int parse_meta(struct log *log, const char *text, size_t length)
 static int read_meta(struct log *log)
 {
 	char text[256];
-	int fd = openat(log->dir_fd, "partition.meta", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = folder_open_file(log, "partition.meta", O_RDONLY);
 
 	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
+		return fd == -ENOENT ? 0 : fd;
 	ssize_t got = whole_pread(fd, text, sizeof(text) - 1, 0);
 	close(fd);
 	if (got < 0)
@@ -137,16 +138,17 @@ static bool is_of_segment(const char *name, const char *ending, int64_t *ret_off
  * free. */
 static int list_offsets(const struct log *log, const char *ending, int64_t **ret, size_t *ret_count)
 {
-	int fd = openat(log->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = folder_open(log);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	int64_t *offsets = NULL;
 	size_t count = 0;
 	const struct dirent *entry;
 
 	if (!dir) {
+		int rc = fd < 0 ? fd : -errno;
 		if (fd >= 0)
 			close(fd);
-		return -errno;
+		return rc;
 	}
 	while ((entry = readdir(dir))) {
 		int64_t offset;
@@ -245,9 +247,7 @@ static int remove_leftovers(struct log *log)
 			segment_unlink_at(log, offsets[i]);
 	}
 	free(offsets);
-	if (rc == 0 && fsync(log->dir_fd) < 0)
-		rc = -errno;
-	return rc;
+	return rc == 0 ? folder_sync(log) : rc;
 }
 
 static int collect_epochs(struct log *log)
@@ -382,6 +382,7 @@ static int recover(struct log *log, int64_t must_reach, char *why, size_t why_by
 	rc = read_quarantine(log, why, why_bytes);
 	if (rc == 0)
 		rc = load_segments(log, why, why_bytes);
+	log->name_durable = log->active; /* it came first */
 	if (rc == 0)
 		rc = find_bounds(log, must_reach, why, why_bytes);
 	return rc;

@@ -92,7 +92,7 @@ static int write_progress(const struct log *log, const struct scrub_progress *pr
 void scrub_recover(struct log *log)
 {
 	char text[SCRUB_FILE_BYTES + 1];
-	int fd = openat(log->dir_fd, file_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = folder_open_file(log, file_name, O_RDONLY);
 	ssize_t got = fd < 0 ? -1 : whole_pread(fd, text, sizeof(text), 0);
 
 	if (fd >= 0)
@@ -285,7 +285,7 @@ static void set_up(struct scrub *scrub)
 {
 	const struct segment *segment = scrub->segment;
 	const struct store_options *options = &scrub->log->store->options;
-	int flags = fcntl(segment->fd, F_GETFL);
+	int flags = fcntl(segment->file.fd, F_GETFL);
 
 	scrub->job.step = step;
 	scrub->job.done = done;
@@ -293,7 +293,7 @@ static void set_up(struct scrub *scrub)
 	scrub->bytes_per_second = scrub->of_round ? options->scrub_bytes_per_second : 0;
 	scrub->at = (struct place){SEGMENT_HEADER_BYTES, segment->base_offset};
 	scrub->scan = (struct segment_scan){
-		.file = {.fd = segment->fd, .file_bytes = segment->durable_end},
+		.file = {.fd = segment->file.fd, .file_bytes = segment->durable_end},
 		.base_offset = segment->base_offset,
 		.limit = segment->durable_next_offset,
 		.gaps = segment->compacted,
@@ -309,11 +309,13 @@ static void set_up(struct scrub *scrub)
 static void start(struct log *log, struct segment *segment, bool of_round)
 {
 	struct store *store = log->store;
-	struct scrub *scrub = calloc(1, sizeof(*scrub));
+	/* What cannot be opened now is tried again by a later housekeeping. */
+	bool open = segment_need_index(segment) == 0 && segment_fd(segment) >= 0;
+	struct scrub *scrub = open ? calloc(1, sizeof(*scrub)) : NULL;
 
-	segment->suspect = false;
 	if (!scrub)
 		return;
+	segment->suspect = false;
 	scrub->log = log;
 	scrub->segment = segment;
 	scrub->of_round = of_round;
@@ -340,7 +342,7 @@ static void start(struct log *log, struct segment *segment, bool of_round)
 
 static bool readable(const struct segment *segment)
 {
-	return segment->fd >= 0 && segment->lost_from != segment->base_offset &&
+	return segment->lost_from != segment->base_offset &&
 	       segment->durable_end > SEGMENT_HEADER_BYTES;
 }
 

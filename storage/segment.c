@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -26,6 +27,30 @@ void segment_name(char name[static SEGMENT_NAME_BYTES], int64_t base_offset, con
 	snprintf(name, SEGMENT_NAME_BYTES, "%020lld.%s", (long long)base_offset, ending);
 }
 
+/* Reads, writes, flushes and the like name the file until they have ended. */
+static bool file_busy(struct open_file *file)
+{
+	const struct segment *segment = container_of(file, struct segment, file);
+
+	return segment->readers || segment->allocating || segment->prewriting ||
+	       segment->flushing || segment->flushed != segment->end;
+}
+
+/* An index that the disk has, to its end, can go with the file. */
+static void file_closing(struct open_file *file)
+{
+	struct segment *segment = container_of(file, struct segment, file);
+
+	if (!file->bytes)
+		return;
+	free(segment->index);
+	segment->index = NULL;
+	segment->index_count = segment->index_capacity = 0;
+	segment->index_on_disk = true;
+}
+
+static const struct open_file_kind segment_file = {.busy = file_busy, .closing = file_closing};
+
 struct segment *segment_new(struct log *log, int64_t base_offset)
 {
 	struct segment *segment = calloc(1, sizeof(*segment));
@@ -33,7 +58,7 @@ struct segment *segment_new(struct log *log, int64_t base_offset)
 	if (!segment)
 		return NULL;
 	segment->log = log;
-	segment->fd = -1;
+	open_file_init(&segment->file, &segment_file);
 	segment->base_offset = base_offset;
 	segment->next_offset = base_offset;
 	segment->end = SEGMENT_HEADER_BYTES;
@@ -56,8 +81,7 @@ void segment_free(struct segment *segment)
 	list_remove(&segment->link);
 	list_remove(&segment->unflushed);
 	list_remove(&segment->prewrite_link);
-	if (segment->fd >= 0)
-		close(segment->fd);
+	open_file_close(&segment->log->store->open_files, &segment->file);
 	free(segment->index);
 	free(segment->epochs);
 	free(segment);
@@ -68,9 +92,9 @@ void segment_unlink_at(const struct log *log, int64_t base_offset)
 	char name[SEGMENT_NAME_BYTES];
 
 	segment_name(name, base_offset, "idx");
-	unlinkat(log->dir_fd, name, 0);
+	folder_unlink(log, name);
 	segment_name(name, base_offset, "log");
-	unlinkat(log->dir_fd, name, 0);
+	folder_unlink(log, name);
 }
 
 void segment_unlink(struct segment *segment)
@@ -80,18 +104,58 @@ void segment_unlink(struct segment *segment)
 
 int segment_open_file(const struct log *log, const char *name, int flags)
 {
-	int fd = -1;
+	int direct = log->store->options.direct_io ? O_DIRECT : 0;
+	int fd = folder_open_file(log, name, flags | direct);
 
-	flags |= O_CLOEXEC | O_NOFOLLOW;
-	if (log->store->options.direct_io)
-		fd = openat(log->dir_fd, name, flags | O_DIRECT, 0644);
 	/* tmpfs (before Linux 6.6) and some others refuse O_DIRECT, and only after they have made
 	 * the file: what was to be new is ours by then. */
-	if (fd < 0 && log->store->options.direct_io && errno == EINVAL)
-		fd = openat(log->dir_fd, name, flags & ~O_EXCL, 0644);
-	else if (!log->store->options.direct_io)
-		fd = openat(log->dir_fd, name, flags, 0644);
-	return fd < 0 ? -errno : fd;
+	return fd == -EINVAL && direct ? folder_open_file(log, name, flags & ~O_EXCL) : fd;
+}
+
+/* A compaction may have put another in its place, and be about to say so. */
+static int check_same(struct segment *segment, int fd)
+{
+	struct stat info;
+
+	if (fstat(fd, &info) < 0)
+		return -errno;
+	if (segment->inode && segment->inode != info.st_ino)
+		return -ESTALE;
+	segment->inode = info.st_ino;
+	return 0;
+}
+
+int segment_keep_open(struct segment *segment, int fd)
+{
+	int rc = check_same(segment, fd);
+
+	if (rc == 0)
+		open_file_keep(&segment->log->store->open_files, &segment->file, fd);
+	else
+		close(fd);
+	return rc;
+}
+
+int segment_open(struct segment *segment, int flags)
+{
+	struct open_files *files = &segment->log->store->open_files;
+	char name[SEGMENT_NAME_BYTES];
+	int fd;
+
+	segment_name(name, segment->base_offset, "log");
+	open_files_make_room(files);
+	do {
+		fd = segment_open_file(segment->log, name, O_RDWR | flags);
+	} while ((fd == -EMFILE || fd == -ENFILE) && open_files_spare(files));
+	return fd < 0 ? fd : segment_keep_open(segment, fd);
+}
+
+int segment_fd(struct segment *segment)
+{
+	int fd = open_file_use(&segment->log->store->open_files, &segment->file);
+	int rc = fd < 0 ? segment_open(segment, 0) : 0;
+
+	return rc < 0 ? rc : segment->file.fd;
 }
 
 /* ---- a new segment ---- */
@@ -129,15 +193,16 @@ void segment_compacted_header(struct segment *segment, uint8_t *block)
 
 int segment_write_header(struct segment *segment)
 {
+	int fd = segment_fd(segment);
 	uint8_t *block = aligned_alloc(BLOCK_BYTES, SEGMENT_HEADER_BYTES);
 
 	if (!block)
 		return -ENOMEM;
 	segment->created_ms = clock_wall_ms(segment->log->store->clock);
 	fill_header(segment, SEGMENT_FORMAT_VERSION, block);
-	int rc = whole_pwrite(segment->fd, block, SEGMENT_HEADER_BYTES, 0);
+	int rc = whole_pwrite(fd, block, SEGMENT_HEADER_BYTES, 0);
 	free(block);
-	if (rc == 0 && fdatasync(segment->fd) < 0)
+	if (rc == 0 && fdatasync(fd) < 0)
 		rc = -errno;
 	return rc;
 }
@@ -148,10 +213,10 @@ static int write_first_zeros(struct segment *segment)
 	uint64_t bytes = round_up(segment->log->config.segment_bytes, BLOCK_BYTES);
 	uint64_t end = SEGMENT_HEADER_BYTES;
 
-	segment->shares_flush = flush_shares(segment->log->store, segment->fd);
+	segment->shares_flush = flush_shares(segment->log->store, segment->file.fd);
 	if (segment->shares_flush) {
 		end += bytes < PREWRITE_FIRST_BYTES ? bytes : PREWRITE_FIRST_BYTES;
-		int rc = prewrite_now(segment->fd, SEGMENT_HEADER_BYTES, end);
+		int rc = prewrite_now(segment->file.fd, SEGMENT_HEADER_BYTES, end);
 		if (rc < 0)
 			return rc;
 	}
@@ -168,20 +233,21 @@ int segment_create(struct log *log, int64_t base_offset)
 	if (!segment)
 		return rc;
 	segment_name(name, base_offset, "log");
-	rc = segment_open_file(log, name, O_RDWR | O_CREAT | O_EXCL);
+	rc = log->name_durable ? 0 : folder_sync_name(log);
+	if (rc == 0)
+		rc = segment_open(segment, O_CREAT | O_EXCL);
 	if (rc < 0)
 		goto fail;
-	segment->fd = rc;
 	segment->written = segment->flushed = segment->end;
 	rc = write_first_zeros(segment);
 	if (rc == 0)
 		rc = segment_write_header(segment);
-	if (rc == 0 && fsync(log->dir_fd) < 0)
-		rc = -errno;
+	if (rc == 0)
+		rc = folder_sync(log);
 	if (rc < 0) {
 		/* Durably: appends may go on in the segment before it, past this one's offset. */
-		unlinkat(log->dir_fd, name, 0);
-		fsync(log->dir_fd);
+		folder_unlink(log, name);
+		folder_sync(log);
 		goto fail;
 	}
 	list_push_back(&log->segments, &segment->link);
@@ -244,8 +310,11 @@ void segment_add_batch(struct segment *segment, const struct batch *batch, uint6
  * before it, misses nothing. */
 int segment_add_entry(struct segment *segment, uint64_t position, int64_t offset)
 {
+	int needed = segment_need_index(segment);
 	size_t at = 0;
 
+	if (needed < 0)
+		return needed;
 	while (at < segment->index_count && segment->index[at].position < position)
 		at++;
 	if (position >= segment->end ||
@@ -266,8 +335,9 @@ int segment_add_entry(struct segment *segment, uint64_t position, int64_t offset
 	return 0;
 }
 
-const struct index_entry *segment_seek(const struct segment *segment, int64_t offset)
+int segment_seek(struct segment *segment, int64_t offset, uint64_t *ret_position)
 {
+	int rc = segment_need_index(segment);
 	size_t low = 0;
 	size_t high = segment->index_count;
 
@@ -278,7 +348,9 @@ const struct index_entry *segment_seek(const struct segment *segment, int64_t of
 		else
 			high = middle;
 	}
-	return low ? &segment->index[low - 1] : NULL;
+	if (rc == 0)
+		*ret_position = low ? segment->index[low - 1].position : SEGMENT_HEADER_BYTES;
+	return rc;
 }
 
 struct segment *log_segment_at(const struct log *log, int64_t offset)
@@ -291,6 +363,23 @@ struct segment *log_segment_at(const struct log *log, int64_t offset)
 	return NULL;
 }
 
+void segment_index_may_go(struct segment *segment)
+{
+	size_t count = segment->index_count;
+
+	if (segment->lost_from >= 0 || segment->checkpoint_end != segment->end ||
+	    segment_fd(segment) < 0)
+		return;
+	struct index_entry *fitting = count ? realloc(segment->index, count * sizeof(*fitting))
+					    : NULL;
+	if (fitting) {
+		segment->index = fitting;
+		segment->index_capacity = count;
+	}
+	open_file_charge(&segment->log->store->open_files, &segment->file,
+			 segment->index_capacity * sizeof(*segment->index));
+}
+
 void segment_seal(struct segment *segment)
 {
 	uint64_t end = round_up(segment->end, BLOCK_BYTES);
@@ -298,9 +387,10 @@ void segment_seal(struct segment *segment)
 	check(segment->flushed == segment->end);
 	/* Neither has to succeed: the index is made anew, and room that stays is only room.  A
 	 * checkpoint that is under way sees to it when it is done. */
-	if (!segment->indexing)
+	if (!segment->indexing && segment->checkpoint_end != segment->end)
 		segment_checkpoint(segment);
 	if (segment->allocated_end > end && !segment->allocating && !segment->prewriting &&
-	    ftruncate(segment->fd, (off_t)end) == 0)
+	    ftruncate(segment_fd(segment), (off_t)end) == 0)
 		segment->allocated_end = end;
+	segment_index_may_go(segment);
 }

@@ -5,6 +5,7 @@
  * segment that is being appended to. */
 #include "storage/segment_internal.h"
 
+#include "base/check.h"
 #include "base/whole.h"
 
 #include <errno.h>
@@ -68,32 +69,33 @@ struct index_header *segment_build_index(const struct segment *segment)
 
 /* Written beside and renamed, so that there is always one that is whole.  Not flushed: what is not
  * there after a power cut is made anew. */
-int segment_write_index(int dir_fd, int64_t base_offset, const struct index_header *file,
+int segment_write_index(const struct log *log, int64_t base_offset, const struct index_header *file,
 			const char *new_name)
 {
 	size_t bytes = index_file_bytes(file);
 	char name[SEGMENT_NAME_BYTES];
 
 	segment_name(name, base_offset, "idx");
-	int fd = openat(dir_fd, new_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	int fd = folder_open_file(log, new_name, O_WRONLY | O_CREAT | O_TRUNC);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	int rc = whole_pwrite(fd, file, bytes, 0);
 	close(fd);
-	if (rc == 0 && renameat(dir_fd, new_name, dir_fd, name) < 0)
-		rc = -errno;
+	if (rc == 0)
+		rc = folder_rename(log, new_name, name);
 	if (rc < 0)
-		unlinkat(dir_fd, new_name, 0);
+		folder_unlink(log, new_name);
 	return rc;
 }
 
 int segment_checkpoint(struct segment *segment)
 {
+	check(!segment->index_on_disk);
 	struct index_header *file = segment_build_index(segment);
 
 	if (!file)
 		return -ENOMEM;
-	int rc = segment_write_index(segment->log->dir_fd, segment->base_offset, file, "index.new");
+	int rc = segment_write_index(segment->log, segment->base_offset, file, "index.new");
 	if (rc == 0)
 		segment->checkpoint_end = segment->durable_end;
 	free(file);
@@ -126,7 +128,7 @@ struct index_header *segment_read_index(const struct segment *segment, bool of_a
 	char name[SEGMENT_NAME_BYTES];
 
 	segment_name(name, segment->base_offset, "idx");
-	int fd = openat(segment->log->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = folder_open_file(segment->log, name, O_RDONLY);
 	if (fd < 0)
 		return NULL;
 	if (fstat(fd, &info) < 0 || whole_pread(fd, &header, sizeof(header), 0) != sizeof(header) ||

@@ -68,8 +68,15 @@ extern const char segment_magic[8];
 
 void segment_name(char name[static SEGMENT_NAME_BYTES], int64_t base_offset, const char *ending);
 struct segment *segment_new(struct log *log, int64_t base_offset); /* no file yet; null */
-/* Direct I/O where that is wanted and possible.  A descriptor, -errno. */
+/* Direct I/O where that is wanted and possible.  A descriptor, -errno.  On any thread. */
 int segment_open_file(const struct log *log, const char *name, int flags);
+/* The segment's own file, to stay open for as long as there is room.  0; -ESTALE: that name is
+ * another file's now; -errno. */
+int segment_open(struct segment *segment, int flags);
+int segment_keep_open(struct segment *segment, int fd); /* takes `fd` over; likewise */
+/* No append follows, and the index file has it all: it is in memory for as long as there is room.
+ */
+void segment_index_may_go(struct segment *segment);
 /* Gives the segment its identity, durably. */
 int segment_write_header(struct segment *segment);
 /* The header of a compacted segment that is whole, SEGMENT_HEADER_BYTES; it gets an id. */
@@ -77,7 +84,7 @@ void segment_compacted_header(struct segment *segment, uint8_t *block);
 /* What the index file says of all that is durable; null: no memory.  To be freed. */
 struct index_header *segment_build_index(const struct segment *segment);
 /* Any thread; `new_name` is what it is written as before it is renamed. */
-int segment_write_index(int dir_fd, int64_t base_offset, const struct index_header *file,
+int segment_write_index(const struct log *log, int64_t base_offset, const struct index_header *file,
 			const char *new_name);
 /* The index file, whole and of this segment, or of one of this name; null: none.  To be freed. */
 struct index_header *segment_read_index(const struct segment *segment, bool of_any_id);

@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/errors.h"
+#include "base/log.h"
 #include "base/whole.h"
 #include "storage/segment_scan.h"
 
@@ -22,7 +23,7 @@
 static bool never_used(const struct segment *segment, uint8_t block[static SEGMENT_HEADER_BYTES])
 {
 	for (uint64_t at = 0; at < SEGMENT_HEADER_BYTES + BLOCK_BYTES; at += BLOCK_BYTES) {
-		ssize_t got = whole_pread(segment->fd, block, BLOCK_BYTES, at);
+		ssize_t got = whole_pread(segment->file.fd, block, BLOCK_BYTES, at);
 		if (got < 0)
 			return false;
 		for (ssize_t i = 0; i < got; i++) {
@@ -96,7 +97,7 @@ static int read_header(struct segment *segment, bool last)
 
 	if (!block)
 		return -ENOMEM;
-	ssize_t got = patient_pread(segment->fd, block, SEGMENT_HEADER_BYTES, 0);
+	ssize_t got = patient_pread(segment->file.fd, block, SEGMENT_HEADER_BYTES, 0);
 	if (got == SEGMENT_HEADER_BYTES)
 		rc = take_header(segment, block);
 	else
@@ -278,21 +279,31 @@ static int add_entries_behind_damage(struct segment *segment)
 	return 0;
 }
 
+static int take_entries(struct segment *segment, const struct index_header *file)
+{
+	/* One at least: malloc(0) may be null. */
+	segment->index = malloc((file->entry_count + 1) * sizeof(*segment->index));
+	if (!segment->index)
+		return -ENOMEM;
+	segment->index_capacity = file->entry_count + 1;
+	memcpy(segment->index, file + 1, file->entry_count * sizeof(*segment->index));
+	segment->index_count = file->entry_count;
+	segment->index_on_disk = false;
+	return 0;
+}
+
 static int take_index(struct segment *segment, const struct index_header *file)
 {
 	const struct index_entry *entries = (const struct index_entry *)(file + 1);
 	const struct index_epoch *epochs =
 		(const struct index_epoch *)(entries + file->entry_count);
 
-	/* One of each at least: malloc(0) may be null. */
-	segment->index = malloc((file->entry_count + 1) * sizeof(*segment->index));
+	int rc = take_entries(segment, file);
+
 	segment->epoch_capacity = file->epoch_count + 1;
 	segment->epochs = malloc(segment->epoch_capacity * sizeof(*segment->epochs));
-	if (!segment->index || !segment->epochs)
+	if (rc < 0 || !segment->epochs)
 		return -ENOMEM;
-	segment->index_capacity = file->entry_count + 1;
-	memcpy(segment->index, entries, file->entry_count * sizeof(*entries));
-	segment->index_count = file->entry_count;
 	for (size_t i = 0; i < file->epoch_count; i++)
 		segment->epochs[i] = (struct epoch_start){epochs[i].epoch, epochs[i].offset};
 	segment->epoch_count = file->epoch_count;
@@ -307,13 +318,74 @@ static int take_index(struct segment *segment, const struct index_header *file)
 	return add_entries_behind_damage(segment);
 }
 
+/* The index that the segment had, by the headers of its batches. */
+static int index_anew(struct segment *segment)
+{
+	const struct quarantine *quarantine = &segment->log->quarantine;
+	struct segment *again = segment_new(segment->log, segment->base_offset);
+	struct file_window w = {.fd = segment->file.fd, .file_bytes = segment->allocated_end};
+	int rc = again ? 0 : -ENOMEM;
+
+	while (rc == 0 && again->end < segment->end) {
+		const struct damage *damage = quarantine_at(quarantine, segment->base_offset,
+							    again->end);
+		const uint8_t *data;
+		struct batch batch;
+		if (damage) {
+			again->end = damage->end;
+			again->indexed_to = 0;
+			continue;
+		}
+		data = file_window_at(&w, again->end, BATCH_HEADER_BYTES);
+		rc = data ? batch_parse(&batch, data, BATCH_HEADER_BYTES) : -ERR_CORRUPT;
+		if ((rc == 0 || rc == -EMSGSIZE) && segment_may_hold(segment, &batch))
+			rc = segment_reserve(again);
+		else
+			rc = -ERR_CORRUPT;
+		if (rc == 0)
+			segment_add_batch(again, &batch, again->end);
+	}
+	if (rc == 0) {
+		segment->index = again->index;
+		segment->index_count = again->index_count;
+		segment->index_capacity = again->index_capacity;
+		segment->index_on_disk = false;
+		again->index = NULL;
+	}
+	file_window_fini(&w);
+	segment_free(again);
+	return rc;
+}
+
+int segment_need_index(struct segment *segment)
+{
+	int rc = segment->index_on_disk ? segment_fd(segment) : 0;
+
+	if (rc < 0 || !segment->index_on_disk)
+		return rc;
+	struct index_header *file = segment_read_index(segment, false);
+	if (file && file->end == segment->end) {
+		rc = take_entries(segment, file);
+	} else {
+		log_warn("storage", "index is made anew log=%s segment=%020lld", segment->log->name,
+			 (long long)segment->base_offset);
+		rc = index_anew(segment);
+	}
+	free(file);
+	if (rc == 0)
+		rc = add_entries_behind_damage(segment);
+	if (rc == 0)
+		segment_index_may_go(segment);
+	return rc;
+}
+
 static void prepare_scan(struct load *l)
 {
 	const struct segment *segment = l->segment;
 	const struct index_header *index = l->index;
 
 	l->scan = (struct segment_scan){
-		.file = {.fd = segment->fd, .file_bytes = segment->allocated_end},
+		.file = {.fd = segment->file.fd, .file_bytes = segment->allocated_end},
 		.base_offset = segment->base_offset,
 		.limit = l->next_base >= 0 ? l->next_base : INT64_MAX,
 		.known = &segment->log->quarantine,
@@ -407,21 +479,20 @@ static bool says_damaged(int rc)
 	       rc == -ENODATA;
 }
 
-static int load_file(struct load *l, const char *name)
+static int load_file(struct load *l)
 {
 	struct segment *segment = l->segment;
 	bool last = l->next_base < 0;
 	struct stat info;
-	int rc = segment_open_file(segment->log, name, O_RDWR);
+	int rc = segment_open(segment, 0);
 
 	if (rc == -ENOENT)
 		return lose_missing(l);
 	if (rc < 0)
 		return !last && says_damaged(rc) ? lose_file(l, DAMAGE_UNREADABLE) : rc;
-	segment->fd = rc;
 	/* Pages that could not be written must not be read back as if they had been. */
-	posix_fadvise(segment->fd, 0, 0, POSIX_FADV_DONTNEED);
-	if (fstat(segment->fd, &info) < 0)
+	posix_fadvise(segment->file.fd, 0, 0, POSIX_FADV_DONTNEED);
+	if (fstat(segment->file.fd, &info) < 0)
 		return -errno;
 	segment->allocated_end = (uint64_t)info.st_size;
 	segment->created_ms = (int64_t)info.st_mtime * 1000;
@@ -450,7 +521,7 @@ int segment_load(struct log *log, int64_t base_offset, int64_t next_base, char *
 	if (!segment)
 		return -ENOMEM;
 	segment_name(name, base_offset, "log");
-	int rc = load_file(&load, name);
+	int rc = load_file(&load);
 	if (rc < 0) {
 		snprintf(why, why_bytes, "segment %s: %s", name, error_text(rc));
 		segment_free(segment);
@@ -463,6 +534,8 @@ int segment_load(struct log *log, int64_t base_offset, int64_t next_base, char *
 	segment->durable_max_ms = segment->max_ms;
 	list_push_back(&log->segments, &segment->link);
 	log->active = segment;
+	if (next_base >= 0)
+		segment_index_may_go(segment);
 	return 0;
 }
 
@@ -476,8 +549,9 @@ static bool all_zero(const uint8_t *data, size_t bytes)
 }
 
 /* The rest of the last batch's block.  1: something had to go. */
-static int zero_block_rest(const struct segment *segment)
+static int zero_block_rest(struct segment *segment)
 {
+	int fd = segment_fd(segment);
 	size_t used = segment->end % BLOCK_BYTES;
 	uint64_t at = round_down(segment->end, BLOCK_BYTES);
 	uint8_t *block = used ? aligned_alloc(BLOCK_BYTES, BLOCK_BYTES) : NULL;
@@ -487,12 +561,12 @@ static int zero_block_rest(const struct segment *segment)
 		return 0;
 	if (!block)
 		return -ENOMEM;
-	ssize_t got = whole_pread(segment->fd, block, BLOCK_BYTES, at);
+	ssize_t got = whole_pread(fd, block, BLOCK_BYTES, at);
 	if (got < (ssize_t)used) {
 		rc = got < 0 ? (int)got : -EIO;
 	} else if (got < BLOCK_BYTES || !all_zero(block + used, BLOCK_BYTES - used)) {
 		memset(block + used, 0, BLOCK_BYTES - used);
-		rc = whole_pwrite(segment->fd, block, BLOCK_BYTES, at);
+		rc = whole_pwrite(fd, block, BLOCK_BYTES, at);
 		rc = rc < 0 ? rc : 1;
 	}
 	free(block);
@@ -506,22 +580,26 @@ int segment_cut(struct segment *segment)
 {
 	uint64_t block_end = round_up(segment->end, BLOCK_BYTES);
 	bool clean = segment->allocated_end == block_end && segment->checkpoint_end == segment->end;
-	int rc = segment->unused ? segment_write_header(segment) : 0;
+	int fd = segment_fd(segment);
+	int rc = fd < 0 ? fd : segment->unused ? segment_write_header(segment) : 0;
 
 	if (rc < 0)
 		return rc;
 	segment->unused = false;
-	if (segment->allocated_end != block_end && ftruncate(segment->fd, (off_t)block_end) < 0)
+	if (segment->allocated_end != block_end && ftruncate(fd, (off_t)block_end) < 0)
 		return -errno;
 	rc = zero_block_rest(segment);
 	if (rc < 0)
 		return rc;
 	/* What was found may be in the device's cache only, and the file's size is to be kept; its
 	 * name too, where the broker was killed between making the segment and that. */
-	if ((!clean || rc > 0) && (fsync(segment->fd) < 0 || fsync(segment->log->dir_fd) < 0))
-		return -errno;
+	if (!clean || rc > 0) {
+		rc = fsync(fd) < 0 ? -errno : folder_sync(segment->log);
+		if (rc < 0)
+			return rc;
+	}
 	segment->allocated_end = block_end;
-	segment->shares_flush = flush_shares(segment->log->store, segment->fd);
+	segment->shares_flush = flush_shares(segment->log->store, fd);
 	segment->settled_end = block_end;
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include "storage/buffer.h"
 #include "storage/compress.h"
 #include "storage/dedup_log.h"
+#include "storage/open_files.h"
 #include "storage/log.h"
 #include "storage/producers.h"
 #include "storage/quarantine.h"
@@ -19,6 +20,7 @@ enum {
 	RECOVERY_STEP_BYTES = 4 << 20, /* between two looks at the clock */
 	FLUSH_ROUNDS = 2,
 	PREWRITE_FIRST_BYTES = 64 << 10, /* zeros that a new segment is made with */
+	FOLDER_NAME_BYTES = 48,
 };
 
 /* Where a batch begins, one every INDEX_INTERVAL_BYTES. */
@@ -62,7 +64,8 @@ struct segment {
 	/* From here on all of it is quarantined, and it takes no appends; -1: not so. */
 	int64_t lost_from;
 	uint64_t id; /* random; ties the index to the file */
-	int fd;
+	struct open_file file;
+	ino_t inode;       /* of the file; 0: not opened yet */
 	uint64_t end;      /* append position */
 	uint64_t written;  /* everything below has been written ... */
 	uint64_t flushed;  /* ... and flushed */
@@ -85,6 +88,7 @@ struct segment {
 	struct index_entry *index;
 	size_t index_count;
 	size_t index_capacity;
+	bool index_on_disk;         /* only; segment_need_index */
 	uint64_t indexed_to;        /* position that the next entry must reach */
 	struct epoch_start *epochs; /* of its batches: the first of each epoch */
 	size_t epoch_count;
@@ -138,8 +142,9 @@ struct log {
 	struct log_identity identity;
 	struct log_config config;
 	enum log_state state;
-	int dir_fd;
-	char name[64];     /* for messages */
+	char name[FOLDER_NAME_BYTES]; /* of its folder, in the store's; for messages too */
+	uint64_t name_number;         /* store.names when the folder was there */
+	bool name_durable;
 	struct list link;  /* store.logs */
 	struct list dirty; /* store.dirty: has bytes to write */
 
@@ -202,6 +207,11 @@ struct store {
 	struct io_backend *io;
 	const struct clock *clock;
 	int dir_fd;
+	struct open_files open_files; /* of all logs' files that are kept open */
+	/* Folders are numbered as they are made or found.  Durable are the names of those of
+	 * `synced_topic` up to `synced_names`, and of the topics of those up to `synced_topics`. */
+	uint64_t names, synced_names, synced_topics;
+	struct uuid synced_topic;
 	struct list logs;
 	struct list dirty;
 	struct list unflushed;       /* segments with written bytes that await the next round */
@@ -289,12 +299,19 @@ int64_t segment_index_end(struct log *log, int64_t base_offset);
 int segment_checkpoint(struct segment *segment); /* writes the index file, up to durable_end */
 void segment_seal(struct segment *segment);      /* that, and gives back what is behind the end */
 int segment_cut(struct segment *segment); /* nothing but zeros behind the last batch, durably */
+/* The file, opened if need be: its number, to be used soon, or for as long as something is under
+ * way for the segment that segment.c knows of.  -errno. */
+int segment_fd(struct segment *segment);
 void segment_free(struct segment *segment);
 /* Nothing of it is waited for, and nobody is about to replace it. */
 bool segment_deletable(const struct log *log, const struct segment *segment);
 void segment_unlink(struct segment *segment);
 void segment_unlink_at(const struct log *log, int64_t base_offset);
-const struct index_entry *segment_seek(const struct segment *segment, int64_t offset);
+/* The index of a closed segment is in memory while its file is open.  -errno, -ERR_CORRUPT: there
+ * is none, and the segment does not have what it had. */
+int segment_need_index(struct segment *segment);
+/* A position at or below that of the batch with `offset`, where one begins.  Likewise. */
+int segment_seek(struct segment *segment, int64_t offset, uint64_t *ret_position);
 struct segment *log_segment_at(const struct log *log, int64_t offset);
 
 /* recovery.c */
@@ -323,6 +340,19 @@ int log_write_quarantine(struct log *log); /* durably, if it has changed */
 int log_quarantine(struct log *log, const struct damage *damage);
 void log_count_quarantine(struct log *log); /* its gauges are what it is now */
 void log_lift_quarantine(struct log *log);  /* of what lies before the log's start */
+
+/* folder.c */
+int folder_make(struct log *log); /* it may be there already */
+/* The folder itself, and a file in it: a descriptor of the caller's, or -errno. */
+int folder_open(const struct log *log);
+int folder_open_file(const struct log *log, const char *name, int flags);
+int folder_unlink(const struct log *log, const char *name);
+int folder_rename(const struct log *log, const char *from, const char *to);
+int folder_sync(const struct log *log); /* the names in it */
+/* The folder's name must be there after a power cut, or what is stored below it is lost: before the
+ * first segment. */
+int folder_sync_name(struct log *log);
+void folder_remove(const struct log *log);
 
 /* log.c */
 void log_seal(

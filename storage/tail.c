@@ -90,7 +90,7 @@ static int reload_tail(struct log *log)
 	buffer->position = position;
 	buffer->used = buffer->written = (size_t)(segment->end - position);
 	if (buffer->used) {
-		ssize_t got = whole_pread(segment->fd, buffer->data, BLOCK_BYTES, position);
+		ssize_t got = whole_pread(segment_fd(segment), buffer->data, BLOCK_BYTES, position);
 		if (got < (ssize_t)buffer->used) {
 			buffer_release(log->store->region, buffer);
 			return got < 0 ? (int)got : -EIO;

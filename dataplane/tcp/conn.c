@@ -707,8 +707,8 @@ static void open_connection(struct shard *shard, int fd)
 		refuse(shard, fd, "max.connections is reached");
 		return;
 	}
-	/* The kernel gives the lowest number that is free: one this high says that few are left. */
-	if ((unsigned)fd >= shard->options.connection_fd_max) {
+	/* The others are for the logs' files. */
+	if (shard->connection_count >= shard->options.connection_descriptors_max) {
 		refuse(shard, fd, "few descriptors are left (ulimit -n)");
 		return;
 	}

@@ -26,7 +26,7 @@ static int set_up(void **state)
 	world->now.ns = NS_PER_SECOND;
 	world->now.wall_ms = WALL_MS;
 	world->now.largest_ms = WALL_MS;
-	dedup_window_init(&world->window);
+	dedup_window_init(&world->window, NULL);
 	return dedup_window_begin(&world->window, &config, 0, world->now.ns);
 }
 

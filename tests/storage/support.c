@@ -237,6 +237,8 @@ static void make_store(struct rig *rig)
 		.scrub_interval_ms = rig->scrub_interval_ms,
 		.scrub_bytes_per_second = rig->scrub_bytes_per_second,
 		.compact_map_bytes = rig->compact_map_bytes,
+		.open_files_max = rig->open_files_max,
+		.index_bytes_max = rig->index_bytes_max,
 		.offload = rig->offload,
 		.offload_context = rig,
 	};

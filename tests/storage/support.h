@@ -79,6 +79,8 @@ struct rig {
 	int64_t scrub_interval_ms;
 	uint64_t scrub_bytes_per_second;
 	size_t compact_map_bytes;
+	unsigned open_files_max;
+	size_t index_bytes_max;
 	void (*offload)(void *context, struct store_job *job); /* its context is the rig */
 	bool closed;
 };
