@@ -464,6 +464,7 @@ int control_run(struct control *control)
 		if (rc < 0)
 			return rc;
 		handled = mesh_receive(control->mesh, self);
+		publish_turn(control);
 		if (control->ready && !control->stopping)
 			dedup_stats_turn(control);
 		if (!control->stopping && atomic_load(&control->stop_wanted))

@@ -67,6 +67,8 @@ struct control {
 /* ---- publish.c ---- */
 /* The catalog has changed: publishes it, now or when the publish under way is over. */
 void publish_changes(struct control *control);
+/* Publishes what found no memory before.  Every turn. */
+void publish_turn(struct control *control);
 /* Answers `request` when what has changed by now is published everywhere. */
 void publish_then_answer(struct control *control, struct control_request *request);
 void publish_free(struct control *control);

@@ -112,7 +112,10 @@ static void start(struct control *control)
 {
 	control->version++;
 	control->coming = picture_new(control);
-	check(control->coming); /* a catalog change that nobody could see */
+	if (!control->coming) {
+		log_warn("control", "changes of the catalog wait for memory");
+		return;
+	}
 	control->changed = false;
 	while (!list_empty(&control->waiting_next))
 		list_push_back(&control->waiting_coming, list_pop_front(&control->waiting_next));
@@ -124,7 +127,12 @@ static void start(struct control *control)
 void publish_changes(struct control *control)
 {
 	control->changed = true;
-	if (!control->publishes_out)
+	publish_turn(control);
+}
+
+void publish_turn(struct control *control)
+{
+	if (control->changed && !control->publishes_out)
 		start(control);
 }
 

@@ -2,6 +2,7 @@
 """Each call of a broker fails, one after the other.
 
     tests/campaigns/calls.py [--kinds KIND,...] [--io sync|uring] [--modes once,on] [--each N]
+        [--first N] [--workers N] [--folder DIR]
 
 Tells a story (story.py) once to count a broker's calls of each kind: opens, writes, flushes, reads,
 allocations of memory, operations of io_uring, ...  Then it tells it again and again; the first call
@@ -15,7 +16,6 @@ import collections
 import concurrent.futures
 import ctypes
 import errno
-import itertools
 import pathlib
 import shutil
 import struct
@@ -92,13 +92,12 @@ class Campaign:
         self.folder, self.io = folder, io
         self.library = build(folder)
         self.kinds = kinds_of(self.library)
-        self.numbers = itertools.count(1)
 
     def tell(self, fault=None):
         """One story; `fault`: kind, first, count.  AssertionError: something was wrong, and its
         folder is kept."""
-        place = self.folder / f"story-{next(self.numbers)}"
-        (place / "data").mkdir(parents=True)
+        place = pathlib.Path(tempfile.mkdtemp(prefix="story-", dir=self.folder))
+        (place / "data").mkdir()
         control = Control(place / "control", self.kinds)
         if fault:
             control.arm(*fault)
@@ -117,7 +116,7 @@ class Campaign:
         shutil.rmtree(place)
         return told
 
-    def wanted(self, kinds, modes, each):
+    def wanted(self, kinds, modes, each, first=0):
         """(kind, number, mode) of every call that fails; a story without a fault has to be right
         first."""
         calm = self.tell()
@@ -126,7 +125,7 @@ class Campaign:
             f"{count} {kind}" for kind, count in calm.calls.items() if count and kind in kinds),
             flush=True)
         return [(kind, number, mode) for mode in modes for kind in kinds
-                for number in range(0, calm.calls[kind], each)]
+                for number in range(first, calm.calls[kind], each)]
 
     def try_one(self, fault):
         """What came of it, or what was wrong."""
@@ -166,6 +165,7 @@ def parse():
     parser.add_argument("--io", choices=["sync", "uring"], default="sync")
     parser.add_argument("--modes", type=lambda text: text.split(","), default=list(COUNTS))
     parser.add_argument("--each", type=int, default=1, help="of so many calls one fails")
+    parser.add_argument("--first", type=int, default=0, help="the first call that fails (0)")
     parser.add_argument("--workers", type=int, default=3, help="stories told side by side")
     parser.add_argument("--folder", help="for stories that went wrong")
     return parser.parse_args()
@@ -181,7 +181,7 @@ def main():
         kinds = list(MEMORY)
     if unknown := set(kinds) - set(campaign.kinds):
         sys.exit(f"calls.py: no kind {unknown}; there are: {', '.join(campaign.kinds)}")
-    faults = campaign.wanted(kinds, options.modes, options.each)
+    faults = campaign.wanted(kinds, options.modes, options.each, options.first)
     return 0 if campaign.run(faults, options.workers) else 1
 
 

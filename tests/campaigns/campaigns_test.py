@@ -68,3 +68,7 @@ def test_nothing_is_lost_whichever_call_of_the_system_fails(failing):
 
 def test_nothing_is_lost_whichever_operation_of_io_uring_fails(failing):
     failing("uring", lambda kinds: [kind for kind in kinds if kind.startswith("uring")], 31)
+
+
+def test_nothing_is_lost_whichever_allocation_of_memory_fails(failing):
+    failing("sync", lambda kinds: [kind for kind in kinds if kind in ("allocation", "map")], 67)
