@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Power cuts on a recorded write log.
 
-    campaign.py --seed N [--seconds S] [--again N]
+    campaign.py --seed N [--seconds S] [--again N] [--folder DIR]
 
 Records a life of a broker's data folder, then cuts the power before and after each change of it:
 lays the folder down as the cut may leave it (all that was not sure is lost; all of it is there;
@@ -9,6 +9,9 @@ names without contents; contents without names; and --samples drawn ones), start
 what is there by what clients had been told.  Then starts a broker on --again drawn ones of these
 folders, records what it makes of them, and cuts the power at each change of that.  Ends with 1 when
 something was wrong, and prints how to see exactly that cut again.
+
+What was wrong is printed as it is found.  What was done is kept beside the recording: with the same
+--folder a campaign that was interrupted, or had --seconds, goes on where it was.
 """
 
 import argparse
@@ -26,12 +29,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "broker"))
 
 from plants import PLANTS  # noqa: E402
+from progress import SHOWN_MAX, Progress  # noqa: E402
 from recording import TOPICS, Recording  # noqa: E402
 from starts import Recover  # noqa: E402
 from walk import FIXED, Walk, begun_on, chooser_of  # noqa: E402
-
-SHOWN_MAX = 10
-TICK_SECONDS = 10
 
 
 def scratch():
@@ -99,73 +100,94 @@ def points_with_topics(recording):
 # ---- cuts ----
 
 
-def cut(walk, start, folder, chooser):
-    """What is wrong."""
-    try:
-        walk.disk.lay_down(folder, chooser)
-        return walk.facts.judge(start.report(folder))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+class Cuts:
+    """Of one recording, by one worker: lays folders down, and starts on them."""
+
+    def __init__(self, walk, recover):
+        self.walk, self.start = walk, Recover(recover)
+        self.folder = scratch()
+        self.reports = {}  # by variant: what the disk was, and the report of a start on it
+
+    def close(self):
+        self.start.close()
+        shutil.rmtree(self.folder)
+
+    def wrong(self, variant, chooser):
+        """What is wrong after this cut, now."""
+        state = self.walk.disk.state(chooser)
+        known, report = self.reports.get(variant, (None, None))
+        if state is None or state != known:
+            report = self.report(chooser)
+            self.reports[variant] = state, report
+        return self.walk.facts.judge(report)
+
+    def report(self, chooser):
+        place = f"{self.folder}/data"
+        try:
+            self.walk.disk.lay_down(place, chooser)
+            return self.start.report(place)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
 
 
-def work(recording, options, number, progress):
-    """One worker's points, as many as there is time for: how many, cuts, findings."""
+def variants_of(options):
+    return [*FIXED, *(f"sample-{index}" for index in range(options.samples))]
+
+
+def work(recording, options, number, done, tell):
+    """One worker's points, as many as there is time for and were not done; `tell` takes each point,
+    its cuts and its findings."""
     walk = Walk(recording)
-    start = Recover(options.recover)
-    folder = scratch()
-    variants = [*FIXED, *(f"sample-{index}" for index in range(options.samples))]
-    points, findings = 0, []
+    cuts = Cuts(walk, options.recover)
+    variants = variants_of(options)
     begun = time.monotonic()
     for point in walk.points():
-        done = progress[number] = (point + 1) / (len(walk.entries) + 1)
-        behind = options.seconds and time.monotonic() - begun > options.seconds * done
-        if point % options.workers != number or behind:
+        share = (point + 1) / (len(walk.entries) + 1)
+        behind = options.seconds and time.monotonic() - begun > options.seconds * share
+        if point % options.workers != number or point in done or behind:
             continue
-        points += 1
-        for variant in variants:
-            wrong = cut(walk, start, f"{folder}/data", chooser_of(variant, options.seed, point))
-            findings += [(point, variant, what) for what in wrong]
+        findings = [
+            (point, variant, what)
+            for variant in variants
+            for what in cuts.wrong(variant, chooser_of(variant, options.seed, point))
+        ]
+        tell({"point": point, "share": share, "cuts": len(variants), "findings": findings})
         if options.first and findings:
             break
-    start.close()
-    shutil.rmtree(folder)
-    return points, points * len(variants), findings
+    cuts.close()
 
 
 def run_workers(recording, options):
-    """All workers' results together; says every ten seconds how far they are."""
-    progress = multiprocessing.Array("d", options.workers)
+    """All points, cuts and findings of a recording, with those of earlier runs."""
+    progress = Progress(recording, options)
     results = multiprocessing.SimpleQueue()
 
     def one(number):
-        results.put(work(recording, options, number, progress))
+        work(recording, options, number, progress.done, results.put)
+        results.put(None)
 
     workers = [
         multiprocessing.Process(target=one, args=(number,)) for number in range(options.workers)
     ]
     for worker in workers:
         worker.start()
-    begun = told = time.monotonic()
-    found = []
-    while len(found) < len(workers):
-        time.sleep(0.02)
-        now = time.monotonic()
-        if now - told > TICK_SECONDS and (done := min(progress)) > 0:
-            told = now
-            print(f"  {done:4.0%}, {(now - begun) * (1 - done) / done:.0f} s left", flush=True)
-        if not results.empty():
-            found.append(results.get())
-        elif any(worker.exitcode for worker in workers):
-            sys.exit("campaign.py: a worker has failed")
-    points, cuts, findings = zip(*found)
-    return sum(points), sum(cuts), sorted(sum(findings, []))
+    ended = 0
+    while ended < len(workers):
+        if results.empty():
+            time.sleep(0.02)
+            if any(worker.exitcode for worker in workers):
+                sys.exit("campaign.py: a worker has failed")
+        elif (told := results.get()) is None:
+            ended += 1
+        else:
+            progress.take(told)
+    progress.close()
+    return progress.points, progress.cuts, sorted(progress.findings)
 
 
 def campaign(recording, options):
     """Cuts of one recording: points, cuts, findings."""
     found = run_workers(recording, options)
-    for point, variant, what in found[2][:SHOWN_MAX]:
-        print(f"  cut {point} {variant}: {what}")
     if found[2]:
         point, variant, _ = found[2][0]
         print(
@@ -176,28 +198,40 @@ def campaign(recording, options):
     return found
 
 
+def second_life(recording, options, number, point, variant):
+    """Points, cuts and findings of one; it is kept where something was wrong."""
+    second = recording.parent / f"second-{number}"
+    shutil.rmtree(second, ignore_errors=True)
+    wrong = record_again(second, options, recording, point, variant)
+    for what in wrong[:SHOWN_MAX]:
+        print(f"  second life {number}, after cut {point} {variant}: {what}", flush=True)
+    points, cuts, findings = campaign(second, options)
+    if not findings and not wrong:
+        shutil.rmtree(second)
+    return points, cuts, findings + [[point, variant, what] for what in wrong]
+
+
 def campaign_again(recording, options):
-    """Cuts of second lives, on what cuts have left."""
+    """Cuts of second lives, on what cuts have left; those of earlier runs count."""
     rng = random.Random(options.seed)
     eligible = points_with_topics(recording)
-    begun = told = time.monotonic()
+    begun = time.monotonic()
     total = [0, 0, []]
     for number in range(options.again):
-        point = rng.choice(eligible)
-        variant = rng.choice([*FIXED, *(f"sample-{index}" for index in range(options.samples))])
-        second = recording.parent / f"second-{number}"
-        wrong = record_again(second, options, recording, point, variant)
-        for what in wrong[:SHOWN_MAX]:
-            print(f"  second life {number}, after cut {point} {variant}: {what}")
-        points, cuts, findings = campaign(second, options)
-        total = [total[0] + points, total[1] + cuts, total[2] + findings + wrong]
-        if not findings and not wrong:
-            shutil.rmtree(second)
-        now = time.monotonic()
-        if now - told > TICK_SECONDS:
-            told = now
-            left = (now - begun) * (options.again - number - 1) / (number + 1)
-            print(f"  second life {number + 1} of {options.again}, {left:.0f} s left", flush=True)
+        point, variant = rng.choice(eligible), rng.choice(variants_of(options))
+        done = recording / f"second-{number}.json"
+        if done.exists():
+            found = json.loads(done.read_text("ascii"))
+        else:
+            found = second_life(recording, options, number, point, variant)
+            done.write_text(json.dumps(found), "ascii")
+        total = [old + new for old, new in zip(total, found)]
+        print(
+            f"  second life {number + 1} of {options.again}, after cut {point} {variant}: "
+            f"{total[1]} cuts, {len(total[2])} findings so far, "
+            f"{time.monotonic() - begun:.0f} s",
+            flush=True,
+        )
     return total
 
 
@@ -246,12 +280,9 @@ def show(recording, options):
     kept = recording / f"cut-{options.cut}-{options.variant}"
     shutil.rmtree(kept, ignore_errors=True)
     walk.disk.lay_down(str(kept), chooser_of(options.variant, options.seed, options.cut))
-    folder = scratch()
-    start = Recover(options.recover)
-    chooser = chooser_of(options.variant, options.seed, options.cut)
-    wrong = cut(walk, start, f"{folder}/data", chooser)
-    start.close()
-    shutil.rmtree(folder)
+    cuts = Cuts(walk, options.recover)
+    wrong = cuts.wrong(options.variant, chooser_of(options.variant, options.seed, options.cut))
+    cuts.close()
     print(f"as the cut has left it: {kept}")
     print("\n".join(wrong or ["nothing is wrong"]))
     return not wrong
@@ -270,6 +301,7 @@ def parse(arguments):
     parser.add_argument("--changes", type=int, default=600, help="of the folder, a life (600)")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="side by side")
     parser.add_argument("--recording", type=pathlib.Path, help="one that was made before")
+    parser.add_argument("--folder", type=pathlib.Path, help="for the recording; see above")
     parser.add_argument("--cut", type=int, help="show this one only")
     parser.add_argument("--variant", default="none", help="with --cut")
     parser.add_argument("--plant", help="a call that lies, see recorder.c")
@@ -282,22 +314,31 @@ def parse(arguments):
     return options
 
 
+def recording_of(options):
+    """One that is there already, or a new one."""
+    if options.recording:
+        return options.recording.resolve()
+    if options.folder and (options.folder / "first/recorded").exists():
+        return (options.folder / "first").resolve()
+    folder = options.folder or pathlib.Path(tempfile.mkdtemp(prefix="powercut-"))
+    recording = record(folder.resolve() / "first", options)
+    (recording / "recorded").touch()
+    return recording
+
+
 def main(arguments=None):
     options = parse(arguments)
-    recording = options.recording and options.recording.resolve()
     if options.plants:
         return 0 if prove(options) else 1
+    recording = recording_of(options)
     if options.cut is not None:
         return 0 if show(recording, options) else 1
-    own = not recording
-    if own:
-        recording = record(pathlib.Path(tempfile.mkdtemp(prefix="powercut-")) / "first", options)
     begun = time.monotonic()
     right = verdict("cuts", campaign(recording, options), begun)
     if options.again:
         begun = time.monotonic()
         right &= verdict("cuts of second lives", campaign_again(recording, options), begun)
-    if own and right:
+    if right and not options.recording and not options.folder:
         shutil.rmtree(recording.parent)
     return 0 if right else 1
 

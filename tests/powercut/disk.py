@@ -221,6 +221,7 @@ class Disk:
     def __init__(self):
         self.root = Folder()
         self.files = {}  # by inode, as long as it is the number of one of them
+        self.changed = self.synced = 0  # how often anything was, so far
 
     def _folder(self, path):
         node = self.root
@@ -235,7 +236,21 @@ class Disk:
     def apply(self, entry):
         """True where something has become sure."""
         getattr(self, "_" + oplog.NAMES[entry.kind].replace("-", "_"))(entry)
-        return entry.kind in (oplog.SYNC, oplog.SYNC_FOLDER)
+        sync = entry.kind in (oplog.SYNC, oplog.SYNC_FOLDER)
+        self.synced += sync
+        self.changed += not sync
+        return sync
+
+    def state(self, chooser):
+        """Equal for cuts that leave the same; None where nothing is known of that."""
+        if not isinstance(chooser, Fixed):
+            return None
+        names, contents = chooser.all_names, chooser.all_contents
+        if names and contents:
+            return "all", self.changed
+        if not names and not contents:
+            return "none", self.synced
+        return names, contents, self.changed, self.synced
 
     def _open(self, entry):
         if entry.flags & (oplog.CREATED | oplog.UNNAMED):

@@ -18,6 +18,7 @@ import campaign  # noqa: E402
 import oplog  # noqa: E402
 import syscalls  # noqa: E402
 from disk import Disk, Fixed, Sample  # noqa: E402
+from progress import Progress  # noqa: E402
 from recording import Recording  # noqa: E402
 
 # Found within a few seconds; `campaign.py --plants` has all.
@@ -122,6 +123,28 @@ class DiskTest(unittest.TestCase):
         seen = {self.after(Sample(random.Random(seed)))["a"] for seed in range(80)}
         sectors = (bytes(512), b"x" * 512)
         self.assertEqual(seen, {first + second for first in sectors for second in sectors})
+
+
+class ProgressTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def test_what_was_done_before_an_interruption_is_not_done_again(self):
+        told = [{"point": at, "share": 0.5, "cuts": 8, "findings": []} for at in range(3)]
+        told[1]["findings"] = [[1, "none", "gone"]]
+        first = Progress(self.folder, options())
+        for each in told[:2]:
+            first.take(each)
+        first.file.write('{"point": 7, "cu')
+        first.close()
+        second = Progress(self.folder, options())
+        second.take(told[2])
+        second.close()
+        third = Progress(self.folder, options())
+        self.addCleanup(third.close)
+        self.assertEqual((third.done, third.cuts), ({0, 1, 2}, 24))
+        self.assertEqual(third.findings, [[1, "none", "gone"]])
 
 
 class CampaignTest(unittest.TestCase):
