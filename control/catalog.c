@@ -1,7 +1,7 @@
-/* The tables in memory and the records that make them.  A record is a JSON object whose "op" says
- * which change it is; README.md lists them.  Every change is first written, then done, by the same
- * function that replays it. */
-#include "control/catalog.h"
+/* The records that make the catalog's tables (catalog_tables.c).  A record is a JSON object whose
+ * "op" says which change it is; README.md lists them.  Every change is prepared, then written, then
+ * done, by the same functions that replay it. */
+#include "control/catalog_internal.h"
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -23,222 +23,26 @@ enum {
 };
 static const char journal_name[] = "journal";
 
-struct catalog {
-	int dir_fd;
-	struct journal *journal;
-	uint64_t rewritten_bytes; /* size after the last rewrite */
-	struct uuid cluster_id;
-	int32_t run;
-	int64_t next_producer_id;
-	uint32_t next_number;
-	int64_t partition_count;
-	struct catalog_topic **topics; /* by name */
-	size_t topic_count;
-	size_t topic_capacity;
-	struct catalog_group *groups; /* by id */
-	size_t group_count;
-	size_t group_capacity;
+/* ---- records: what each op does ----
+ *
+ * A change is prepared, written, and committed: what can fail, and all memory, is in the first
+ * step, so that nothing is written that is not done then. */
+
+struct change {
+	const struct op *op;
+	struct uuid id;
+	int64_t number;
+	struct catalog_topic *topic; /* new where `fresh`, else the catalog's */
+	bool fresh;                  /* the topic goes with a change that does not happen */
+	struct topic_overrides overrides;
+	struct catalog_group group;
 };
 
-/* ---- the table of topics ---- */
-
-static int compare_name(const char *name, size_t length, const struct catalog_topic *topic)
-{
-	int order = strncmp(name, topic->name, length);
-	return order ? order : topic->name[length] ? -1 : 0;
-}
-
-/* Where `name` is or would be. */
-static size_t place_of(const struct catalog *catalog, const char *name, size_t length,
-		       bool *ret_found)
-{
-	size_t low = 0;
-	size_t high = catalog->topic_count;
-
-	*ret_found = false;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int order = compare_name(name, length, catalog->topics[middle]);
-		if (order == 0) {
-			*ret_found = true;
-			return middle;
-		}
-		if (order < 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return low;
-}
-
-const struct catalog_topic *catalog_find(const struct catalog *catalog, const char *name,
-					 size_t length)
-{
-	bool found;
-
-	if (length == 0 || length > TOPIC_NAME_MAX || memchr(name, 0, length))
-		return NULL;
-	size_t place = place_of(catalog, name, length, &found);
-	return found ? catalog->topics[place] : NULL;
-}
-
-static struct catalog_topic *topic_by_id(const struct catalog *catalog, const struct uuid *id)
-{
-	for (size_t i = 0; i < catalog->topic_count; i++) {
-		if (uuid_equal(&catalog->topics[i]->id, id))
-			return catalog->topics[i];
-	}
-	return NULL;
-}
-
-const struct catalog_topic *catalog_find_id(const struct catalog *catalog, const struct uuid *id)
-{
-	return topic_by_id(catalog, id);
-}
-
-size_t catalog_topic_count(const struct catalog *catalog)
-{
-	return catalog->topic_count;
-}
-
-const struct catalog_topic *catalog_topic_at(const struct catalog *catalog, size_t index)
-{
-	check(index < catalog->topic_count);
-	return catalog->topics[index];
-}
-
-int64_t catalog_partition_count(const struct catalog *catalog)
-{
-	return catalog->partition_count;
-}
-
-uint32_t catalog_next_number(const struct catalog *catalog)
-{
-	return catalog->next_number;
-}
-
-const struct uuid *catalog_cluster_id(const struct catalog *catalog)
-{
-	return &catalog->cluster_id;
-}
-
-static void topic_free(struct catalog_topic *topic)
-{
-	topic_overrides_fini(&topic->overrides);
-	free(topic);
-}
-
-static int add_topic(struct catalog *catalog, struct catalog_topic *topic)
-{
-	bool found;
-
-	if (catalog->topic_count == catalog->topic_capacity) {
-		size_t capacity = catalog->topic_capacity ? catalog->topic_capacity * 2 : 16;
-		struct catalog_topic **topics = realloc(catalog->topics,
-							capacity * sizeof(struct catalog_topic *));
-		if (!topics)
-			return -ENOMEM;
-		catalog->topics = topics;
-		catalog->topic_capacity = capacity;
-	}
-	size_t place = place_of(catalog, topic->name, strlen(topic->name), &found);
-	if (found)
-		return -ERR_CORRUPT;
-	memmove(catalog->topics + place + 1, catalog->topics + place,
-		(catalog->topic_count - place) * sizeof(struct catalog_topic *));
-	catalog->topics[place] = topic;
-	catalog->topic_count++;
-	catalog->partition_count += topic->partition_count;
-	topic->number = catalog->next_number++;
-	return 0;
-}
-
-static void remove_topic(struct catalog *catalog, struct catalog_topic *topic)
-{
-	bool found;
-	size_t place = place_of(catalog, topic->name, strlen(topic->name), &found);
-
-	check(found);
-	catalog->topic_count--;
-	memmove(catalog->topics + place, catalog->topics + place + 1,
-		(catalog->topic_count - place) * sizeof(struct catalog_topic *));
-	catalog->partition_count -= topic->partition_count;
-	topic_free(topic);
-}
-
-/* ---- the table of groups ---- */
-
-/* Where `id` is or would be. */
-static size_t group_place(const struct catalog *catalog, const char *id, bool *ret_found)
-{
-	size_t low = 0, high = catalog->group_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (strcmp(catalog->groups[middle].id, id) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	*ret_found = low < catalog->group_count && strcmp(catalog->groups[low].id, id) == 0;
-	return low;
-}
-
-size_t catalog_group_count(const struct catalog *catalog)
-{
-	return catalog->group_count;
-}
-
-const struct catalog_group *catalog_group_at(const struct catalog *catalog, size_t index)
-{
-	check(index < catalog->group_count);
-	return &catalog->groups[index];
-}
-
-const struct catalog_group *catalog_find_group(const struct catalog *catalog, const char *id)
-{
-	bool found;
-	size_t place = group_place(catalog, id, &found);
-
-	return found ? &catalog->groups[place] : NULL;
-}
-
-static void group_fini(struct catalog_group *group)
-{
-	group_overrides_fini(&group->overrides);
-	free(group->id);
-}
-
-static void remove_group(struct catalog *catalog, size_t place)
-{
-	group_fini(&catalog->groups[place]);
-	catalog->group_count--;
-	memmove(catalog->groups + place, catalog->groups + place + 1,
-		(catalog->group_count - place) * sizeof(struct catalog_group));
-}
-
-static int add_group(struct catalog *catalog, size_t place, const char *id)
-{
-	if (catalog->group_count == catalog->group_capacity) {
-		size_t capacity = catalog->group_capacity ? catalog->group_capacity * 2 : 16;
-		struct catalog_group *groups = realloc(catalog->groups,
-						       capacity * sizeof(struct catalog_group));
-		if (!groups)
-			return -ENOMEM;
-		catalog->groups = groups;
-		catalog->group_capacity = capacity;
-	}
-	char *copy = strdup(id);
-	if (!copy)
-		return -ENOMEM;
-	memmove(catalog->groups + place + 1, catalog->groups + place,
-		(catalog->group_count - place) * sizeof(struct catalog_group));
-	catalog->groups[place] = (struct catalog_group){.id = copy};
-	catalog->group_count++;
-	return 0;
-}
-
-/* ---- records: what each op does ---- */
+struct op {
+	const char *name;
+	int (*prepare)(struct catalog *catalog, const json_t *record, struct change *change);
+	void (*commit)(struct catalog *catalog, struct change *change);
+};
 
 static const char *text_of(const json_t *record, const char *key)
 {
@@ -289,96 +93,115 @@ static int topic_of(const struct catalog *catalog, const json_t *record, struct 
 
 	if (uuid_parse(&id, text_of(record, "id")) < 0)
 		return -ERR_FORMAT;
-	*ret = topic_by_id(catalog, &id);
+	*ret = catalog_topic_by_id(catalog, &id);
 	return *ret ? 0 : -ERR_CORRUPT;
 }
 
-static int apply_cluster(struct catalog *catalog, const json_t *record)
+static int prepare_cluster(struct catalog *catalog, const json_t *record, struct change *change)
 {
-	return uuid_parse(&catalog->cluster_id, text_of(record, "id")) < 0 ? -ERR_FORMAT : 0;
+	(void)catalog;
+	return uuid_parse(&change->id, text_of(record, "id")) < 0 ? -ERR_FORMAT : 0;
 }
 
-static int apply_run(struct catalog *catalog, const json_t *record)
+static void commit_cluster(struct catalog *catalog, struct change *change)
 {
-	int64_t number = number_of(record, "number");
-
-	if (number < 1 || number > INT32_MAX)
-		return -ERR_FORMAT;
-	catalog->run = (int32_t)number;
-	return 0;
+	catalog->cluster_id = change->id;
 }
 
-static int apply_producer_ids(struct catalog *catalog, const json_t *record)
+static int prepare_run(struct catalog *catalog, const json_t *record, struct change *change)
 {
-	int64_t next = number_of(record, "next");
-
-	if (next < 0)
-		return -ERR_FORMAT;
-	catalog->next_producer_id = next;
-	return 0;
+	(void)catalog;
+	change->number = number_of(record, "number");
+	return change->number < 1 || change->number > INT32_MAX ? -ERR_FORMAT : 0;
 }
 
-static int apply_create(struct catalog *catalog, const json_t *record)
+static void commit_run(struct catalog *catalog, struct change *change)
 {
-	struct catalog_topic *topic = calloc(1, sizeof(*topic));
+	catalog->run = (int32_t)change->number;
+}
+
+static int prepare_producer_ids(struct catalog *catalog, const json_t *record,
+				struct change *change)
+{
+	(void)catalog;
+	change->number = number_of(record, "next");
+	return change->number < 0 ? -ERR_FORMAT : 0;
+}
+
+static void commit_producer_ids(struct catalog *catalog, struct change *change)
+{
+	catalog->next_producer_id = change->number;
+}
+
+static int prepare_create(struct catalog *catalog, const json_t *record, struct change *change)
+{
 	const char *name = text_of(record, "name");
-	int rc = -ERR_FORMAT;
 
-	if (!topic)
+	if (!topic_name_legal(name, strlen(name)))
+		return -ERR_FORMAT;
+	change->topic = calloc(1, sizeof(*change->topic));
+	change->fresh = true;
+	if (!change->topic)
 		return -ENOMEM;
-	if (!topic_name_legal(name, strlen(name)) || uuid_parse(&topic->id, text_of(record, "id")))
-		goto fail;
-	snprintf(topic->name, sizeof(topic->name), "%s", name);
-	rc = partitions_of(record, &topic->partition_count);
+	snprintf(change->topic->name, sizeof(change->topic->name), "%s", name);
+	if (uuid_parse(&change->topic->id, text_of(record, "id")) < 0)
+		return -ERR_FORMAT;
+	int rc = partitions_of(record, &change->topic->partition_count);
 	if (rc == 0)
-		rc = overrides_of(record, &topic->overrides);
+		rc = overrides_of(record, &change->topic->overrides);
 	if (rc == 0)
-		rc = add_topic(catalog, topic);
-	if (rc == 0)
-		return 0;
-fail:
-	topic_free(topic);
-	return rc;
+		rc = catalog_reserve_topic(catalog);
+	return rc == 0 && catalog_find(catalog, name, strlen(name)) ? -ERR_CORRUPT : rc;
 }
 
-static int apply_delete(struct catalog *catalog, const json_t *record)
+static void commit_create(struct catalog *catalog, struct change *change)
 {
-	struct catalog_topic *topic;
-	int rc = topic_of(catalog, record, &topic);
-
-	if (rc == 0)
-		remove_topic(catalog, topic);
-	return rc;
+	catalog_add_topic(catalog, change->topic);
+	change->fresh = false;
 }
 
-static int apply_grow(struct catalog *catalog, const json_t *record)
+static int prepare_delete(struct catalog *catalog, const json_t *record, struct change *change)
 {
-	struct catalog_topic *topic;
-	int32_t count;
-	int rc = topic_of(catalog, record, &topic);
+	return topic_of(catalog, record, &change->topic);
+}
+
+static void commit_delete(struct catalog *catalog, struct change *change)
+{
+	catalog_remove_topic(catalog, change->topic);
+}
+
+static int prepare_grow(struct catalog *catalog, const json_t *record, struct change *change)
+{
+	int32_t count = 0;
+	int rc = topic_of(catalog, record, &change->topic);
 
 	if (rc == 0)
 		rc = partitions_of(record, &count);
-	if (rc == 0) {
-		catalog->partition_count += count - topic->partition_count;
-		topic->partition_count = count;
-	}
+	change->number = count;
 	return rc;
 }
 
-static int apply_configure(struct catalog *catalog, const json_t *record)
+static void commit_grow(struct catalog *catalog, struct change *change)
 {
-	struct catalog_topic *topic;
-	struct topic_overrides overrides;
-	int rc = topic_of(catalog, record, &topic);
+	catalog->partition_count += change->number - change->topic->partition_count;
+	change->topic->partition_count = (int32_t)change->number;
+}
 
-	if (rc == 0)
-		rc = overrides_of(record, &overrides);
-	if (rc == 0) {
-		topic_overrides_fini(&topic->overrides);
-		topic->overrides = overrides;
-	}
-	return rc;
+static int prepare_configure(struct catalog *catalog, const json_t *record, struct change *change)
+{
+	int rc = topic_of(catalog, record, &change->topic);
+
+	return rc == 0 ? overrides_of(record, &change->overrides) : rc;
+}
+
+/* What the topic had goes with the change. */
+static void commit_configure(struct catalog *catalog, struct change *change)
+{
+	struct topic_overrides former = change->topic->overrides;
+
+	(void)catalog;
+	change->topic->overrides = change->overrides;
+	change->overrides = former;
 }
 
 static int group_overrides_of(const json_t *record, struct group_overrides *ret)
@@ -403,55 +226,73 @@ static int group_overrides_of(const json_t *record, struct group_overrides *ret)
 	return 0;
 }
 
-static int apply_configure_group(struct catalog *catalog, const json_t *record)
+static int prepare_configure_group(struct catalog *catalog, const json_t *record,
+				   struct change *change)
 {
-	const char *id = text_of(record, "group");
-	struct group_overrides overrides;
-	bool found;
-	size_t place = group_place(catalog, id, &found);
-	int rc = group_overrides_of(record, &overrides);
+	int rc = group_overrides_of(record, &change->group.overrides);
 
 	if (rc < 0)
 		return rc;
-	if (group_overrides_none(&overrides)) {
-		if (found)
-			remove_group(catalog, place);
-		return 0;
-	}
-	rc = found ? 0 : add_group(catalog, place, id);
-	if (rc < 0) {
-		group_overrides_fini(&overrides);
-		return rc;
-	}
-	group_overrides_fini(&catalog->groups[place].overrides);
-	catalog->groups[place].overrides = overrides;
-	return 0;
+	change->group.id = strdup(text_of(record, "group"));
+	return change->group.id ? catalog_reserve_group(catalog) : -ENOMEM;
 }
 
-static int apply(struct catalog *catalog, const json_t *record)
+static void commit_configure_group(struct catalog *catalog, struct change *change)
 {
-	static const struct {
-		const char *op;
-		int (*apply)(struct catalog *catalog, const json_t *record);
-	} ops[] = {
-		{"cluster", apply_cluster},           {"run", apply_run},
-		{"producer-ids", apply_producer_ids}, {"create-topic", apply_create},
-		{"delete-topic", apply_delete},       {"grow-topic", apply_grow},
-		{"configure-topic", apply_configure}, {"configure-group", apply_configure_group},
+	if (group_overrides_none(&change->group.overrides)) {
+		catalog_remove_group(catalog, change->group.id);
+	} else {
+		catalog_put_group(catalog, &change->group);
+		change->group = (struct catalog_group){0};
+	}
+}
+
+static const struct op *op_of(const json_t *record)
+{
+	static const struct op ops[] = {
+		{"cluster", prepare_cluster, commit_cluster},
+		{"run", prepare_run, commit_run},
+		{"producer-ids", prepare_producer_ids, commit_producer_ids},
+		{"create-topic", prepare_create, commit_create},
+		{"delete-topic", prepare_delete, commit_delete},
+		{"grow-topic", prepare_grow, commit_grow},
+		{"configure-topic", prepare_configure, commit_configure},
+		{"configure-group", prepare_configure_group, commit_configure_group},
 	};
 
 	for (size_t i = 0; i < array_count(ops); i++) {
-		if (strcmp(ops[i].op, text_of(record, "op")) == 0)
-			return ops[i].apply(catalog, record);
+		if (strcmp(ops[i].name, text_of(record, "op")) == 0)
+			return &ops[i];
 	}
-	return -ERR_FORMAT;
+	return NULL;
+}
+
+/* Whatever it returns, `change` is to be ended. */
+static int prepare(struct catalog *catalog, const json_t *record, struct change *change)
+{
+	*change = (struct change){.op = op_of(record)};
+	return change->op ? change->op->prepare(catalog, record, change) : -ERR_FORMAT;
+}
+
+static void end_change(struct change *change)
+{
+	if (change->fresh && change->topic)
+		catalog_topic_free(change->topic);
+	topic_overrides_fini(&change->overrides);
+	catalog_group_fini(&change->group);
 }
 
 static int replay(void *context, const void *payload, size_t length)
 {
 	json_t *record = json_loadb(payload, length, 0, NULL);
-	int rc = record ? apply(context, record) : -ERR_FORMAT;
+	struct change change;
 
+	if (!record)
+		return -ERR_FORMAT;
+	int rc = prepare(context, record, &change);
+	if (rc == 0)
+		change.op->commit(context, &change);
+	end_change(&change);
 	json_decref(record);
 	return rc;
 }
@@ -553,18 +394,21 @@ static void rewrite_outgrown(struct catalog *catalog)
 	catalog->rewritten_bytes = journal_bytes(catalog->journal);
 }
 
-/* Writes the change, then does it.  Takes over `record`. */
+/* Takes over `record`; null: out of memory. */
 static int change(struct catalog *catalog, json_t *record)
 {
-	int rc = append(catalog->journal, json_incref(record));
+	struct change change;
 
+	if (!record)
+		return -ENOMEM;
+	int rc = prepare(catalog, record, &change);
+	if (rc == 0)
+		rc = append(catalog->journal, json_incref(record));
 	if (rc == 0) {
-		rc = apply(catalog, record);
-		/* Written but impossible, or without memory: what is kept must not differ from it.
-		 */
-		check(rc == 0);
+		change.op->commit(catalog, &change);
 		rewrite_outgrown(catalog);
 	}
+	end_change(&change);
 	json_decref(record);
 	return rc;
 }
@@ -611,10 +455,10 @@ void catalog_close(struct catalog *catalog)
 	if (!catalog)
 		return;
 	for (size_t i = 0; i < catalog->topic_count; i++)
-		topic_free(catalog->topics[i]);
+		catalog_topic_free(catalog->topics[i]);
 	free(catalog->topics);
 	for (size_t i = 0; i < catalog->group_count; i++)
-		group_fini(&catalog->groups[i]);
+		catalog_group_fini(&catalog->groups[i]);
 	free(catalog->groups);
 	journal_close(catalog->journal);
 	if (catalog->dir_fd >= 0)
