@@ -281,11 +281,14 @@ int shard_start(struct shard **ret, struct mesh *mesh, const struct shard_option
 	list_init(&shard->free_requests);
 	list_init(&shard->ready_fetches);
 	list_init(&shard->free_reads);
-	rc = store_region_new(&shard->region, options->buffer_bytes_max);
+	shard->quiet_notes = calloc(options->shard_count, sizeof(struct message));
+	rc = shard->quiet_notes ? store_region_new(&shard->region, options->buffer_bytes_max)
+				: -ENOMEM;
 	if (rc == 0)
 		rc = -pthread_create(&shard->thread, NULL, run, shard);
 	if (rc < 0) {
 		store_region_free(shard->region);
+		free(shard->quiet_notes);
 		free(shard);
 		return rc;
 	}

@@ -1,4 +1,5 @@
 /* A new picture of the topics: opens what is new and ours, applies configs, closes what is gone. */
+#include "base/check.h"
 #include "base/errors.h"
 #include "base/log.h"
 #include "dataplane/partition_append.h"
@@ -35,12 +36,17 @@ static int open_partition(struct shard *shard, const struct topics *topics,
 	list_init(&partition->blocked_link);
 	list_init(&partition->shares);
 	list_init(&partition->gates);
-	rc = log_open(&partition->log, shard->store, &identity, &topic->config.log, why, why_bytes);
+	rc = map64_reserve(&shard->partitions);
 	if (rc == 0)
-		rc = map64_put(&shard->partitions, partition_key(topic->number, index), partition);
-	if (rc < 0)
+		rc = log_open(&partition->log, shard->store, &identity, &topic->config.log, why,
+			      why_bytes);
+	if (rc < 0) {
 		free(partition);
-	return rc;
+		return rc;
+	}
+	rc = map64_put(&shard->partitions, partition_key(topic->number, index), partition);
+	check(rc == 0); /* room was reserved */
+	return 0;
 }
 
 static int take_over_topic(struct shard *shard, const struct topics *topics,

@@ -9,7 +9,6 @@
 #include "dataplane/shard_internal.h"
 #include "dataplane/tcp/conn.h"
 
-#include <stdlib.h>
 
 static void peer_is_quiet(struct message *message, void *receiver)
 {
@@ -23,8 +22,6 @@ static void tell_peers(struct shard *shard)
 {
 	unsigned peers = shard->options.shard_count;
 
-	shard->quiet_notes = calloc(peers, sizeof(struct message));
-	check(shard->quiet_notes);
 	for (unsigned to = 0; to < peers; to++) {
 		if (to == shard->options.index)
 			continue;
