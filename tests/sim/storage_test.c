@@ -3,7 +3,8 @@
  * faults are those of disk.h, for whatever storage/ does.
  *
  * Checked against a list of what was appended: nothing answered for and nothing shown to a reader
- * is lost, what is there is what was appended at that offset, whole and without a hole.
+ * is lost, what is there is what was appended at that offset, whole and without a hole.  Bits that
+ * turn in what is derived of the log cost nothing, and in a closed segment what they are in.
  *
  *     storage_test [first seed] [runs]
  *
@@ -19,6 +20,7 @@
 #include "tests/storage/support.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +29,7 @@
 enum {
 	ENTRIES_MAX = 4096,
 	PENDING_MAX = 64,
+	ROTTEN_MAX = 8,
 	RUNS = 1000,
 	BUFFER_BYTES = 16 << 20,
 	WHY_BYTES = 256,
@@ -46,6 +49,12 @@ struct pending {
 	int rc;
 };
 
+/* A segment of which some bits have turned. */
+struct rotten {
+	int64_t from, to;
+	unsigned bits, lost; /* batches, as they are read now */
+};
+
 static struct world {
 	struct random random;
 	struct disk *disk;
@@ -58,6 +67,8 @@ static struct world {
 	int32_t leader_epoch;
 	struct log_config config;
 	bool plain_io, direct_io;
+	struct rotten rotten[ROTTEN_MAX];
+	unsigned rotten_count;
 	bool unreadable;             /* a read has failed once, so there may be a quarantine */
 	bool faulty_recovery, whole; /* this life's */
 	uint64_t turns;              /* of the schedule, when it is killed */
@@ -67,8 +78,12 @@ static struct world {
 	struct store *store;
 	struct log *log;
 	bool closed;
-	uint64_t lives, refused, repairs;
+	bool rots_at_all;
+	uint64_t lives, refused, repairs, rots;
 } world;
+
+/* The log's, as it is made of its identity. */
+#define FOLDER "topics/07000000000000000000000000000000/0"
 
 static uint64_t running_seed;
 
@@ -121,6 +136,16 @@ static struct entry *entry_at(int64_t offset)
 	}
 	require(low < world.count);
 	return &world.entries[low];
+}
+
+/* Null: nothing there may be damaged. */
+static struct rotten *rotten_at(int64_t offset)
+{
+	for (unsigned i = 0; i < world.rotten_count; i++) {
+		if (offset >= world.rotten[i].from && offset < world.rotten[i].to)
+			return &world.rotten[i];
+	}
+	return NULL;
 }
 
 static void note_durable_below(int64_t offset)
@@ -278,10 +303,10 @@ static void read_somewhere(void)
 
 	if (start >= high_watermark)
 		return;
-	int rc = read_at(start + (int64_t)below((uint64_t)(high_watermark - start)),
-			 1 + below(40000));
+	int64_t offset = start + (int64_t)below((uint64_t)(high_watermark - start));
+	int rc = read_at(offset, 1 + below(40000));
 	if (rc == -ERR_CORRUPT)
-		require(world.unreadable);
+		require(world.unreadable || rotten_at(offset));
 	else /* a log may fail, and be verified, meanwhile */
 		require(rc == 0 || world.faults.read_error || world.faults.flush_error);
 }
@@ -372,14 +397,34 @@ static void make_store(void)
 		world.store->second_round_bytes = 0;
 }
 
+/* Up to `offset` of it was read: each bit costs a batch, but one in the header all. */
+static void check_rotten(struct rotten *rotten, int64_t offset)
+{
+	unsigned batches = 0;
+
+	if (offset < rotten->to && offset < log_high_watermark(world.log))
+		return;
+	for (size_t i = 0; i < world.count; i++)
+		batches += world.entries[i].offset >= rotten->from &&
+			   world.entries[i].offset < rotten->to &&
+			   world.entries[i].offset >= log_start_offset(world.log);
+	require(world.unreadable || rotten->lost <= rotten->bits || rotten->lost == batches);
+	rotten->lost = 0;
+}
+
 static void check_everything(void)
 {
 	int64_t end = log_high_watermark(world.log);
 
 	for (int64_t offset = log_start_offset(world.log); offset < end;) {
 		int rc = read_at(offset, 1);
-		require(rc == 0 || (rc == -ERR_CORRUPT && world.unreadable));
+		struct rotten *rotten = rotten_at(offset);
+		require(rc == 0 || (rc == -ERR_CORRUPT && (world.unreadable || rotten)));
+		if (rotten)
+			rotten->lost += rc < 0;
 		offset = entry_at(offset)->end;
+		if (rotten)
+			check_rotten(rotten, offset);
 	}
 }
 
@@ -483,6 +528,62 @@ static void draw_faults(bool last)
 		world.faults.room_bytes = 100000 + below(2 << 20);
 }
 
+static int64_t base_of(const char *name)
+{
+	return strlen(name) == 24 && strcmp(name + 20, ".log") == 0 ? strtoll(name, NULL, 10) : -1;
+}
+
+/* A segment that has one behind it. */
+static bool choose_closed(struct inode *folder, struct rotten *ret)
+{
+	const char *name;
+
+	*ret = (struct rotten){.from = -1, .to = INT64_MAX};
+	for (unsigned i = 0; (name = inode_name_at(folder, i)); i++) {
+		if (base_of(name) > ret->from && one_in(2))
+			ret->from = base_of(name);
+	}
+	for (unsigned i = 0; (name = inode_name_at(folder, i)); i++) {
+		if (base_of(name) > ret->from && base_of(name) < ret->to)
+			ret->to = base_of(name);
+	}
+	return ret->from >= 0 && ret->to < INT64_MAX;
+}
+
+static void rot_closed(void)
+{
+	char pattern[80];
+	struct inode *folder;
+	struct rotten rotten;
+
+	if (world.rotten_count == ROTTEN_MAX ||
+	    disk_open(world.disk, disk_root(world.disk), FOLDER, O_RDONLY, &folder) < 0)
+		return;
+	bool chosen = choose_closed(folder, &rotten);
+	inode_put(world.disk, folder);
+	snprintf(pattern, sizeof(pattern), FOLDER "/%020lld.log", (long long)rotten.from);
+	if (!chosen || !disk_rot(world.disk, pattern))
+		return;
+	struct rotten *known = rotten_at(rotten.from);
+	if (!known) {
+		known = &world.rotten[world.rotten_count++];
+		*known = rotten;
+	}
+	known->bits++;
+	world.rots++;
+}
+
+/* Between two lives. */
+static void rot(void)
+{
+	static const char *const derived[] = {FOLDER "/*.idx", FOLDER "/*.producers"};
+
+	if (one_in(4))
+		world.rots += disk_rot(world.disk, derived[below(array_count(derived))]);
+	if (one_in(6))
+		rot_closed();
+}
+
 static void one_life(bool last)
 {
 	draw_faults(last);
@@ -497,10 +598,11 @@ static void one_life(bool last)
 	require(schedule_run(is_over, process));
 	if (process_alive(process))
 		process_kill(process);
-	if (one_in(3))
-		return;
 	disk_set_faults(world.disk, &(struct disk_faults){0});
-	disk_power_cut(world.disk);
+	if (!one_in(3))
+		disk_power_cut(world.disk);
+	if (world.rots_at_all)
+		rot();
 }
 
 static void make_topics(void)
@@ -525,6 +627,8 @@ static void run(uint64_t seed)
 	world.count = 0;
 	world.start = 0;
 	world.unreadable = false;
+	world.rots_at_all = one_in(3);
+	world.rotten_count = 0;
 	world.leader_epoch = 0;
 	world.config = (struct log_config){
 		.retention_ms = -1,
@@ -550,8 +654,9 @@ int main(int argc, char **argv)
 		run(seed);
 	/* A test of repairs and refusals that has none tests nothing. */
 	check(runs < 100 || (world.repairs > runs / 50 && world.refused));
-	printf("%llu runs, %llu lives, %llu repairs, %llu starts refused\n",
+	printf("%llu runs, %llu lives, %llu repairs, %llu starts refused, %llu bits turned\n",
 	       (unsigned long long)runs, (unsigned long long)world.lives,
-	       (unsigned long long)world.repairs, (unsigned long long)world.refused);
+	       (unsigned long long)world.repairs, (unsigned long long)world.refused,
+	       (unsigned long long)world.rots);
 	return 0;
 }
