@@ -3,8 +3,9 @@
  * faults are those of disk.h, for whatever storage/ does.
  *
  * Checked against a list of what was appended: nothing answered for and nothing shown to a reader
- * is lost, what is there is what was appended at that offset, whole and without a hole.  Bits that
- * turn in what is derived of the log cost nothing, and in a closed segment what they are in.
+ * is lost, what is there is what was appended at that offset, whole and without a hole; a
+ * producer's next batch is taken and its last one, sent again, is known.  Bits that turn in what is
+ * derived of the log cost nothing, and in a closed segment what they are in.
  *
  *     storage_test [first seed] [runs]
  *
@@ -30,6 +31,7 @@ enum {
 	ENTRIES_MAX = 4096,
 	PENDING_MAX = 64,
 	ROTTEN_MAX = 8,
+	PRODUCERS = 3,
 	RUNS = 1000,
 	BUFFER_BYTES = 16 << 20,
 	WHY_BYTES = 256,
@@ -40,6 +42,11 @@ struct entry {
 	int64_t offset, end;
 	uint32_t crc;
 	bool durable; /* answered for, or shown */
+	/* What it was made of. */
+	int64_t producer; /* 0: none */
+	int32_t sequence;
+	unsigned records;
+	size_t value_bytes;
 };
 
 struct pending {
@@ -207,32 +214,85 @@ static struct pending *free_pending(void)
 	return NULL;
 }
 
-static void append(void)
+static const struct entry *last_of(int64_t producer)
+{
+	for (size_t i = world.count; i-- > 0;) {
+		if (world.entries[i].producer == producer)
+			return &world.entries[i];
+	}
+	return NULL;
+}
+
+/* What its entry says, so that a batch can be sent again. */
+static struct made_batch make(const struct entry *entry)
+{
+	if (!entry->producer)
+		return make_batch(entry->records, entry->value_bytes, 1000,
+				  running_seed << 20 | world.batches++);
+	return make_producer_batch(entry->records, entry->value_bytes, entry->producer, 0,
+				   entry->sequence, 0);
+}
+
+static void note_appended(struct pending *pending, struct entry entry,
+			  const struct made_batch *made)
+{
+	forget_from(pending->append.base_offset);
+	entry.offset = pending->append.base_offset;
+	entry.end = entry.offset + made->batch.last_offset_delta + 1;
+	entry.crc = made->batch.crc;
+	entry.durable = false;
+	world.entries[world.count++] = entry;
+}
+
+/* `again`: the entry of the same batch, that was appended before. */
+static void append_batch(struct entry entry, const struct entry *again)
 {
 	struct pending *pending = free_pending();
-	size_t value_bytes = one_in(3) ? below(12000) : 400;
+	bool damaged = world.unreadable || world.rotten_count;
+	bool failed = log_failed(world.log);
 
 	if (!pending || world.count == ENTRIES_MAX)
 		return;
-	bool failed = log_failed(world.log);
-	struct made_batch made = make_batch(1 + (unsigned)below(3), value_bytes, 1000,
-					    running_seed << 20 | world.batches++);
+	struct made_batch made = make(&entry);
 	*pending = (struct pending){.append.done = append_done, .crc = made.batch.crc};
 	int rc = log_append(world.log, made.data, &made.batch, -1,
 			    one_in(3) ? ACK_SUBMITTED : ACK_DURABLE, &pending->append);
-	world.repairs += failed && !log_failed(world.log);
-	if (rc == 0) {
-		pending->used = true;
-		forget_from(pending->append.base_offset);
-		world.entries[world.count++] = (struct entry){
-			.offset = pending->append.base_offset,
-			.end = pending->append.base_offset + made.batch.last_offset_delta + 1,
-			.crc = made.batch.crc,
-		};
-	} else {
-		require(rc == -ENOBUFS || rc == -ERR_STORAGE);
-	}
+	/* A repair may have found less than there was, or more. */
+	bool repaired = failed && !log_failed(world.log);
+	world.repairs += repaired;
+	pending->used = rc >= 0;
+	if (rc == 1)
+		require(repaired || damaged ||
+			(again && pending->append.base_offset == again->offset));
+	else if (rc == 0)
+		note_appended(pending, entry, &made);
+	else
+		require(rc == -ENOBUFS || rc == -ERR_STORAGE ||
+			(rc == -ERR_SEQUENCE && (repaired || damaged)));
+	if (rc == 0 && again)
+		require(repaired || damaged);
 	free(made.data);
+}
+
+static void append(void)
+{
+	struct entry entry = {
+		.producer = one_in(2) ? (int64_t)below(PRODUCERS + 1) : 0,
+		.records = 1 + (unsigned)below(3),
+		.value_bytes = one_in(3) ? below(12000) : 400,
+	};
+
+	/* A repair at the last housekeeping may have found less than there was. */
+	if (!log_failed(world.log))
+		forget_from(log_end_offset(world.log));
+	const struct entry *last = entry.producer ? last_of(entry.producer) : NULL;
+	if (last && one_in(5) && last->offset >= log_start_offset(world.log)) {
+		append_batch(*last, last);
+		return;
+	}
+	if (last)
+		entry.sequence = last->sequence + (int32_t)last->records;
+	append_batch(entry, NULL);
 }
 
 struct reading {
@@ -385,6 +445,7 @@ static void make_store(void)
 		.buffer_bytes_max = BUFFER_BYTES,
 		.direct_io = world.direct_io,
 		.producers_max = 100,
+		.producer_expiration_ms = INT64_MAX / NS_PER_SECOND,
 	};
 	struct io_options io_options = {.depth = 256};
 
@@ -409,13 +470,14 @@ static void check_rotten(struct rotten *rotten, int64_t offset)
 			   world.entries[i].offset < rotten->to &&
 			   world.entries[i].offset >= log_start_offset(world.log);
 	require(world.unreadable || rotten->lost <= rotten->bits || rotten->lost == batches);
-	rotten->lost = 0;
 }
 
 static void check_everything(void)
 {
 	int64_t end = log_high_watermark(world.log);
 
+	for (unsigned i = 0; i < world.rotten_count; i++)
+		world.rotten[i].lost = 0;
 	for (int64_t offset = log_start_offset(world.log); offset < end;) {
 		int rc = read_at(offset, 1);
 		struct rotten *rotten = rotten_at(offset);
