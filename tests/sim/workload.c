@@ -185,6 +185,7 @@ static void draw_clients(struct workload *workload, struct random *random)
 	workload->readers = (unsigned)random_between(random, 1, READERS_MAX);
 	if (workload->sink) {
 		workload->transactors = (unsigned)random_between(random, 1, TRANSACTORS_MAX);
+		workload->rivals = random_chance(random, 300000);
 		workload->implicit = random_chance(random, 500000);
 		workload->abort_percent = random_chance(random, 500000) ? 25 : 0;
 	}
@@ -266,7 +267,7 @@ static void draw_disk_errors(struct accident *accident, const struct disk_faults
 static enum accident_kind draw_kind(struct random *random, bool disk_errors, bool power)
 {
 	for (;;) {
-		switch (random_below(random, 7)) {
+		switch (random_below(random, 8)) {
 		case 0:
 			return ACCIDENT_STOP;
 		case 1:
@@ -279,6 +280,8 @@ static enum accident_kind draw_kind(struct random *random, bool disk_errors, boo
 			break;
 		case 4:
 			return ACCIDENT_KILL;
+		case 5:
+			return ACCIDENT_SLEEP;
 		default:
 			return power ? ACCIDENT_POWER : ACCIDENT_KILL;
 		}
@@ -297,6 +300,8 @@ static void draw_accidents(struct workload *workload, struct random *random)
 		accident->after_ms = (unsigned)random_between(random, 100, 4000);
 		accident->down_ms = (unsigned)random_between(random, 1, 1500);
 		accident->step_ms = (int64_t)random_between(random, 0, 20000) - 10000;
+		if (accident->kind == ACCIDENT_SLEEP)
+			accident->down_ms *= (unsigned)random_between(random, 5, 400);
 		if (accident->kind == ACCIDENT_DISK) {
 			draw_disk_errors(accident, &workload->disk, random);
 			workload->disk_errors = true;

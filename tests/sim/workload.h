@@ -33,6 +33,7 @@ enum accident_kind {
 	ACCIDENT_DISK,  /* errors for a while, then a restart */
 	ACCIDENT_CUTS,  /* connections break, and no datagram passes, for a while */
 	ACCIDENT_CLOCK, /* the wall clock is set */
+	ACCIDENT_SLEEP, /* all clients are silent for long */
 };
 
 struct accident {
@@ -63,6 +64,7 @@ struct workload {
 	unsigned sluice_user_count;
 	unsigned rude;
 	unsigned transactors;
+	bool rivals;   /* they have one transactional id, and fence each other */
 	bool implicit; /* see struct transactional */
 	unsigned abort_percent;
 	struct group_plan groups[GROUPS_MAX];

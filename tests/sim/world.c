@@ -210,6 +210,10 @@ static void happen(const struct accident *accident)
 		sleep_ms(accident->down_ms);
 		network_set_faults(&run.workload.network);
 		return;
+	case ACCIDENT_SLEEP:
+		run.world.silent_until_ns = sim_now_ns() + accident->down_ms * ns_in_ms;
+		fiber_sleep_until(run.world.silent_until_ns);
+		return;
 	case ACCIDENT_CLOCK:
 		sim_step_wall_clock(accident->step_ms);
 		return;
@@ -285,11 +289,11 @@ static void start_transactors(void)
 		add_group(group, run.workload.plain);
 	for (unsigned i = 0; i < run.workload.transactors; i++) {
 		struct transactor_options options = {
-			.id = name_of("id%u", i),
+			.id = run.workload.rivals ? group : name_of("id%u", i),
 			.group = group,
 			.source = run.workload.plain,
-			.first = i,
-			.step = run.workload.transactors,
+			.first = run.workload.rivals ? 0 : i,
+			.step = run.workload.rivals ? 1 : run.workload.transactors,
 			.sink = run.workload.sink,
 			.implicit = run.workload.implicit,
 			.abort_percent = run.workload.abort_percent,

@@ -41,6 +41,8 @@ void client_pause(struct client *client, unsigned min_ms, unsigned max_ms)
 	uint64_t ns = random_between(&client->random, min_ms * ns_in_ms, max_ms * ns_in_ms);
 
 	fiber_sleep_until(sim_now_ns() + ns);
+	while (client->world->silent_until_ns > sim_now_ns())
+		fiber_sleep_until(client->world->silent_until_ns);
 }
 
 bool client_draws(struct client *client, unsigned percent)

@@ -52,6 +52,7 @@ enum phase {
 
 struct world {
 	enum phase phase;
+	uint64_t silent_until_ns; /* until then clients do nothing but what they are at */
 	struct topic topics[TOPICS_MAX];
 	unsigned topic_count;
 	/* Groups, and what they read. */
