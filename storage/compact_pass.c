@@ -99,8 +99,10 @@ static int walk(struct compaction *c, size_t end,
 	int rc = 0;
 
 	while (rc == 0 && done < STEP_BYTES) {
-		if (c->source >= end)
-			return 1;
+		if (c->source >= end) {
+			rc = 1;
+			break;
+		}
 		if (c->position >= c->sources[c->source].end) {
 			rc = open_source(c, c->source + 1);
 			continue;

@@ -239,6 +239,7 @@ static void make_store(struct rig *rig)
 		.compact_map_bytes = rig->compact_map_bytes,
 		.open_files_max = rig->open_files_max,
 		.index_bytes_max = rig->index_bytes_max,
+		.compact_bytes_per_second = rig->compact_bytes_per_second,
 		.offload = rig->offload,
 		.offload_context = rig,
 	};
@@ -312,9 +313,14 @@ static void rig_log_closed(void *context)
 	rig->log = NULL;
 }
 
-void rig_close(struct rig *rig)
+void rig_begin_close(struct rig *rig)
 {
 	log_close(rig->log, false, rig_log_closed, rig);
+}
+
+void rig_close(struct rig *rig)
+{
+	rig_begin_close(rig);
 	for (int turns = 0; !rig->closed; turns++) {
 		check(turns < 10000);
 		rig_turn(rig);

@@ -81,6 +81,7 @@ struct rig {
 	size_t compact_map_bytes;
 	unsigned open_files_max;
 	size_t index_bytes_max;
+	uint64_t compact_bytes_per_second;
 	void (*offload)(void *context, struct store_job *job); /* its context is the rig */
 	bool closed;
 };
@@ -90,8 +91,9 @@ void rig_init(struct rig *rig, const char *kind, struct io_backend *io, size_t b
 void rig_fini(struct rig *rig); /* the folder too */
 /* The log of the rig's identity, config and folder. */
 int rig_try_open(struct rig *rig, char *why, size_t why_bytes);
-void rig_open(struct rig *rig);   /* must succeed */
-void rig_close(struct rig *rig);  /* turns until closed */
+void rig_open(struct rig *rig);  /* must succeed */
+void rig_close(struct rig *rig); /* turns until closed */
+void rig_begin_close(struct rig *rig);
 void rig_reopen(struct rig *rig); /* the next run of the broker: a higher leader epoch */
 /* The folder as it is now becomes the rig's, without the log being closed in it: a kill -9. */
 void rig_kill(struct rig *rig);
