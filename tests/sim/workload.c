@@ -288,6 +288,16 @@ static enum accident_kind draw_kind(struct random *random, bool disk_errors, boo
 	}
 }
 
+/* How long ids are remembered where time passes without timestamps, or these go back, is not what a
+ * history tells (storage/README.md, Dedup windows). */
+static void keep_time(struct accident *accident)
+{
+	if (accident->kind == ACCIDENT_SLEEP)
+		accident->kind = ACCIDENT_KILL;
+	if (accident->step_ms < 0)
+		accident->step_ms = -accident->step_ms;
+}
+
 static void draw_accidents(struct workload *workload, struct random *random)
 {
 	unsigned count = (unsigned)random_below(random, 6);
@@ -300,6 +310,8 @@ static void draw_accidents(struct workload *workload, struct random *random)
 		accident->after_ms = (unsigned)random_between(random, 100, 4000);
 		accident->down_ms = (unsigned)random_between(random, 1, 1500);
 		accident->step_ms = (int64_t)random_between(random, 0, 20000) - 10000;
+		if (workload->dedup)
+			keep_time(accident);
 		if (accident->kind == ACCIDENT_SLEEP)
 			accident->down_ms *= (unsigned)random_between(random, 5, 400);
 		if (accident->kind == ACCIDENT_DISK) {

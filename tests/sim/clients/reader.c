@@ -57,8 +57,7 @@ int reader_fetch(struct client *client, struct topic *topic, unsigned partition,
 		return out_of_range(client, topic, partition, position);
 	if (rc != 0)
 		return rc;
-	/* What retention has removed may be there again after a power cut, for a while. */
-	if (fetched.log_start_offset < known_start && !topic->retained)
+	if (fetched.log_start_offset < known_start)
 		client_accuses(client, "%s/%u began at %lld, now at %lld", topic->name, partition,
 			       (long long)known_start, (long long)fetched.log_start_offset);
 	if (fetched.log_start_offset > topic->starts[partition])
