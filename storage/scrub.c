@@ -51,9 +51,9 @@ size_t scrub_format(const struct scrub_progress *progress, char text[static SCRU
 			      "sluice-scrub 1\nround %" PRId64 " %" PRId64 " %" PRId64 "\n",
 			      progress->begun_ms, progress->next_offset, progress->end_offset);
 
-	return (size_t)(length + snprintf(text + length, SCRUB_FILE_BYTES - (size_t)length,
-					  "sum %016" PRIx64 "\n",
-					  XXH3_64bits(text, (size_t)length)));
+	length += snprintf(text + length, SCRUB_FILE_BYTES - (size_t)length, "sum %016" PRIx64 "\n",
+			   XXH3_64bits(text, (size_t)length));
+	return (size_t)length;
 }
 
 int scrub_parse(struct scrub_progress *ret, const char *text, size_t length)

@@ -192,7 +192,7 @@ static int pass_damage(struct load *l)
 	if (index && index->max_ms > segment->max_ms)
 		segment->max_ms = index->max_ms;
 	if (!scan_behind_damage(&l->scan, end_of(segment), &next))
-		return lose_rest(l, l->next_base >= 0 ? l->next_base : index->next_offset);
+		return lose_rest(l, l->next_base >= 0 ? l->next_base : l->scan.end.offset);
 	int rc = quarantine_from(l, next);
 	segment->end = next.position;
 	segment->next_offset = next.offset;
