@@ -56,6 +56,11 @@ struct socket_state *socket_new(enum socket_kind kind)
 	return socket;
 }
 
+unsigned network_accepted(void)
+{
+	return network.accepted_count;
+}
+
 bool socket_is_stream(const struct socket_state *socket)
 {
 	return socket->kind == SOCKET_STREAM;
@@ -66,6 +71,7 @@ static void socket_free(struct socket_state *socket)
 	list_remove(&socket->bound_link);
 	list_remove(&socket->queue_link);
 	event_cancel(&socket->connecting);
+	network.accepted_count -= socket->accepted;
 	if (socket->kind == SOCKET_DATAGRAM)
 		mailbox_fini(socket);
 	else
@@ -246,6 +252,8 @@ static void come_to_listener(struct event *event)
 	struct socket_state *accepted = socket_new(SOCKET_STREAM);
 	accepted->port = listener->port;
 	accepted->peer_port = socket->port;
+	accepted->accepted = true;
+	network.accepted_count++;
 	stream_start(accepted, socket);
 	stream_start(socket, accepted);
 	list_push_back(&listener->queue, &accepted->queue_link);

@@ -34,6 +34,8 @@ enum { NETWORK_MAILBOX_BYTES = 1 << 20 }; /* of a datagram socket, like SO_RCVBU
 enum socket_kind { SOCKET_STREAM, SOCKET_DATAGRAM };
 struct socket_state *socket_new(enum socket_kind kind);
 bool socket_is_stream(const struct socket_state *socket);
+/* Connections that came to a listener and that its side has not closed. */
+unsigned network_accepted(void);
 void socket_close(struct socket_state *socket); /* the peer reads what was sent, then the end */
 /* Its process died: as drawn the peer still gets what was sent, or a part, then ECONNRESET. */
 void socket_reset(struct socket_state *socket);

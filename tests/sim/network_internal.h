@@ -47,6 +47,7 @@ struct socket_state {
 	int error; /* negative, told once */
 	uint16_t port, peer_port;
 	bool shares_port;
+	bool accepted;          /* the listener's end of a connection */
 	struct list bound_link; /* among those that hold a port */
 	void (*changed)(void *context);
 	void *context;
@@ -64,6 +65,7 @@ extern struct network {
 	struct network_faults faults;
 	struct list bound; /* struct socket_state by bound_link, the oldest first */
 	uint16_t next_port;
+	unsigned accepted_count;
 } network;
 
 uint64_t network_delay_ns(void); /* drawn */

@@ -175,6 +175,7 @@ static void all_listeners_of_a_port_get_connections(void **state)
 		assert_int_equal(socket_connect(clients[i], PORT), -EINPROGRESS);
 	}
 	settle();
+	assert_int_equal(network_accepted(), 32);
 	for (unsigned i = 0; i < 2; i++) {
 		while (socket_accept(listeners[i], &accepted) == 0) {
 			counts[i]++;
@@ -183,6 +184,7 @@ static void all_listeners_of_a_port_get_connections(void **state)
 		socket_close(listeners[i]);
 	}
 	assert_int_equal(counts[0] + counts[1], 32);
+	assert_int_equal(network_accepted(), 0);
 	assert_true(counts[0] > 0);
 	assert_true(counts[1] > 0);
 	for (unsigned i = 0; i < 32; i++)

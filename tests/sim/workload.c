@@ -267,7 +267,7 @@ static void draw_disk_errors(struct accident *accident, const struct disk_faults
 static enum accident_kind draw_kind(struct random *random, bool disk_errors, bool power)
 {
 	for (;;) {
-		switch (random_below(random, 8)) {
+		switch (random_below(random, 9)) {
 		case 0:
 			return ACCIDENT_STOP;
 		case 1:
@@ -282,6 +282,8 @@ static enum accident_kind draw_kind(struct random *random, bool disk_errors, boo
 			return ACCIDENT_KILL;
 		case 5:
 			return ACCIDENT_SLEEP;
+		case 6:
+			return ACCIDENT_USER;
 		default:
 			return power ? ACCIDENT_POWER : ACCIDENT_KILL;
 		}

@@ -19,6 +19,7 @@ enum {
 	PRODUCERS_MAX = 4,
 	READERS_MAX = 2,
 	SLUICE_USERS_MAX = 2,
+	SLUICE_HEIRS_MAX = 2, /* of those that died */
 	RUDE_MAX = 2,
 	TRANSACTORS_MAX = 2,
 	GROUPS_MAX = 2,
@@ -34,6 +35,7 @@ enum accident_kind {
 	ACCIDENT_CUTS,  /* connections break, and no datagram passes, for a while */
 	ACCIDENT_CLOCK, /* the wall clock is set */
 	ACCIDENT_SLEEP, /* all clients are silent for long */
+	ACCIDENT_USER,  /* a program that uses libsluice dies, and another begins */
 };
 
 struct accident {

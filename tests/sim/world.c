@@ -53,7 +53,8 @@ static struct {
 	struct producer producers[PRODUCERS_MAX];
 	struct transactor transactors[TRANSACTORS_MAX];
 	struct reader readers[READERS_MAX];
-	struct sluice_user sluice_users[SLUICE_USERS_MAX];
+	struct sluice_user sluice_users[SLUICE_USERS_MAX + SLUICE_HEIRS_MAX];
+	unsigned sluice_user_count;
 	struct rude rude[RUDE_MAX];
 	struct reader final_readers[2];
 	struct member members[GROUPS_MAX][MEMBERS_MAX];
@@ -170,6 +171,30 @@ static void start(bool may_fail)
 
 /* ---- accidents ---- */
 
+static void start_sluice_user(const struct sluice_user_options *options)
+{
+	unsigned number = run.sluice_user_count++;
+
+	sluice_user_start(&run.sluice_users[number], &run.world, name_of("sluice%u", number),
+			  &run.random, options);
+}
+
+/* The oldest that lives. */
+static void user_accident(void)
+{
+	unsigned number = run.sluice_user_count - run.workload.sluice_user_count;
+
+	if (!run.workload.sluice_user_count || number == SLUICE_HEIRS_MAX ||
+	    run.sluice_users[number].client.ended)
+		return;
+	struct client *client = &run.sluice_users[number].client;
+	history_event(run.log, "killed", "\"client\":\"%s\"", client->name);
+	process_kill(client->process);
+	client->ended = true;
+	client->must_progress = false;
+	start_sluice_user(&run.sluice_users[number].options);
+}
+
 static void disk_accident(const struct accident *accident)
 {
 	disk_set_faults(run.disk, &accident->disk);
@@ -216,6 +241,9 @@ static void happen(const struct accident *accident)
 		return;
 	case ACCIDENT_CLOCK:
 		sim_step_wall_clock(accident->step_ms);
+		return;
+	case ACCIDENT_USER:
+		user_accident();
 		return;
 	}
 	sleep_ms(accident->down_ms);
@@ -307,8 +335,7 @@ static void start_transactors(void)
 static void start_sluice_users(void)
 {
 	for (unsigned i = 0; i < run.workload.sluice_user_count; i++)
-		sluice_user_start(&run.sluice_users[i], &run.world, name_of("sluice%u", i),
-				  &run.random, &run.workload.sluice_users[i]);
+		start_sluice_user(&run.workload.sluice_users[i]);
 }
 
 static void start_clients(void)
@@ -469,6 +496,11 @@ static void tell_retained(void)
 	}
 }
 
+static bool nobody_is_connected(void)
+{
+	return !network_accepted();
+}
+
 static void read_finally(void)
 {
 	run.world.phase = PHASE_FINAL;
@@ -480,6 +512,9 @@ static void read_finally(void)
 		     READ_COMMITTED, true);
 	if (!wait_until(all_ended, FINAL_SECONDS_MAX))
 		accuse(has_ended_itself, "does not end", FINAL_SECONDS_MAX);
+	if (!wait_until(nobody_is_connected, FINAL_SECONDS_MAX))
+		broken("the broker keeps %u connections of clients that have left",
+		       network_accepted());
 }
 
 static void *harness(void *context)
