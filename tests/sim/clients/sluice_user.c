@@ -178,6 +178,7 @@ static void produce_all(struct sluice_user *user)
 		sluice_process(user->sluice,
 			       (int)client_below(client, user->options.pause_max_ms + 1));
 		tell_trouble(user);
+		client_pause(client, 0, 1);
 		if (client_draws(client, 3))
 			client_pause(client, 100, 3000);
 	}
@@ -284,6 +285,7 @@ static void read_all(struct sluice_user *user)
 		if (sluice_fetch(user->sluice, timeout_ms, &batch) == 1)
 			take(user, batch);
 		tell_trouble(user);
+		client_pause(client, 0, 1);
 		if (client_draws(client, 2))
 			go_back(user);
 		if (client_draws(client, 2)) /* it stops reading; what comes stays in its socket */
