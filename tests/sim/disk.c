@@ -168,6 +168,11 @@ struct random disk_split_random(struct disk *disk, const char *name)
 	return random_split(&disk->random, name);
 }
 
+uint64_t disk_used_bytes(const struct disk *disk)
+{
+	return disk->used_bytes;
+}
+
 uint64_t disk_latency_ns(struct disk *disk)
 {
 	const struct disk_faults *faults = &disk->faults;

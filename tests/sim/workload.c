@@ -245,22 +245,29 @@ static void draw_machine(struct workload *workload, struct random *random)
 static void draw_disk_errors(struct accident *accident, const struct disk_faults *always,
 			     struct random *random)
 {
+	static const uint32_t rates[] = {5000, 20000, 50000, 300000};
+	uint32_t rate = rates[random_below(random, sizeof(rates) / sizeof(rates[0]))];
+
 	accident->disk = *always;
-	switch (random_below(random, 5)) {
+	switch (random_below(random, 6)) {
 	case 0:
-		accident->disk.write_error = 20000;
+		accident->disk.write_error = rate;
 		break;
 	case 1:
-		accident->disk.flush_error = 50000;
+		accident->disk.flush_error = rate;
 		break;
 	case 2:
-		accident->disk.no_space = 50000;
+		accident->disk.no_space = rate;
 		break;
 	case 3:
-		accident->disk.short_transfer = 50000;
+		accident->disk.short_transfer = rate;
+		break;
+	case 4:
+		accident->disk.read_error = rate < 50000 ? rate : 50000;
 		break;
 	default:
-		accident->disk.read_error = 50000;
+		/* Beyond what is used when it happens. */
+		accident->disk.room_bytes = random_between(random, 1, 512 << 10);
 	}
 }
 

@@ -197,7 +197,11 @@ static void user_accident(void)
 
 static void disk_accident(const struct accident *accident)
 {
-	disk_set_faults(run.disk, &accident->disk);
+	struct disk_faults faults = accident->disk;
+
+	if (faults.room_bytes)
+		faults.room_bytes += disk_used_bytes(run.disk);
+	disk_set_faults(run.disk, &faults);
 	sleep_ms(accident->down_ms);
 	if (broker_running() && !random_chance(&run.random, 500000)) {
 		disk_set_faults(run.disk, &run.workload.disk);
