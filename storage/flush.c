@@ -35,6 +35,11 @@
  * - no DAX: there the processor's caches are in between.
  * - no reflinks (xfs with reflink=1): once somebody has cloned a segment, writes into it move.
  * - the segment lies on the device of the store's folder.
+ * When a flush of the device fails, the device, or the file that plays it for a virtual machine,
+ * may have dropped all that it had not yet written, of whatever log, and say of the next flush that
+ * all is well.  So each such failure is counted for all stores of the process, which lie on one
+ * device, and of what had been written when one was counted no later flush is believed.
+ *
  * What it cannot see: a tool that moves the blocks of a file in use, such as e4defrag.  Do not run
  * one on a broker's folder. */
 #include "storage/store_internal.h"
@@ -48,6 +53,7 @@
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <linux/stat.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -150,12 +156,21 @@ bool flush_shares(const struct store *store, int fd)
 
 /* ---- rounds ---- */
 
+/* Flushes of the device that have failed, of all stores: the one thing that they share.  A shard
+ * that is slow to look at its completions tells the others late: a flush that began after the
+ * failure and has ended before that is believed. */
+static atomic_uint failures;
+
 void flush_want(struct segment *segment)
 {
 	uint64_t asked = segment->flushing ? segment->flushing : segment->flushed;
+	struct store *store = segment->log->store;
 
-	if (segment->written > asked && !list_linked(&segment->unflushed))
-		list_push_back(&segment->log->store->unflushed, &segment->unflushed);
+	if (segment->written <= asked || list_linked(&segment->unflushed))
+		return;
+	if (list_empty(&store->unflushed))
+		store->unflushed_failures = atomic_load(&failures);
+	list_push_back(&store->unflushed, &segment->unflushed);
 }
 
 /* How much of the log one flush has covered lately. */
@@ -199,6 +214,8 @@ static void end_rounds(struct store *store)
 			if (!flush->ended)
 				continue;
 			list_remove(&flush->link);
+			if (flush->result == 0 && round->failures != atomic_load(&failures))
+				flush->result = -EIO;
 			end_flush(flush);
 		}
 		if (round->flushes_out)
@@ -225,6 +242,8 @@ static void device_flushed(struct io *io, int result)
 	struct flush_round *round = container_of(io, struct flush_round, device);
 	struct store *store = NULL;
 
+	if (result < 0)
+		atomic_fetch_add(&failures, 1);
 	round->flushes_out--;
 	list_foreach(node, &round->segments) {
 		struct segment_flush *flush = container_of(node, struct segment_flush, link);
@@ -288,6 +307,7 @@ void flush_start(struct store *store)
 	while ((node = list_pop_front(&joining)))
 		covers |= join_round(store, number, container_of(node, struct segment, unflushed));
 	struct flush_round *round = &store->rounds[number];
+	round->failures = store->unflushed_failures;
 	if (covers)
 		start_io(store, round, &round->device, store->flush_fd, device_flushed);
 	if (round->flushes_out)

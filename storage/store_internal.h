@@ -50,6 +50,7 @@ struct segment_flush {
 struct flush_round {
 	struct list segments; /* segment_flush, not yet told */
 	unsigned flushes_out;
+	unsigned failures; /* store.unflushed_failures, of what it covers */
 	struct io device;
 };
 
@@ -216,6 +217,7 @@ struct store {
 	struct list dirty;
 	struct list unflushed;       /* segments with written bytes that await the next round */
 	uint64_t unflushed_bytes;    /* theirs, about */
+	unsigned unflushed_failures; /* of flushes, before any of them was written; flush.c */
 	uint64_t second_round_bytes; /* a round may begin beside another when so many wait */
 	struct flush_round rounds[FLUSH_ROUNDS];
 	unsigned round_first, round_count; /* under way */

@@ -308,6 +308,46 @@ static void a_flush_of_the_device_that_fails_is_told_to_every_log(void **state)
 	free(made.data);
 }
 
+static void what_was_written_when_the_device_failed_a_flush_is_not_believed_elsewhere(void **state)
+{
+	struct disk *disk = *state;
+	struct rig *rig = &disk->rig;
+	struct rig other;
+	struct made_batch made = make_batch(1, 5000, 1000, 1);
+	struct rig_append appends[2];
+
+	rig->flush_shared = true;
+	rig_restart(rig);
+	sim_options(rig->io)->device_fd = rig->store->flush_fd;
+	rig_open(rig);
+	rig_fill(rig, 2, 100, 1000);
+	rig_init(&other, NULL, sim_new(2), 16 << 20);
+	rig_open(&other);
+	assert_int_equal(rig_start_append(&other, &made, ACK_DURABLE, &appends[1]), 0);
+	/* It is written, and its flush is under way. */
+	store_submit(other.store);
+	while (!sim_queued(other.io, IO_FLUSH)) {
+		assert_true(io_turn(other.io, 0) >= 0);
+		store_submit(other.store);
+	}
+	fail_next(disk, IO_FLUSH, -EIO);
+	assert_int_equal(rig_start_append(rig, &made, ACK_DURABLE, &appends[0]), 0);
+	turns(rig, 5);
+	turns(&other, 5);
+	for (int i = 0; i < 2; i++) {
+		assert_true(appends[i].done);
+		assert_int_equal(appends[i].rc, -ERR_STORAGE);
+	}
+	other.now_ns += 2 * NS_PER_SECOND;
+	assert_int_equal(rig_append(&other, &made, ACK_DURABLE, NULL), 0);
+	rig_check_all(&other);
+	rig_close(&other);
+	struct io_backend *io = other.io;
+	rig_fini(&other);
+	io_free(io);
+	free(made.data);
+}
+
 /* ---- closing ---- */
 
 static void note_closed(void *context)
@@ -581,6 +621,7 @@ int main(void)
 		T(nothing_is_told_before_the_flush),
 		T(other_logs_go_on),
 		T(a_flush_of_the_device_that_fails_is_told_to_every_log),
+		T(what_was_written_when_the_device_failed_a_flush_is_not_believed_elsewhere),
 		T(closing_with_writes_in_flight_waits_for_them),
 		T(closing_that_fails_tells_and_ends),
 		T(a_failed_log_can_be_closed_and_removed),
