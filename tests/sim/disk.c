@@ -266,11 +266,22 @@ static void flush_done(struct disk *disk, const struct disk_flush *flush)
 		flush_device(disk, flush->sequence);
 }
 
-/* What an earlier one that is under way covers cannot go: it may succeed yet.  A flush of a file
- * with nothing of its own is one of the device. */
+static uint64_t covered_by_others(const struct disk *disk, const struct disk_flush *flush)
+{
+	uint64_t sequence = 0;
+
+	for (const struct disk_flush *each = disk->flushes; each; each = each->earlier) {
+		if (each != flush && each->sequence > sequence)
+			sequence = each->sequence;
+	}
+	return sequence;
+}
+
+/* What another covers that is under way cannot go, as it may succeed yet.  A flush of a file with
+ * nothing of its own is one of the device. */
 static void flush_failed(struct disk *disk, const struct disk_flush *flush)
 {
-	uint64_t safe = flush->earlier ? flush->earlier->sequence : 0;
+	uint64_t safe = covered_by_others(disk, flush);
 
 	if (flush->inode->is_folder)
 		return;
