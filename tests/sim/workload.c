@@ -313,6 +313,8 @@ static void draw_accidents(struct workload *workload, struct random *random)
 	bool power = random_chance(random, 700000);
 	bool errors = random_chance(random, 250000);
 
+	workload->crashes_while_starting = random_chance(random, 300000) ? 500000 : 0;
+
 	for (unsigned i = 0; i < count; i++) {
 		struct accident *accident = &workload->accidents[workload->accident_count++];
 		accident->kind = draw_kind(random, errors, power);

@@ -78,7 +78,8 @@ struct workload {
 	struct accident accidents[ACCIDENTS_MAX];
 	unsigned accident_count;
 	bool disk_errors;
-	unsigned last_ms; /* after the last accident */
+	uint32_t crashes_while_starting; /* in a million starts after a crash */
+	unsigned last_ms;                /* after the last accident */
 };
 
 /* Fills the world's topics too. */
