@@ -228,7 +228,7 @@ static void tell_calm(void)
 
 static bool is_drained(const struct client *client)
 {
-	return client->drains ? client->drained : client->ended || !client->must_progress;
+	return client->drains ? client->drained : client->ended || !client->produces;
 }
 
 static bool all_drained(void)

@@ -76,6 +76,7 @@ struct client {
 	bool must_progress; /* in PHASE_CALM */
 	bool idle;          /* but has nothing to do */
 	unsigned progress;  /* that it had made when the calm began */
+	bool produces;      /* the others wait for its end in PHASE_DRAIN */
 	bool drains;        /* a member of a group */
 	bool drained;       /* in PHASE_DRAIN: it has read and committed all that it owns */
 	bool ended;

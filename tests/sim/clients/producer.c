@@ -177,6 +177,7 @@ static void *run(void *context)
 void producer_start(struct producer *producer, struct world *world, const char *name,
 		    struct random *random, const struct producer_options *options)
 {
-	*producer = (struct producer){.options = *options, .client.must_progress = true};
+	*producer = (struct producer){
+		.options = *options, .client.must_progress = true, .client.produces = true};
 	client_start(&producer->client, world, name, random, run);
 }

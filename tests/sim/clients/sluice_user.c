@@ -312,6 +312,7 @@ void sluice_user_start(struct sluice_user *user, struct world *world, const char
 		       struct random *random, const struct sluice_user_options *options)
 {
 	*user = (struct sluice_user){.options = *options,
-				     .client.must_progress = options->produces && !options->once};
+				     .client.must_progress = options->produces && !options->once,
+				     .client.produces = options->produces};
 	client_start(&user->client, world, name, random, run);
 }

@@ -259,6 +259,7 @@ void transactor_start(struct transactor *transactor, struct world *world, const 
 {
 	*transactor = (struct transactor){
 		.client.must_progress = true,
+		.client.produces = true,
 		.options = *options,
 		.identity = {.id = options->id, .implicit = options->implicit},
 	};
