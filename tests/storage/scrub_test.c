@@ -27,17 +27,22 @@ enum {
 	INTERVAL_MS = 1000000,
 };
 
-/* ---- a device that reads wrong, so often ---- */
+/* ---- a device that reads wrong, or not at all, so often ---- */
 
 static unsigned wrong_reads;
+static unsigned failed_reads;
 
 ssize_t __real_pread64(int fd, void *data, size_t size, off_t at);
 ssize_t __wrap_pread64(int fd, void *data, size_t size, off_t at);
 
 ssize_t __wrap_pread64(int fd, void *data, size_t size, off_t at)
 {
+	if (failed_reads) {
+		failed_reads--;
+		errno = EIO;
+		return -1;
+	}
 	ssize_t got = __real_pread64(fd, data, size, at);
-
 	if (wrong_reads && got > SEGMENT_HEADER_BYTES + 100) {
 		wrong_reads--;
 		((uint8_t *)data)[SEGMENT_HEADER_BYTES + 100] ^= 1;
@@ -63,7 +68,7 @@ static int teardown(void **state)
 	struct rig *rig = *state;
 	struct io_backend *io = rig->io;
 
-	wrong_reads = 0;
+	wrong_reads = failed_reads = 0;
 	rig_fini(rig);
 	io_free(io);
 	free(rig);
@@ -377,6 +382,19 @@ static void a_transfer_that_went_wrong_is_no_damage(void **state)
 	assert_int_equal(scrubbed(rig), closed_bytes(rig));
 }
 
+static void a_header_that_can_be_read_when_asked_again_is_sound(void **state)
+{
+	struct rig *rig = *state;
+
+	fill(rig);
+	pass(rig, INTERVAL_MS);
+	failed_reads = 3;
+	housekeep(rig);
+	assert_int_equal(failed_reads, 0);
+	assert_int_equal(log_quarantined(rig->log, NULL, 0), 0);
+	assert_int_equal(scrubbed(rig), closed_bytes(rig));
+}
+
 static void what_a_reader_meets_is_looked_at_soon(void **state)
 {
 	struct rig *rig = *state;
@@ -467,6 +485,7 @@ int main(void)
 		TEST(a_segment_may_be_deleted_under_it),
 		TEST(a_header_that_has_rotted_costs_its_segment),
 		TEST(a_transfer_that_went_wrong_is_no_damage),
+		TEST(a_header_that_can_be_read_when_asked_again_is_sound),
 		TEST(what_a_reader_meets_is_looked_at_soon),
 		TEST(so_it_is_in_the_segment_that_is_appended_to),
 		TEST(a_file_that_is_not_whole_begins_a_round),
