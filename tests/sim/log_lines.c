@@ -40,7 +40,8 @@ void log_lines_watch(void (*said)(const char *line))
 	lines.said = said;
 }
 
-static void add(const char *prefix, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void add(const char *prefix, const char *format,
+						      va_list arguments)
 {
 	char *text = lines.text[lines.count % LINES];
 	const struct fiber *fiber = fiber_current();

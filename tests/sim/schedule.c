@@ -27,7 +27,14 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define STACKS_ARE_WATCHED 1 /* clang */
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define STACKS_ARE_WATCHED 1 /* gcc */
+#endif
+#ifdef STACKS_ARE_WATCHED
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -201,7 +208,7 @@ void event_arm(struct event *event, uint64_t due_ns)
 	if (due_ns <= schedule.now_ns)
 		due_ns = schedule.now_ns;
 	if (schedule.event_count == schedule.event_room)
-		schedule.heap = grown(schedule.heap, &schedule.event_room, sizeof(*schedule.heap));
+		schedule.heap = grown(schedule.heap, &schedule.event_room, sizeof(struct event *));
 	event->due_ns = due_ns;
 	event->order = schedule.order++;
 	settle(schedule.event_count++, event);
@@ -223,7 +230,7 @@ void event_cancel(struct event *event)
 static void make_able(struct fiber *fiber)
 {
 	if (schedule.able_count == schedule.able_room)
-		schedule.able = grown(schedule.able, &schedule.able_room, sizeof(*schedule.able));
+		schedule.able = grown(schedule.able, &schedule.able_room, sizeof(struct fiber *));
 	fiber->state = FIBER_ABLE;
 	fiber->able_place = schedule.able_count;
 	schedule.able[schedule.able_count++] = fiber;
@@ -287,7 +294,7 @@ static void stack_put(struct stack *stack)
 
 /* ---- from the schedule to a fiber and back ---- */
 
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef STACKS_ARE_WATCHED
 static void tell_leaving(void **fake_stack, const void *bottom, size_t bytes)
 {
 	__sanitizer_start_switch_fiber(fake_stack, bottom, bytes);
