@@ -37,7 +37,13 @@ static bool young(const struct log *log, const struct segment *segment, int64_t 
 	       now_ms - newest_ms < log->config.compact.min_lag_ms;
 }
 
-/* A snapshot that covers it is flushed, or will be before the next time. */
+static bool compactable(const struct log *log, const struct segment *segment, int64_t now_ms)
+{
+	return segment_deletable(log, segment) &&
+	       segment->next_offset <= log_last_stable_offset(log) && !young(log, segment, now_ms);
+}
+
+/* A snapshot that covers it is flushed; if not, one will be before the next time. */
 static bool producers_covered(struct log *log, const struct segment *segment)
 {
 	if (!segment->idempotent || segment->next_offset <= log->snapshot_offset)
@@ -47,12 +53,22 @@ static bool producers_covered(struct log *log, const struct segment *segment)
 	return segment->next_offset <= log->snapshot_offset;
 }
 
-static bool compactable(struct log *log, const struct segment *segment, int64_t now_ms)
+/* Of the first `count` segments those that a start need not read for what is remembered of them; 0
+ * where none of them is dirty. */
+static size_t covered(struct log *log, size_t count)
 {
-	return segment_deletable(log, segment) &&
-	       segment->next_offset <= log_last_stable_offset(log) &&
-	       !young(log, segment, now_ms) && producers_covered(log, segment) &&
-	       dedup_files_reach(log, segment->next_offset) > 0;
+	size_t done = 0;
+	bool dirty = false;
+
+	list_foreach(node, &log->segments) {
+		const struct segment *segment = container_of(node, struct segment, link);
+		if (done == count || !producers_covered(log, segment) ||
+		    dedup_files_reach(log, segment->next_offset) <= 0)
+			break;
+		done++;
+		dirty = segment->next_offset > log->clean_offset;
+	}
+	return dirty ? done : 0;
 }
 
 struct candidate {
@@ -278,6 +294,9 @@ static void tell(struct compaction *c)
 	if (c->rc == -ECANCELED)
 		return;
 	log->compact_broken = c->rc == -ERR_CORRUPT || c->phase == COMPACT_PLACED;
+	/* The scrub says what is lost. */
+	if (c->rc == -ERR_CORRUPT && c->source < c->source_count && c->sources[c->source].segment)
+		c->sources[c->source].segment->suspect = true;
 	log->compact_retry_ns = clock_monotonic_ns(log->store->clock) + retry_after_ns;
 	log_error("storage", "not compacted log=%s error=\"%s\" %s", log->name, error_text(c->rc),
 		  c->why);
@@ -335,10 +354,16 @@ void compact_housekeep(struct store *store)
 
 	if (store->compaction || now_ns < store->compact_next_ns)
 		return;
+	uint64_t later_ns = now_ns + (uint64_t)store->options.compact_backoff_ms * NS_PER_MS;
 	struct candidate candidate = choose(store, now_ns);
 	if (!candidate.count) {
-		store->compact_next_ns = now_ns +
-					 (uint64_t)store->options.compact_backoff_ms * NS_PER_MS;
+		store->compact_next_ns = later_ns;
+		return;
+	}
+	/* Of one log at a time, as a snapshot may have to be flushed for it. */
+	candidate.count = covered(candidate.log, candidate.count);
+	if (!candidate.count) {
+		candidate.log->compact_retry_ns = later_ns;
 		return;
 	}
 	struct compaction *c = compaction_new(&candidate);

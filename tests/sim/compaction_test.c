@@ -275,7 +275,7 @@ static void append_records(void)
 	struct keyed records[BATCH_MAX];
 	struct appending appending;
 	const struct keyed_options options = {
-		.codec = one_in(4) ? below(CODEC_COUNT) : CODEC_NONE,
+		.codec = one_in(4) ? (enum batch_codec)below(CODEC_COUNT) : CODEC_NONE,
 		.attributes = producer > 1 ? BATCH_TRANSACTIONAL : 0,
 		.first_ms = one_in(3) ? 0 : sim_wall_ms(),
 		.producer_id = producer,

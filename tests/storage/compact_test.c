@@ -439,6 +439,9 @@ static void damage_stops_it_and_nothing_is_removed(void **state)
 	close(fd);
 	assert_false(compacts(rig));
 	assert_true(rig->log->compact_broken);
+	assert_int_equal(store_stats(rig->store)->quarantined_ranges, 0);
+	store_housekeep(rig->store);
+	assert_int_equal(store_stats(rig->store)->quarantined_ranges, 1);
 	assert_int_equal(log_bytes(rig->log), bytes);
 	rig_path(rig, "compact.new", path);
 	assert_false(file_exists(path));
