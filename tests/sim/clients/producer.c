@@ -7,7 +7,14 @@
 
 #include <stdio.h>
 
-enum { KEYS = 6, ECHO_PERCENT = 15, TOMBSTONE_PERCENT = 15, DEDUP_BYTES = 32, KEY_BYTES = 64 };
+enum {
+	IN_FLIGHT = 5,
+	KEYS = 6,
+	ECHO_PERCENT = 15,
+	TOMBSTONE_PERCENT = 15,
+	DEDUP_BYTES = 32,
+	KEY_BYTES = 64
+};
 
 struct request {
 	unsigned topic_index;
@@ -145,6 +152,7 @@ static void send(struct producer *producer)
 	give_up(producer, &request);
 }
 
+/* What was given up may be stored behind what is sent next: no order is claimed without numbers. */
 static void tell_start(struct producer *producer)
 {
 	const struct producer_options *options = &producer->options;
@@ -153,7 +161,7 @@ static void tell_start(struct producer *producer)
 		      "\"client\":\"%s\",\"acks\":\"%s\",\"idempotent\":%s,\"in_flight\":%d,"
 		      "\"single\":%s",
 		      producer->client.name, options->acks < 0 ? "all" : "1",
-		      options->idempotent ? "true" : "false", sends_again(producer) ? 5 : 1,
+		      options->idempotent ? "true" : "false", IN_FLIGHT,
 		      options->single ? "true" : "false");
 }
 
