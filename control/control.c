@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/errors.h"
 #include "base/log.h"
+#include "control/counter_telemetry.h"
 #include "control/data_folder.h"
 #include "control/network.h"
 #include "dataplane/background.h"
@@ -391,6 +392,8 @@ int control_start(struct control **ret, const struct config *config,
 		rc = open_mesh(control, why, why_bytes);
 	if (rc == 0)
 		rc = dedup_stats_start(control);
+	if (rc == 0 && config->dpdk_telemetry)
+		counter_telemetry_start();
 	if (rc == 0)
 		rc = start_coordinator(control, why, why_bytes);
 	if (rc == 0)
@@ -465,8 +468,10 @@ int control_run(struct control *control)
 			return rc;
 		handled = mesh_receive(control->mesh, self);
 		publish_turn(control);
-		if (control->ready && !control->stopping)
+		if (control->ready && !control->stopping) {
 			dedup_stats_turn(control);
+			counter_telemetry_turn(control);
+		}
 		if (!control->stopping && atomic_load(&control->stop_wanted))
 			begin_stop(control);
 	}
@@ -494,6 +499,7 @@ void control_free(struct control *control)
 		return;
 	network_port_stop(control->port, control->shard_count);
 	dedup_stats_free(control);
+	counter_telemetry_end();
 	publish_free(control);
 	catalog_close(control->catalog);
 	mesh_free(control->mesh);

@@ -35,6 +35,7 @@ struct control {
 	struct descriptor_shares descriptors;
 	int32_t epoch; /* of this run */
 	struct producer_ids producer_ids;
+	uint64_t counters_next_ns;       /* when counter_telemetry.c draws anew */
 	struct dedup_stats *dedup_stats; /* null: dpdk.telemetry is off */
 
 	struct shard **shards;

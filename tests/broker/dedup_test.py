@@ -1,16 +1,13 @@
 """Dedup windows at the door: a record whose id the partition has been given is not stored again."""
 
-import glob
 import gzip
-import json
-import socket
 import threading
 import time
 
 import pytest
 
 from admin_test import alter, describe, settings
-from harness import ANSWER_SECONDS, Broker, Refused, eventually
+from harness import Broker, Refused, ask_telemetry, eventually
 from offsets_test import delete_records
 from records import GZIP, LZ4, SNAPPY, ZSTD, batch, record
 
@@ -457,16 +454,6 @@ def test_ids_that_need_too_much_memory_are_refused_and_the_connection_lives(conn
 
 
 # ---- metrics and memory ----
-
-
-def ask_telemetry(broker, command):
-    [path] = glob.glob(f"{broker.logs}/dpdk/*/dpdk_telemetry.v2")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asker:
-        asker.settimeout(ANSWER_SECONDS)
-        asker.connect(path)
-        asker.recv(1 << 14)
-        asker.send(command.encode())
-        return json.loads(asker.recv(1 << 14))[command.partition(",")[0]]
 
 
 def test_what_windows_hold_is_told_on_the_telemetry_socket():

@@ -8,6 +8,7 @@ that ended without being told to, or a sanitizer that has reported, fails it.
 """
 
 import glob
+import json
 import os
 import pathlib
 import re
@@ -68,6 +69,17 @@ def eventually(what, condition, seconds=30.0, every=0.02):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what}")
         time.sleep(every)
+
+
+def ask_telemetry(broker, command):
+    """Of a broker with dpdk.telemetry whose RUNTIME_DIRECTORY is where its logs are."""
+    [path] = glob.glob(f"{broker.logs}/dpdk/*/dpdk_telemetry.v2")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asker:
+        asker.settimeout(ANSWER_SECONDS)
+        asker.connect(path)
+        asker.recv(1 << 14)
+        asker.send(command.encode())
+        return json.loads(asker.recv(1 << 14))[command.partition(",")[0]]
 
 
 class Broker:

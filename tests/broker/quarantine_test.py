@@ -3,7 +3,7 @@
 import time
 
 from damage import RECORDS, damage_third_batch, fill, flip, segments
-from harness import Broker, eventually
+from harness import Broker, ask_telemetry, eventually
 
 NONE, CORRUPT_MESSAGE = 0, 2
 
@@ -73,8 +73,14 @@ def test_a_missing_segment_is_a_gap_that_deleting_records_ends():
 
 
 def test_the_scrub_finds_what_rots_while_the_broker_runs():
-    settings = {"log.scrub.interval.ms": "1s", "log.scrub.bytes.per.second": "1GiB"}
-    with Broker(shards=1, settings=settings) as broker:
+    settings = {
+        "log.scrub.interval.ms": "1s",
+        "log.scrub.bytes.per.second": "1GiB",
+        "dpdk.telemetry": "true",
+    }
+    broker = Broker(shards=1, settings=settings, start=False)
+    broker.env["RUNTIME_DIRECTORY"] = broker.logs
+    with broker.start():
         fill(broker, "t")
         base, path = sorted(segments(broker).items())[1]
         flip(path, 4096 + 1000)
@@ -83,6 +89,9 @@ def test_the_scrub_finds_what_rots_while_the_broker_runs():
         time.sleep(2.5)
         assert broker.log().count("quarantined ") == 1
         only_lost(broker, "t", {base})
+        counted = ask_telemetry(broker, "/sluice/counters")
+        assert (counted["quarantined_ranges"], counted["quarantined_offsets"]) == (1, 1)
+        assert counted["scrubbed_bytes"] > 1 << 20
 
 
 def test_what_a_reader_meets_is_not_given_to_it():
