@@ -14,8 +14,8 @@ enum { ASK_SERVER_ERROR = 1000 }; /* in place of -1 */
 enum { LIST_EARLIEST = -2, LIST_LATEST = -1 };
 enum isolation { READ_UNCOMMITTED, READ_COMMITTED };
 
-/* Waits a little between two tries, and for ever where the broker is down. */
-bool ask_again_later(struct client *client, int rc); /* the error is one that passes */
+/* Whether the error is one that passes, as that there was no answer; it has waited a little then. */
+bool ask_again_later(struct client *client, int rc);
 
 int ask_create_topic(struct client *client, struct topic *topic);
 int ask_topic_ids(struct client *client); /* of all topics of the world */
@@ -24,7 +24,7 @@ int ask_alter_topic(struct client *client, const char *topic, const char *name, 
 int ask_delete_records(struct client *client, const struct topic *topic, unsigned partition,
 		       int64_t before, int64_t *ret_start);
 
-/* `build` is sealed. */
+/* `build` is sealed; `implicit`: the partition gets into the transaction by that. */
 int ask_produce(struct client *client, const struct topic *topic, unsigned partition,
 		const struct batch_build *build, int acks, const char *transactional_id,
 		bool implicit, int64_t *ret_base_offset);

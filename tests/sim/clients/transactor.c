@@ -59,8 +59,8 @@ static void collect(void *context, const struct incoming *record)
 {
 	struct transactor *transactor = context;
 
-	if (transactor->record_count < TRANSACTION_RECORDS_MAX)
-		transactor->records[transactor->record_count++].offset = record->offset;
+	if (transactor->source_count < TRANSACTION_RECORDS_MAX)
+		transactor->sources[transactor->source_count++] = record->offset;
 }
 
 /* Some records of one partition, and the position behind them. */
@@ -71,7 +71,7 @@ static bool read_some(struct transactor *transactor, unsigned partition, int64_t
 	struct fetched fetched;
 	int64_t *position = &transactor->positions[partition], next;
 
-	transactor->record_count = 0;
+	transactor->source_count = 0;
 	int rc = ask_fetch(client, source, partition, *position, READ_COMMITTED, &fetched);
 	if (rc != 0) {
 		ask_again_later(client, rc);
@@ -80,10 +80,9 @@ static bool read_some(struct transactor *transactor, unsigned partition, int64_t
 	if (!batches_read(&fetched, *position, READ_COMMITTED, collect, transactor, &next))
 		client_accuses(client, "%s/%u: what was read from %lld on is no batch",
 			       source->name, partition, (long long)*position);
-	unsigned count = transactor->record_count;
+	unsigned count = transactor->source_count;
 	/* With room left there was nothing behind the last. */
-	*ret_next = count == TRANSACTION_RECORDS_MAX ? transactor->records[count - 1].offset + 1
-						     : next;
+	*ret_next = count == TRANSACTION_RECORDS_MAX ? transactor->sources[count - 1] + 1 : next;
 	return count > 0;
 }
 
@@ -101,7 +100,7 @@ static void add_results(struct transactor *transactor, unsigned from, unsigned s
 	const struct transactor_options *options = &transactor->options;
 
 	batches_begin(&transactor->build);
-	for (unsigned i = 0; i < transactor->record_count; i++) {
+	for (unsigned i = 0; i < transactor->source_count; i++) {
 		if (i % options->sink->partitions != sink)
 			continue;
 		struct outgoing record = {
@@ -114,8 +113,7 @@ static void add_results(struct transactor *transactor, unsigned from, unsigned s
 			      "\"id\":\"%s:%u\",\"topic\":\"%s\",\"partition\":%u,\"hash\":%u,"
 			      "\"of\":[\"%s\",%u,%lld]",
 			      client->name, record.number, options->sink->name, sink, hash,
-			      options->source->name, from,
-			      (long long)transactor->records[i].offset);
+			      options->source->name, from, (long long)transactor->sources[i]);
 	}
 }
 

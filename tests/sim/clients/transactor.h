@@ -16,10 +16,6 @@ struct transactor_options {
 	unsigned abort_percent;
 };
 
-struct source_record {
-	int64_t offset;
-};
-
 struct transactor {
 	struct client client; /* first */
 	struct transactor_options options;
@@ -28,8 +24,8 @@ struct transactor {
 	int32_t sequences[PARTITIONS_MAX]; /* of the sink, in this epoch */
 	unsigned next_number;
 	struct batch_build build;
-	struct source_record records[TRANSACTION_RECORDS_MAX];
-	unsigned record_count;
+	int64_t sources[TRANSACTION_RECORDS_MAX]; /* offsets of what it makes records from now */
+	unsigned source_count;
 };
 
 void transactor_start(struct transactor *transactor, struct world *world, const char *name,
