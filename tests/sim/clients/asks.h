@@ -14,7 +14,7 @@ enum { ASK_SERVER_ERROR = 1000 }; /* in place of -1 */
 enum { LIST_EARLIEST = -2, LIST_LATEST = -1 };
 enum isolation { READ_UNCOMMITTED, READ_COMMITTED };
 
-/* Whether the error is one that passes, as that there was no answer; it has waited a little then. */
+/* Whether the error is one that passes, as no answer is; it has waited a little then. */
 bool ask_again_later(struct client *client, int rc);
 
 int ask_create_topic(struct client *client, struct topic *topic);
