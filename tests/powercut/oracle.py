@@ -6,6 +6,7 @@ been answered.  `Facts.judge` compares that with a `Report` of what a start has 
 """
 
 import struct
+import zlib
 from collections import defaultdict
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ NAMES = {message.key: name for kind, name in MESSAGES for message in [MESSAGES[k
 INTERNAL = {"__consumer_offsets", "__transaction_state"}
 TRANSACTED = "transacted"  # the topic of all transactions
 WINDOWED = "windowed"  # the topic with a dedup window
+COMPACTED = "compacted"  # the topic of which the last record of each key stays
 ROW = struct.Struct("<qiIII")
 UNBOUNDED = 1 << 63
 
@@ -31,6 +33,7 @@ class Report:
         self.topics = {}  # by id: name, partitions
         self.logs = {}  # by (id, partition): start, end, rows as bytes
         self.offsets = {}  # by group, topic, partition
+        self.keyed = None  # batches of COMPACTED as bytes
         self.visible = None  # values of TRANSACTED as committed records, where it was asked
         self.wrong = []
 
@@ -95,6 +98,8 @@ class Facts:
         self.committed, self.aborted = set(), set()
         self.producer = -1
         self.cluster = None
+        self.keyed_sent = set()  # (key, CRC of the value) of COMPACTED
+        self.keyed = {}  # by key: offset and CRC of its last record that was answered
         self.repeatable = set()  # batches that the window of WINDOWED knows
         self.contradictions = []  # between answers
         self.told = 0  # answers
@@ -166,13 +171,21 @@ class Facts:
         for topic in body["topic_data"]:
             for part in topic["partition_data"]:
                 self.places[topic["name"], part["index"]].sent.add(stored(part["records"]))
+                if topic["name"] == COMPACTED:
+                    rows = keyed_rows(part["records"])
+                    self.keyed_sent.update((key, value) for _, key, value in rows)
 
     def _told_Produce(self, request, body):
         if request["acks"] != -1:
             return
         for topic, told in zip(request["topic_data"], body["responses"]):
             for part, answer in zip(topic["partition_data"], told["partition_responses"]):
-                if answer["error_code"] == 0:
+                if answer["error_code"] != 0:
+                    continue
+                if topic["name"] == COMPACTED:
+                    for delta, key, value in keyed_rows(part["records"]):
+                        self.keyed[key] = answer["base_offset"] + delta, value
+                else:
                     place = self.places[topic["name"], part["index"]]
                     self._keep(place, answer["base_offset"], stored(part["records"]))
                     if topic["name"] == WINDOWED:
@@ -190,6 +203,8 @@ class Facts:
         for topic in body["responses"]:
             for part in topic["partitions"]:
                 place = self.places[topic["topic"], part["partition_index"]]
+                if topic["topic"] == COMPACTED:
+                    continue
                 for batch in batches(part["records"]):
                     place.kept[batch.base_offset] = stored(batch.raw)
 
@@ -254,6 +269,7 @@ class Facts:
             *self._judge_cluster(report),
             *self._judge_topics(report),
             *self._judge_logs(report),
+            *self._judge_keyed(report),
             *self._judge_offsets(report),
             *self._judge_transactions(report),
         ]
@@ -285,9 +301,23 @@ class Facts:
         for (topic_id, partition), (start, end, rows) in report.logs.items():
             name = report.topics[topic_id][0]
             where = f"{name}/{partition}"
-            if name not in INTERNAL:
+            if name not in INTERNAL and name != COMPACTED:
                 for what in judge_log(self.places[name, partition], start, end, rows):
                     yield f"{where}: {what}"
+
+    def _judge_keyed(self, report):
+        """Any record may be gone that another of its key follows."""
+        found, before = {}, -1
+        for offset, key, value in keyed_rows(report.keyed or b""):
+            if offset <= before:
+                yield f"{COMPACTED}: offset {offset} follows {before}"
+            if (key, value) not in self.keyed_sent:
+                yield f"{COMPACTED}: the record at {offset} was never sent"
+            found[key], before = (offset, value), offset
+        for key, told in self.keyed.items():
+            got = found.get(key)
+            if got is None or got[0] < told[0] or (got[0] == told[0] and got != told):
+                yield f"{COMPACTED}: of {key} somebody was told {told}, there is {got}"
 
     def _judge_offsets(self, report):
         for place, offset in self.offsets.items():
@@ -303,6 +333,15 @@ class Facts:
             yield f"{lost} values of committed transactions are not to be seen"
         if seen := len(self.aborted & report.visible):
             yield f"{seen} values of aborted transactions are to be seen"
+
+
+def keyed_rows(raw):
+    """Offset, key and CRC of the value of each record."""
+    return [
+        (offset, key, zlib.crc32(value))
+        for batch in batches(raw)
+        for offset, _, key, value in batch.records()
+    ]
 
 
 def judge_log(place, start, end, rows):

@@ -17,7 +17,7 @@ sys.path.insert(0, str(HERE.parent / "broker"))
 import groups  # noqa: E402
 import oplog  # noqa: E402
 from harness import Broker, Refused, eventually  # noqa: E402
-from oracle import TRANSACTED, WINDOWED  # noqa: E402
+from oracle import COMPACTED, TRANSACTED, WINDOWED  # noqa: E402
 from records import batch, record  # noqa: E402
 from starts import ask_broker  # noqa: E402
 from transactional import TransactionalProducer  # noqa: E402
@@ -26,14 +26,17 @@ SETTINGS = {
     "datagram.listen": "none",
     "offsets.topic.segment.bytes": "8MiB",
     "offsets.topic.rewrite.bytes": "1KiB",  # so often that every recording has some
+    "log.cleaner.backoff.ms": "20",
 }
 SEGMENT = {"segment.bytes": 1 << 20}
 WINDOW = {"dedup.enable": "true", "dedup.window.ms": "1h"}
+COMPACTION = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": 0.01}
 TOPICS = {
     "steady": (3, SEGMENT),
     "rolling": (2, SEGMENT),
     WINDOWED: (1, {**SEGMENT, **WINDOW}),
     TRANSACTED: (2, SEGMENT),
+    COMPACTED: (1, {**SEGMENT, **COMPACTION}),
 }
 ALL_PLACES = [(name, part) for name, (count, _) in TOPICS.items() for part in range(count)]
 PLACES = ALL_PLACES[:5]  # of the first two: for any records
@@ -199,6 +202,21 @@ class Repeater(Client):
             sent.append(data)
 
 
+class Keyed(Client):
+    """Records with few keys, into a topic of which the last of each stays."""
+
+    def step(self):
+        keys = [b"key-%d" % self.rng.randrange(20) for _ in range(self.rng.randint(1, 3))]
+        values = self.values(len(keys), self.rng.choice((100, 60_000)))
+        rows = [
+            record(value, key=key, offset_delta=index)
+            for index, (key, value) in enumerate(zip(keys, values))
+        ]
+        answer = self.connection.produce_batch(COMPACTED, 0, batch(values, raw=b"".join(rows)))
+        if answer["error_code"]:
+            raise Refused(answer["error_code"], answer["error_message"])
+
+
 class Transactor(Client):
     """Transactions one after the other, more of them committed than not."""
 
@@ -265,7 +283,7 @@ class Admin(Client):
         read_tail(self.connection, *self.rng.choice(PLACES))
 
 
-KINDS = (Producer, Producer, Pipeliner, Repeater, Transactor, Committer, Admin)
+KINDS = (Producer, Producer, Pipeliner, Repeater, Keyed, Transactor, Committer, Admin)
 ENDS = ("kill-at-sync", "stop", "kill", "kill-at-sync", "stop", "kill")
 
 

@@ -7,7 +7,7 @@
  *     cluster ID RUN PRODUCER-ID                  the id that would be given out next
  *     topic NAME ID PARTITIONS                    ID in hex digits (the cluster's: as text)
  *     log ID PARTITION START END BYTES            then BYTES of struct row, one a batch
- *     records ID PARTITION BYTES                  of committed offsets: then their batches
+ *     records ID PARTITION BYTES                  of offsets, of `compacted`: then their batches
  *     wrong WHAT                                  what it can tell to be wrong by itself
  *     end
  *
@@ -346,7 +346,8 @@ static void tell(const struct opened *opened)
 	printf("log %s %" PRId32 " %" PRId64 " %" PRId64 " %zu\n", id, opened->partition,
 	       opened->start, opened->end, opened->row_count * sizeof(struct row));
 	fwrite(opened->rows, sizeof(struct row), opened->row_count, stdout);
-	if (strcmp(opened->topic->name, OFFSETS_TOPIC) != 0)
+	if (strcmp(opened->topic->name, OFFSETS_TOPIC) != 0 &&
+	    strcmp(opened->topic->name, "compacted") != 0)
 		return;
 	printf("records %s %" PRId32 " %zu\n", id, opened->partition, opened->byte_count);
 	fwrite(opened->bytes, 1, opened->byte_count, stdout);

@@ -6,7 +6,7 @@ import threading
 import time
 
 import groups
-from oracle import ROW, TRANSACTED, Report, committed_in, stored
+from oracle import COMPACTED, ROW, TRANSACTED, Report, committed_in, stored
 from transactional import committed_values
 
 SECONDS_MAX = 60
@@ -78,7 +78,11 @@ class Recover:
             rows = self._exactly(int(words[4]))
             report.logs[words[0], int(words[1])] = int(words[2]), int(words[3]), rows
         elif word == "records":
-            report.offsets.update(committed_in(self._exactly(int(words[2]))))
+            raw = self._exactly(int(words[2]))
+            if report.topics[words[0]][0] == COMPACTED:
+                report.keyed = raw
+            else:
+                report.offsets.update(committed_in(raw))
         elif word == "wrong":
             report.wrong.append(rest)
         return word == "end"
@@ -95,9 +99,12 @@ def ask_broker(connection, facts):
         for partition in range(len(topic["partitions"])):
             start = connection.list_offset(topic["name"], partition, -2)["offset"]
             end = connection.list_offset(topic["name"], partition, -1)["offset"]
+            found = connection.read_all(topic["name"], partition)
+            if topic["name"] == COMPACTED:
+                report.keyed = b"".join(batch.raw for batch in found)
             rows = b"".join(
                 ROW.pack(batch.base_offset, *stored(batch.raw), batch.attributes)
-                for batch in connection.read_all(topic["name"], partition)
+                for batch in found
             )
             report.logs[topic_id, partition] = start, end, rows
     report.visible = visible(connection, facts.committed, report.topics.values())
