@@ -231,7 +231,7 @@ static void draw_machine(struct workload *workload, struct random *random)
 		.latency_ns_min = 20 * ns_in_us,
 		/* Slow ones leave much to be lost, and to be seen too early. */
 		.latency_ns_max = random_chance(random, 200000)
-					  ? random_between(random, 20, 200) * ns_in_ms
+					  ? random_between(random, 10, 50) * ns_in_ms
 					  : random_between(random, 50, 5000) * ns_in_us,
 		.slow_ns = 100 * ns_in_ms,
 		.slow = random_chance(random, 300000) ? 5000 : 0,

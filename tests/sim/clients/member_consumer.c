@@ -135,7 +135,8 @@ static int work(struct member *member)
 
 static void start_over(struct member *member, int rc)
 {
-	member_fenced(member, rc);
+	if (rc > 0)
+		member_fenced(member, rc);
 	member_owns_nothing(member);
 	member->membership.generation = -1;
 }
