@@ -213,6 +213,11 @@ struct list *buffer_ages(struct store_region *region)
 	return &region->ages;
 }
 
+size_t buffer_region_bytes(const struct store_region *region)
+{
+	return region->bytes;
+}
+
 size_t buffer_region_used(const struct store_region *region)
 {
 	return region->used_bytes;

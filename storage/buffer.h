@@ -57,4 +57,5 @@ void buffer_release_of_reader(struct store_region *region, struct buffer *buffer
 /* A larger batch may never find room behind what others have in flight. */
 size_t buffer_batch_bytes_max(const struct store_region *region);
 struct list *buffer_ages(struct store_region *region);
+size_t buffer_region_bytes(const struct store_region *region);
 size_t buffer_region_used(const struct store_region *region);

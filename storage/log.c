@@ -325,14 +325,7 @@ static void drop_buffers_of(struct log *log, const struct segment *segment)
 		struct buffer *buffer = container_of(node, struct buffer, link);
 		if (buffer->segment != segment)
 			continue;
-		/* Wholly written, so nothing before or in it is left to do. */
-		if (log->write_head == buffer)
-			log->write_head = after == &log->buffers
-						  ? NULL
-						  : container_of(after, struct buffer, link);
-		list_remove(&buffer->link);
-		list_remove(&buffer->age);
-		buffer_release(log->store->region, buffer);
+		tail_give_up(log, buffer);
 	}
 	if (log->ahead_segment == segment)
 		log_drop_ahead(log);

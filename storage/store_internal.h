@@ -166,6 +166,7 @@ struct log {
 
 	struct list buffers;       /* the tail, in file order */
 	struct buffer *write_head; /* first that is not wholly written */
+	size_t tail_bytes;         /* of the buffers */
 
 	struct producers producers;
 	struct producers_image image; /* not yet a file */
@@ -225,6 +226,7 @@ struct store {
 	dev_t flush_device;
 	unsigned round_logs; /* in the last round */
 	struct list again;   /* log_append of batches sent again that are durable: done next turn */
+	unsigned tails;      /* logs that have a buffer */
 	bool nothing_to_evict; /* no tail buffer will be durable before the next flush ends */
 	int64_t wall_ms;       /* 0: not asked for since the last store_submit */
 	uint64_t now_ns;       /* monotonic, likewise */
@@ -398,6 +400,8 @@ int tail_prepare(struct log *log, size_t size);
 /* Into the room that was made: what is stored has our offset and epoch in its header. */
 void tail_store(const struct log *log, const uint8_t *data, const struct batch *batch,
 		int64_t append_time_ms);
+/* Of a buffer that nothing is left to be done for: durable, or of a log that is over. */
+void tail_give_up(struct log *log, struct buffer *buffer);
 void tail_drop(struct log *log);
 
 /* commit.c */

@@ -10,12 +10,18 @@
 #include "storage/store_internal.h"
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/crc32c.h"
 #include "base/whole.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
+
+enum {
+	EVICT_AT_ONCE = 16,
+	EVICT_SPARED = 64, /* buffers, of logs within their part, a walk */
+};
 
 /* The buffer that appends go to. */
 static struct buffer *last_buffer(const struct log *log)
@@ -24,38 +30,129 @@ static struct buffer *last_buffer(const struct log *log)
 					 : container_of(log->buffers.prev, struct buffer, link);
 }
 
-/* Frees the oldest tail buffers that are durable; not the last one of `keep`, which is about to be
- * appended to. */
-static void evict(struct store *store, const struct log *keep)
+static void tail_add(struct log *log, struct buffer *buffer)
 {
-	enum { AT_ONCE = 16 };
+	struct store *store = log->store;
+
+	store->tails += list_empty(&log->buffers);
+	log->tail_bytes += buffer->capacity;
+	list_push_back(&log->buffers, &buffer->link);
+	list_push_back(buffer_ages(store->region), &buffer->age);
+	if (!log->write_head)
+		log->write_head = buffer;
+}
+
+void tail_give_up(struct log *log, struct buffer *buffer)
+{
+	if (log->write_head == buffer)
+		log->write_head = buffer->link.next == &log->buffers
+					  ? NULL
+					  : container_of(buffer->link.next, struct buffer, link);
+	list_remove(&buffer->link);
+	list_remove(&buffer->age);
+	log->tail_bytes -= buffer->capacity;
+	log->store->tails -= list_empty(&log->buffers);
+	buffer_release(log->store->region, buffer);
+}
+
+/* ---- making room ---- */
+
+static bool durable(const struct buffer *buffer)
+{
+	return !buffer->writing && buffer->written == buffer->used &&
+	       buffer->position + buffer->used <= buffer->segment->flushed;
+}
+
+/* An equal part of the region for each log that has a tail. */
+static bool over_share(const struct log *log)
+{
+	const struct store *store = log->store;
+
+	return log->tail_bytes > buffer_region_bytes(store->region) / (store->tails + 1);
+}
+
+/* Who has more than its part gives up its own first, so that one that is written to at full speed
+ * costs the others nothing of what their readers are about to ask for. */
+static bool evict_own(struct log *log, bool large)
+{
+	bool freed = false;
+
+	list_foreach_safe(node, after, &log->buffers) {
+		struct buffer *buffer = container_of(node, struct buffer, link);
+		if (freed || !over_share(log) || buffer == last_buffer(log) || !durable(buffer))
+			break;
+		freed = (buffer->capacity == BUFFER_LARGE_BYTES) == large;
+		tail_give_up(log, buffer);
+	}
+	return freed;
+}
+
+/* All of the log's buffers are younger than the others' now; among themselves their order stays, as
+ * a log without its last one must have none.  Returns how many they are. */
+static unsigned spare(struct log *log)
+{
+	struct list *ages = buffer_ages(log->store->region);
+	unsigned count = 0;
+
+	list_foreach(node, &log->buffers) {
+		struct buffer *buffer = container_of(node, struct buffer, link);
+		list_remove(&buffer->age);
+		list_push_back(ages, &buffer->age);
+		count++;
+	}
+	return count;
+}
+
+/* Behind `node`, the first that is another log's. */
+static struct list *next_of_others(struct list *ages, struct list *node, const struct log *log)
+{
+	do {
+		node = node->next;
+	} while (node != ages && container_of(node, struct buffer, age)->log == log);
+	return node;
+}
+
+/* The oldest of all; not the last one of `keep`, which is about to be appended to.  The first
+ * `spare_max` of logs within their part stay, and are younger than the others now. */
+static bool evict_oldest(struct store *store, const struct log *keep, unsigned spare_max)
+{
+	struct list *ages = buffer_ages(store->region);
 	unsigned freed = 0;
+	unsigned spared = 0;
 	bool kept = false;
 
-	if (store->nothing_to_evict)
-		return;
-	list_foreach_safe(node, after, buffer_ages(store->region)) {
+	for (struct list *node = ages->next, *after; node != ages; node = after) {
 		struct buffer *buffer = container_of(node, struct buffer, age);
 		struct log *log = buffer->log;
-		bool last = last_buffer(log) == buffer;
-		if (buffer->writing || buffer->written != buffer->used ||
-		    buffer->position + buffer->used > buffer->segment->flushed)
+		after = node->next;
+		if (!durable(buffer))
 			continue;
-		if (last && log == keep) {
+		if (log == keep && last_buffer(log) == buffer) {
 			kept = true;
 			continue;
 		}
-		if (log->write_head == buffer)
-			log->write_head =
-				last ? NULL : container_of(buffer->link.next, struct buffer, link);
-		list_remove(&buffer->link);
-		list_remove(&buffer->age);
-		buffer_release(store->region, buffer);
-		if (++freed == AT_ONCE)
-			return;
+		if (spared < spare_max && !over_share(log)) {
+			after = next_of_others(ages, node, log);
+			spared += spare(log);
+			continue;
+		}
+		check(log->buffers.next == &buffer->link);
+		tail_give_up(log, buffer);
+		if (++freed == EVICT_AT_ONCE)
+			return true;
 	}
 	/* Until a flush ends, another walk would find no more. */
-	store->nothing_to_evict = !freed && !kept;
+	store->nothing_to_evict = !freed && !kept && !spared;
+	return freed;
+}
+
+static void evict(struct log *keep, bool large)
+{
+	struct store *store = keep->store;
+
+	if (!store->nothing_to_evict && !evict_own(keep, large) &&
+	    !evict_oldest(store, keep, EVICT_SPARED))
+		evict_oldest(store, keep, 0);
 }
 
 /* For `bytes` more of the log.  A large piece waits for large buffers: cut into small ones it would
@@ -66,7 +163,7 @@ static struct buffer *add_buffer(struct log *log, bool large, size_t bytes)
 	struct buffer *buffer = buffer_take(store->region, store->io, large);
 
 	if (!buffer) {
-		evict(store, log);
+		evict(log, large);
 		buffer = buffer_take(store->region, store->io, large);
 	}
 	if (!buffer && bytes <= BUFFER_SMALL_BYTES)
@@ -96,8 +193,7 @@ static int reload_tail(struct log *log)
 			return got < 0 ? (int)got : -EIO;
 		}
 	}
-	list_push_back(&log->buffers, &buffer->link);
-	list_push_back(buffer_ages(log->store->region), &buffer->age);
+	tail_add(log, buffer);
 	log->store->nothing_to_evict = false;
 	log->write_head = buffer;
 	return 0;
@@ -137,10 +233,7 @@ int tail_prepare(struct log *log, size_t size)
 	}
 	while (!list_empty(&taken)) {
 		struct buffer *buffer = container_of(list_pop_front(&taken), struct buffer, link);
-		list_push_back(&log->buffers, &buffer->link);
-		list_push_back(buffer_ages(log->store->region), &buffer->age);
-		if (!log->write_head)
-			log->write_head = buffer;
+		tail_add(log, buffer);
 	}
 	return 0;
 full:
@@ -226,13 +319,7 @@ void tail_store(const struct log *log, const uint8_t *data, const struct batch *
 
 void tail_drop(struct log *log)
 {
-	struct list *node;
-
-	while ((node = list_pop_front(&log->buffers))) {
-		struct buffer *buffer = container_of(node, struct buffer, link);
-		list_remove(&buffer->age);
-		buffer_release(log->store->region, buffer);
-	}
-	log->write_head = NULL;
+	while (!list_empty(&log->buffers))
+		tail_give_up(log, container_of(log->buffers.next, struct buffer, link));
 	log->mark_count = 0;
 }
