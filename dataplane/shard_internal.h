@@ -30,6 +30,7 @@ struct partition {
 	struct list blocked_link; /* in shard.blocked while `blocked` is not empty */
 	struct list shares;       /* struct share, one a share group that reads here */
 	struct list gates;        /* struct transaction_gate, one a producer that waits here */
+	struct list going;        /* while those that go are gathered */
 	bool seen;                /* by the publish under way */
 };
 

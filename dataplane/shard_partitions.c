@@ -100,36 +100,31 @@ static void close_partition(struct partition *partition, bool remove)
 	log_close(partition->log, remove, partition_closed, partition);
 }
 
-/* One at a time, as removing disturbs the iteration. */
-static struct partition *find_gone(const struct shard *shard)
+/* First they are gathered, as removing disturbs the iteration. */
+static void close_those(struct shard *shard, bool seen_too, bool remove)
 {
 	size_t cursor = 0;
 	struct partition *partition;
+	struct list *node;
+	struct list going;
 
+	list_init(&going);
 	while ((partition = map64_next(&shard->partitions, &cursor))) {
-		if (!partition->seen)
-			return partition;
+		if (seen_too || !partition->seen)
+			list_push_back(&going, &partition->going);
 	}
-	return NULL;
+	while ((node = list_pop_front(&going)))
+		close_partition(container_of(node, struct partition, going), remove);
 }
 
 static void close_gone(struct shard *shard)
 {
-	struct partition *partition;
-
-	while ((partition = find_gone(shard)))
-		close_partition(partition, true);
+	close_those(shard, false, true);
 }
 
 void shard_close_partitions(struct shard *shard)
 {
-	size_t cursor = 0;
-	struct partition *partition;
-
-	while ((partition = map64_next(&shard->partitions, &cursor))) {
-		close_partition(partition, false);
-		cursor = 0;
-	}
+	close_those(shard, true, false);
 }
 
 /* Opens and sets up what is ours in the picture; what is not in it stays unseen. */

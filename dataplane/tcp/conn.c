@@ -78,7 +78,8 @@ struct conn {
 	unsigned request_count;
 	size_t answer_bytes; /* memory of those that are answered */
 	struct msghdr message;
-	struct iovec vectors[SEND_VECTORS];
+	struct iovec *vectors; /* of a send of several answers; null: none is under way */
+	size_t vectors_capacity;
 	unsigned sending_count; /* requests at the head that end with the send in flight */
 	size_t head_sent;       /* vectors of a head that needs several sends */
 	char peer[64];
@@ -209,9 +210,25 @@ static size_t gather_piece(struct conn *conn, const struct wire_writer *writer)
 	return bytes;
 }
 
-/* Requests at the head that are answered, until the vectors are full. */
+/* Room to gather those of several answers, with those of the first in it. */
+static bool borrow_vectors(struct conn *conn, const struct wire_writer *first)
+{
+	size_t bytes = SEND_VECTORS * sizeof(conn->vectors[0]);
+
+	if (conn->vectors)
+		return true;
+	conn->vectors = frame_take(&conn->shard->frames, bytes, &conn->vectors_capacity);
+	if (conn->vectors)
+		memcpy(conn->vectors, first->vectors,
+		       first->vector_count * sizeof(conn->vectors[0]));
+	return conn->vectors;
+}
+
+/* Requests at the head that are answered, until the vectors are full.  One by itself is sent from
+ * where its own are. */
 static size_t gather(struct conn *conn)
 {
+	const struct wire_writer *first = NULL;
 	unsigned vectors = 0;
 	size_t bytes = 0;
 
@@ -225,19 +242,30 @@ static size_t gather(struct conn *conn)
 			break;
 		if (needed > SEND_VECTORS)
 			return gather_piece(conn, &request->writer);
+		if (needed && first && !borrow_vectors(conn, first))
+			break;
 		conn->sending_count++;
-		if (needed)
+		if (needed && first)
 			memcpy(conn->vectors + vectors, request->writer.vectors,
 			       needed * sizeof(conn->vectors[0]));
+		else if (needed)
+			first = &request->writer;
 		vectors += needed;
 		bytes += request->silent ? 0 : request->writer.bytes;
 	}
-	conn->message = (struct msghdr){.msg_iov = conn->vectors, .msg_iovlen = vectors};
+	conn->message = (struct msghdr){
+		.msg_iov = conn->vectors ? conn->vectors
+			   : first       ? first->vectors
+					 : NULL,
+		.msg_iovlen = vectors,
+	};
 	return bytes;
 }
 
 static void release_sent(struct conn *conn)
 {
+	frame_give(&conn->shard->frames, conn->vectors, conn->vectors_capacity);
+	conn->vectors = NULL;
 	while (conn->sending_count) {
 		conn->sending_count--;
 		release_request(conn, container_of(conn->requests.next, struct request, link));
