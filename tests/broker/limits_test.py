@@ -58,6 +58,22 @@ def test_thousands_of_idle_connections_are_held_and_cost_little():
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+def test_half_of_many_connections_break_off_at_once_and_the_others_notice_nothing():
+    with Broker() as broker, broker.connect() as admin:
+        admin.create_topic("held")
+        before = broker.fd_count()
+        connections = [broker.connect() for _ in range(400)]
+        for connection in connections:
+            ask(connection)
+        for connection in connections[::2]:
+            connection.reset()
+        for written, connection in enumerate(connections[1::2]):
+            assert connection.produce("held", 0, [b"x"]) == written
+        eventually("their descriptors are given back", lambda: broker.fd_count() < before + 220)
+        for connection in connections[1::2]:
+            connection.close()
+
+
 def test_connections_above_the_limit_are_refused_until_others_end():
     with Broker(shards=1, settings={"max.connections": 10}) as broker:
         held = [broker.connect() for _ in range(10)]
