@@ -132,10 +132,17 @@ static bool complete(const struct load *l)
 	return l->next_base >= 0 && l->segment->next_offset == l->next_base;
 }
 
+/* By bytes and by offsets: one that contradicts itself there knows nothing. */
+static bool index_knows_more(const struct load *l)
+{
+	return l->index && l->segment->end < l->index->end &&
+	       l->segment->next_offset < l->index->next_offset;
+}
+
 /* What ends here has not been torn off: there was more, and it was durable. */
 static bool more_was_durable(const struct load *l)
 {
-	return l->next_base >= 0 || (l->index && l->segment->end < l->index->end) ||
+	return l->next_base >= 0 || index_knows_more(l) ||
 	       scan_known_damage(&l->scan, end_of(l->segment));
 }
 
