@@ -82,14 +82,14 @@ class TransactionalProducer:
         return body["responses"][0]["partition_responses"][0]
 
     def produce(self, topic, partition, values, version=PRODUCE):
-        """The base offset, or the error as a negative number."""
+        """The base offset, or the error as a negative number, also where its code is -1."""
         sequence = self.sequences.get((topic, partition), 0)
         records = self.batch(values, sequence)
         answer = self.settled(
             "an answer", lambda: self.produce_once(topic, partition, records, version)
         )
         if answer["error_code"]:
-            return -answer["error_code"]
+            return -abs(answer["error_code"])
         self.sequences[topic, partition] = sequence + len(values)
         return answer["base_offset"]
 
