@@ -19,19 +19,20 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-/* Created, but its header never reached the disk, so nothing can have been put behind it. */
-static bool never_used(const struct segment *segment, uint8_t block[static SEGMENT_HEADER_BYTES])
+/* 1: created, but its header never reached the disk, so nothing can have been put behind it; 0; or
+ * -errno. */
+static int never_used(const struct segment *segment, uint8_t block[static SEGMENT_HEADER_BYTES])
 {
 	for (uint64_t at = 0; at < SEGMENT_HEADER_BYTES + BLOCK_BYTES; at += BLOCK_BYTES) {
-		ssize_t got = whole_pread(segment->file.fd, block, BLOCK_BYTES, at);
+		ssize_t got = patient_pread(segment->file.fd, block, BLOCK_BYTES, at);
 		if (got < 0)
-			return false;
+			return (int)got;
 		for (ssize_t i = 0; i < got; i++) {
 			if (block[i])
-				return false;
+				return 0;
 		}
 	}
-	return true;
+	return 1;
 }
 
 static bool checks(const struct segment_header *header)
@@ -102,9 +103,10 @@ static int read_header(struct segment *segment, bool last)
 		rc = take_header(segment, block);
 	else
 		rc = got < 0 ? (int)got : -ERR_CORRUPT;
-	segment->unused = rc == -ERR_CORRUPT && last && never_used(segment, block);
+	int unused = rc == -ERR_CORRUPT && last ? never_used(segment, block) : 0;
 	free(block);
-	return segment->unused ? 0 : rc;
+	segment->unused = unused == 1;
+	return unused < 0 ? unused : unused ? 0 : rc;
 }
 
 struct load {

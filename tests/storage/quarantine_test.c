@@ -568,6 +568,34 @@ static void blocks_that_cannot_be_read_cost_the_batches_in_them(void **state)
 	only_these_are_lost(rig, 6, 9, BATCHES);
 }
 
+/* As a power cut leaves one whose size was durable and whose bytes were not. */
+static void truncate_segment(const struct rig *rig, int64_t base_offset)
+{
+	char path[256];
+
+	path_of(rig, base_offset, "log", path);
+	assert_int_equal(truncate(path, 0), 0);
+	assert_int_equal(truncate(path, 65536), 0);
+}
+
+static void a_new_segment_that_cannot_be_read_is_no_damage(void **state)
+{
+	struct world *world = *state;
+	struct rig *rig = &world->rig;
+	char why[160];
+
+	rig_open(rig);
+	rig_fill(rig, 1, VALUE_BYTES, 1000);
+	rig_kill(rig);
+	truncate_segment(rig, 0);
+	make_unreadable(rig, 0, 4096, 8192);
+	assert_int_equal(rig_try_open(rig, why, sizeof(why)), -EIO);
+	rig->log = NULL;
+	unreadable.inode = 0;
+	rig_open(rig);
+	assert_int_equal(log_quarantined(rig->log, NULL, 0), 0);
+}
+
 static void what_can_be_read_when_asked_again_costs_nothing(void **state)
 {
 	struct world *world = *state;
@@ -909,6 +937,7 @@ int main(void)
 		TEST(a_link_in_place_of_a_segment_is_not_followed),
 		TEST(a_segment_cut_short_costs_what_is_gone),
 		TEST(blocks_that_cannot_be_read_cost_the_batches_in_them),
+		TEST(a_new_segment_that_cannot_be_read_is_no_damage),
 		TEST(what_can_be_read_when_asked_again_costs_nothing),
 		TEST(a_tail_that_cannot_be_read_is_not_cut),
 		TEST(producers_go_on_around_it),
