@@ -272,6 +272,9 @@ static struct broker *sendable(struct sluice_client *client, struct partition *p
 
 	if (partition->draining || partition->in_flight >= most || list_empty(&partition->ready))
 		return NULL;
+	/* Until the new id only what has its numbers already. */
+	if (client->producer.renew_id && first_ready(partition)->sequence < 0)
+		return NULL;
 	if (partition->not_before_ns > now_ns) {
 		if (partition->not_before_ns < *next_ns)
 			*next_ns = partition->not_before_ns;
@@ -386,7 +389,20 @@ static void ask_id(struct sluice_client *client)
 	peer_send(&cluster_any(client, producer->attempts)->peers[BROKER_MAIN], request, 0);
 }
 
-/* All numbers begin anew under a new id; nothing is under way. */
+/* A batch that was sent may be stored: under other numbers it would be stored twice.  It keeps its
+ * own until its fate is known, and those behind it wait. */
+static bool any_numbered(struct sluice_client *client)
+{
+	list_foreach(node, &client->producer.active) {
+		struct partition *partition = container_of(node, struct partition, active);
+		struct produce_batch *batch = first_ready(partition);
+		if (batch && batch->sequence >= 0)
+			return true;
+	}
+	return false;
+}
+
+/* All numbers begin anew under a new id; nothing is under way, or was. */
 static void forget_numbers(struct sluice_client *client)
 {
 	list_foreach(topic_node, &client->cluster.topics) {
@@ -394,8 +410,6 @@ static void forget_numbers(struct sluice_client *client)
 		for (int32_t i = 0; i < topic->partition_count; i++) {
 			struct partition *partition = topic->partitions[i];
 			partition->next_sequence = 0;
-			list_foreach(node, &partition->ready)
-				container_of(node, struct produce_batch, link)->sequence = -1;
 		}
 	}
 	client->producer.producer_id = -1;
@@ -410,6 +424,8 @@ static bool numbers_ready(struct sluice_client *client, uint64_t now_ns, uint64_
 	if (!client->options.idempotence)
 		return true;
 	if (producer->renew_id) {
+		if (any_numbered(client))
+			return true;
 		if (producer->in_flight > 0)
 			return false;
 		forget_numbers(client);
