@@ -183,7 +183,7 @@ int main(int argc, char **argv)
 	for (uint64_t seed = first; seed < first + runs; seed++)
 		run(seed);
 	/* A test of repairs and refusals that has none tests nothing. */
-	check(runs < 100 || (world.repairs > runs / 50 && world.refused));
+	check(runs < RUNS || (world.repairs > runs / 50 && world.refused));
 	printf("%llu runs, %llu lives, %llu repairs, %llu starts refused, %llu bits turned\n",
 	       (unsigned long long)runs, (unsigned long long)world.lives,
 	       (unsigned long long)world.repairs, (unsigned long long)world.refused,
