@@ -402,9 +402,13 @@ static bool any_numbered(struct sluice_client *client)
 	return false;
 }
 
-/* All numbers begin anew under a new id; nothing is under way, or was. */
+/* All numbers begin anew under the next epoch, as Kafka's clients do; nothing is under way,
+ * or was.  What was given up, and the broker has yet to look at, is refused behind what is sent
+ * from now on. */
 static void forget_numbers(struct sluice_client *client)
 {
+	struct producer *producer = &client->producer;
+
 	list_foreach(topic_node, &client->cluster.topics) {
 		struct topic *topic = container_of(topic_node, struct topic, link);
 		for (int32_t i = 0; i < topic->partition_count; i++) {
@@ -412,8 +416,11 @@ static void forget_numbers(struct sluice_client *client)
 			partition->next_sequence = 0;
 		}
 	}
-	client->producer.producer_id = -1;
-	client->producer.renew_id = false;
+	if (producer->producer_epoch < INT16_MAX - 1)
+		producer->producer_epoch++;
+	else
+		producer->producer_id = -1;
+	producer->renew_id = false;
 }
 
 /* Whether batches may be sent as far as their numbers are concerned. */

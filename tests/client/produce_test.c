@@ -650,7 +650,7 @@ static void batches_are_numbered_for_idempotence(void **state)
 	bench_free(bench);
 }
 
-static void a_number_given_up_takes_a_new_id(void **state)
+static void a_number_given_up_takes_the_next_epoch(void **state)
 {
 	const struct setting settings[] = {{"linger.ms", "0"}, {"enable.idempotence", "true"}, {0}};
 	struct bench *bench = bench_new(settings);
@@ -664,7 +664,8 @@ static void a_number_given_up_takes_a_new_id(void **state)
 	assert_int_equal(send_one(bench, 1, 0, NULL), 0);
 	assert_int_equal(sluice_flush(bench->client, 20000), 0);
 	assert_int_equal(bench->delivered, 1);
-	assert_int_equal(bench->store.headers[0].producer_id, 101);
+	assert_int_equal(bench->store.headers[0].producer_id, 100);
+	assert_int_equal(bench->store.headers[0].producer_epoch, 1);
 	assert_int_equal(bench->store.headers[0].base_sequence, 0);
 	bench_free(bench);
 }
@@ -712,7 +713,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(closing_reports_what_was_not_delivered),
 		cmocka_unit_test(a_callback_may_produce_but_not_wait),
 		cmocka_unit_test(batches_are_numbered_for_idempotence),
-		cmocka_unit_test(a_number_given_up_takes_a_new_id),
+		cmocka_unit_test(a_number_given_up_takes_the_next_epoch),
 		cmocka_unit_test(idempotence_refuses_what_breaks_it),
 	};
 
