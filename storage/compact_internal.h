@@ -1,7 +1,8 @@
 /* storage/compact_internal.h: one compaction of a log, which two threads have in turns.
  *
- *     compact.c           the shard: which log and how far; puts new segments in the old ones'
- * place compact_pass.c      the background: its steps compact_records.c   ... what stays of a batch
+ *     compact.c           the shard: which log and how far; new segments in place of the old
+ *     compact_pass.c      the background: its steps
+ *     compact_records.c   ... what stays of a batch
  *
  * Phases: map -> group -> rewrite -> seal -> swap -> (shard) -> group -> ... -> mark -> over. */
 #pragma once

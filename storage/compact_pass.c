@@ -1,9 +1,8 @@
 /* The steps of a compaction, on the background thread.
  *
  *     map      | clean ......... | dirty ------------------- | active
- *                                 from the first dirty offset to the end, or to where the map is
- * full rewrite  | segment | segment | segment |  all that begin before the map's end, from the
- * first
+ *                                 from the first dirty offset to the end, or until it is full
+ *     rewrite  | segment | segment | segment |  all that begin before the map's end
  *              `-- group -------' `- group -'
  *
  * Segments that are small together become one (a group): the new file, compact.new, is written and
