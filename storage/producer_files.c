@@ -204,7 +204,17 @@ static bool take_snapshot(const struct log *log, int64_t offset, struct producer
 	return false;
 }
 
-/* *ret_from: the batches from here on are still to be applied. */
+/* Where the log's batches begin. */
+static int64_t first_offset(const struct log *log)
+{
+	return list_empty(&log->segments)
+		       ? log->next_offset
+		       : container_of(log->segments.next, struct segment, link)->base_offset;
+}
+
+/* The newest that can be read and reaches the log's first batch.  What an older one says has been
+ * overtaken by batches that are deleted: their numbers would be asked for again.  *ret_from: the
+ * batches from here on are still to be applied. */
 static int load_snapshot(const struct log *log, struct producers *producers, int64_t *ret_from)
 {
 	int64_t offsets[SNAPSHOTS_MAX] = {0};
@@ -216,7 +226,8 @@ static int load_snapshot(const struct log *log, struct producers *producers, int
 		if (offsets[i] > log->next_offset) {
 			remove_snapshot(log, offsets[i]);
 			removed = true;
-		} else if (!log->snapshots_doubtful && take_snapshot(log, offsets[i], producers)) {
+		} else if (!log->snapshots_doubtful && offsets[i] >= first_offset(log) &&
+			   take_snapshot(log, offsets[i], producers)) {
 			*ret_from = offsets[i];
 			break;
 		}
