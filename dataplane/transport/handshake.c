@@ -7,11 +7,13 @@
  *                             <---          OPENED, padded; or REFUSE
  *
  * The server remembers nothing and sends no more than it got until a cookie has come back from the
- * address that it was sent to.  The padding proves that datagrams of the session's size pass both
- * ways: what gets no answer four times is tried again smaller.  That many, because a path that
- * loses one in five is else taken for a narrow one, and a session keeps its size.  OPEN may be
- * repeated: it names one session by the client's id, whose datagrams may only shrink until the
- * first DATA. */
+ * address that it was sent to.  The padding of OPEN and OPENED proves that datagrams of the
+ * session's size pass both ways: what gets no answer four times is tried again smaller.  That many,
+ * because a path that loses one in five is else taken for a narrow one, and a session keeps its
+ * size.  HELLO is as small as the smallest of them: its answer tells that somebody is there, and
+ * after what time an OPEN of a size that passes is answered, so that those that do not cost little.
+ * OPEN may be repeated: it names one session by the client's id, whose datagrams may only shrink
+ * until the first DATA. */
 #include "dataplane/transport/transport_internal.h"
 
 #include "base/bytes.h"
@@ -23,6 +25,8 @@
 enum {
 	TRIES_PER_SIZE = 4,
 	TRY_DOUBLINGS_MAX = 7,
+	OPEN_ROUND_TRIPS = 4,
+	OPEN_WAIT_NS_MIN = 5000000, /* a server may be busy for some milliseconds */
 	PEER_ACK_DELAY_US_MAX = 1000000,
 	IDLE_MS_MIN = 100,
 };
@@ -45,6 +49,16 @@ static uint16_t size_to_try(const struct transport *transport, unsigned index)
 	return 0;
 }
 
+static uint16_t smallest_size(const struct transport *transport)
+{
+	uint16_t smallest = 0;
+	uint16_t size;
+
+	for (unsigned i = 0; (size = size_to_try(transport, i)); i++)
+		smallest = size;
+	return smallest;
+}
+
 static void send_hello(struct transport_session *session)
 {
 	uint8_t header[PACKET_HEADER_BYTES_MAX];
@@ -52,12 +66,12 @@ static void send_hello(struct transport_session *session)
 		.client = session->id,
 		.version_min = PACKET_VERSION,
 		.version_max = PACKET_VERSION,
-		.datagram_bytes = session->datagram_bytes,
+		.datagram_bytes = smallest_size(session->transport),
 	};
 	size_t header_bytes = packet_encode_hello(header, &hello);
 
 	send_plain(session->transport, &session->address, header, header_bytes,
-		   session->datagram_bytes);
+		   hello.datagram_bytes);
 }
 
 static void send_open(struct transport_session *session)
@@ -94,10 +108,23 @@ void handshake_send(struct transport_session *session)
 		send_open(session);
 }
 
+/* How long the first try is waited for. */
+static uint64_t first_wait_ns(const struct transport_session *session)
+{
+	uint64_t guess_ns = session->transport->config.rtt_guess_us * UINT64_C(1000);
+	uint64_t wait_ns = OPEN_ROUND_TRIPS * session->rtt.latest_ns;
+
+	if (session->phase == SESSION_HELLO || !wait_ns)
+		return guess_ns;
+	if (wait_ns < OPEN_WAIT_NS_MIN)
+		wait_ns = OPEN_WAIT_NS_MIN;
+	return wait_ns < guess_ns ? wait_ns : guess_ns;
+}
+
 uint64_t handshake_due_ns(const struct transport_session *session)
 {
 	const struct transport_config *config = &session->transport->config;
-	uint64_t wait_ns = config->rtt_guess_us * UINT64_C(1000);
+	uint64_t wait_ns = first_wait_ns(session);
 	uint64_t end_ns = session->begun_ns + config->connect_ms * NS_PER_MS;
 	unsigned doublings = session->tries < TRY_DOUBLINGS_MAX ? session->tries
 								: TRY_DOUBLINGS_MAX;
@@ -121,7 +148,8 @@ void handshake_timer(struct transport_session *session)
 		session->phase = SESSION_HELLO;
 	session->tries++;
 	session->cookie_again = false;
-	if (session->tries >= TRIES_PER_SIZE && size_to_try(transport, session->size_index + 1u)) {
+	if (session->phase == SESSION_OPENING && session->tries >= TRIES_PER_SIZE &&
+	    size_to_try(transport, session->size_index + 1u)) {
 		session->size_index++;
 		session->tries = 0;
 	}

@@ -135,6 +135,49 @@ static void open_may_be_repeated(void **state)
 	pair_free(pair);
 }
 
+static bool drop_all(struct net_node *node, const struct transport_address *to, const uint8_t *data,
+		     size_t length)
+{
+	(void)node;
+	(void)to;
+	(void)data;
+	(void)length;
+	return true;
+}
+
+static void silence_is_not_taken_for_a_narrow_path(void **state)
+{
+	struct transport_config config = pair_config();
+	struct pair *pair = pair_new(&config, &config);
+
+	(void)state;
+	pair->client->tap = drop_all;
+	pair_connect(pair);
+	pair_run_ms(pair, 2000);
+	pair->client->tap = NULL;
+	pair_run_ms(pair, 2000);
+	assert_true(pair->opened);
+	assert_int_equal(transport_session_datagram_bytes(pair->session), config.datagram_bytes);
+	pair_free(pair);
+}
+
+/* Two sizes do not pass, with four tries each. */
+static void a_narrow_path_is_known_soon(void **state)
+{
+	struct transport_config config = pair_config();
+
+	(void)state;
+	config.datagram_bytes = 8952;
+	struct pair *pair = pair_new(&config, &config);
+	pair->net.faults.mtu = 1232;
+	pair_connect(pair);
+	pair_run_ms(pair, 160);
+	assert_true(pair->opened);
+	assert_int_equal(transport_session_datagram_bytes(pair->session), 1232);
+	pair_echo(pair, 1, 20000);
+	pair_free(pair);
+}
+
 /* Of each kind, at most three in a row. */
 static bool drop_three_of_four(struct net_node *node, const struct transport_address *to,
 			       const uint8_t *data, size_t length)
@@ -844,6 +887,8 @@ int main(void)
 		cmocka_unit_test(a_full_table_refuses),
 		cmocka_unit_test(open_may_be_repeated),
 		cmocka_unit_test(losses_are_not_taken_for_a_narrow_path),
+		cmocka_unit_test(silence_is_not_taken_for_a_narrow_path),
+		cmocka_unit_test(a_narrow_path_is_known_soon),
 		cmocka_unit_test(cookies_survive_one_change_of_secret),
 		cmocka_unit_test(messages_of_every_edge_size_pass),
 		cmocka_unit_test(small_messages_take_no_buffer),
