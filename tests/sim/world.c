@@ -232,13 +232,43 @@ static bool is_drained(const struct client *client)
 	return client->drains ? client->drained : client->ended || !client->produces;
 }
 
+/* Each partition has a member that has come to its end: nobody owns one that is handed over. */
+static bool group_is_drained(unsigned index)
+{
+	const struct group_plan *group = &harness.workload.groups[index];
+
+	for (unsigned i = 0; i < harness.workload.plain->partitions; i++) {
+		bool drained = false;
+		for (unsigned j = 0; j < group->members; j++) {
+			const struct member *member = &run.members[index][j];
+			drained |= member->owned[i] && member->client.drained;
+		}
+		if (!drained)
+			return false;
+	}
+	return true;
+}
+
 static bool all_drained(void)
 {
 	for (struct client *each = harness.world.first_client; each; each = each->next) {
 		if (!is_drained(each))
 			return false;
 	}
+	for (unsigned i = 0; i < harness.workload.group_count; i++) {
+		if (!group_is_drained(i))
+			return false;
+	}
 	return true;
+}
+
+static void accuse_groups(void)
+{
+	for (unsigned i = 0; i < harness.workload.group_count; i++) {
+		if (!group_is_drained(i))
+			broken("%s has partitions without an owner in %u s",
+			       harness.workload.groups[i].name, DRAIN_SECONDS_MAX);
+	}
 }
 
 static bool has_ended_itself(const struct client *client)
@@ -286,8 +316,10 @@ static void drain(void)
 	harness.world.phase = PHASE_DRAIN;
 	bool ended = wait_until(all_producers_ended, DRAIN_SECONDS_MAX);
 	forget_drained();
-	if (!ended || !wait_until(all_drained, DRAIN_SECONDS_MAX))
-		accuse(is_drained, "has not come to the end", DRAIN_SECONDS_MAX);
+	if (ended && wait_until(all_drained, DRAIN_SECONDS_MAX))
+		return;
+	accuse(is_drained, "has not come to the end", DRAIN_SECONDS_MAX);
+	accuse_groups();
 }
 
 /* A slow disk is one of the accidents. */
