@@ -324,6 +324,7 @@ static void done(struct store_job *job)
 
 	if (c->phase == COMPACT_PLACED) {
 		place(c);
+		c->log->leftovers |= c->rc < 0;
 		if (c->rc == 0) {
 			c->phase = COMPACT_GROUP;
 			submit(c);

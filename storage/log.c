@@ -402,16 +402,23 @@ static const struct segment *first_to_stay(struct log *log)
 
 /* On the disk before the files go: after a power cut any of them may be there again, and then what
  * nobody was to read any more would be read, or a file between two others be missed.  A full disk
- * refuses it, and has to be made room on all the same. */
-static void begin_at(struct log *log, int64_t offset)
+ * refuses it, and has to be made room on all the same; but for a segment that stands for files that
+ * are there still, and would be what the next start finds.  Whether files may go. */
+static bool begin_at(struct log *log, int64_t offset)
 {
-	if (offset <= log->start_offset)
-		return;
+	int64_t before = log->start_offset;
+
+	if (offset <= before)
+		return true;
 	log->start_offset = offset;
 	int rc = log_write_meta(log);
-	if (rc < 0)
-		log_warn("storage", "start not noted log=%s start=%" PRId64 " error=\"%s\"",
-			 log->name, offset, error_text(rc));
+	if (rc == 0)
+		return true;
+	log_warn("storage", "start not noted log=%s start=%" PRId64 " error=\"%s\"", log->name,
+		 offset, error_text(rc));
+	if (log->leftovers)
+		log->start_offset = before;
+	return !log->leftovers;
 }
 
 static void retain(struct log *log)
@@ -431,7 +438,8 @@ static void retain(struct log *log)
 	const struct segment *stays = first_to_stay(log);
 	if (&stays->link == log->segments.next)
 		return;
-	begin_at(log, stays->base_offset);
+	if (!begin_at(log, stays->base_offset))
+		return;
 	while (&stays->link != log->segments.next)
 		delete_first_segment(log);
 }

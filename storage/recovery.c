@@ -247,7 +247,10 @@ static int remove_leftovers(struct log *log)
 			segment_unlink_at(log, offsets[i]);
 	}
 	free(offsets);
-	return rc == 0 ? folder_sync(log) : rc;
+	if (rc == 0)
+		rc = folder_sync(log);
+	log->leftovers = rc < 0;
+	return rc;
 }
 
 static int collect_epochs(struct log *log)

@@ -151,7 +151,7 @@ struct log {
 
 	struct list segments;
 	struct segment *active; /* null: no segment yet */
-	bool leftovers;         /* of segments merged into others: found by recovery */
+	bool leftovers;         /* files of segments that others stand for are there still */
 	int64_t start_offset;
 	int64_t next_offset;
 	int64_t durable_offset;

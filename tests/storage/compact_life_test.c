@@ -15,14 +15,34 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { KEYS = 50, PADDING = 300, SEGMENT_BYTES = 20000 };
 static const int64_t day_ms = INT64_C(24) * 3600 * 1000;
 static const struct keyed_options plain = {.first_ms = 1000, .padding = PADDING};
+
+/* ---- folders that cannot be flushed ---- */
+
+static bool folders_fail;
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+
+int __wrap_fsync(int fd)
+{
+	struct stat stat;
+
+	if (folders_fail && fstat(fd, &stat) == 0 && S_ISDIR(stat.st_mode)) {
+		errno = EIO;
+		return -1;
+	}
+	return __real_fsync(fd);
+}
 
 /* A job that is out, when the rig's offload keeps them. */
 static struct store_job *waiting_job;
@@ -79,6 +99,7 @@ static int teardown(void **state)
 	struct rig *rig = *state;
 	struct io_backend *io = rig->io;
 
+	folders_fail = false;
 	rig_fini(rig);
 	io_free(io);
 	free(rig);
@@ -472,6 +493,36 @@ static void leftovers_of_merged_segments_are_removed_by_a_start(void **state)
 	remove_folder(kept);
 }
 
+/* They come back at a start, when what stands for them is gone and the start is not noted. */
+static void what_stands_for_files_that_are_there_still_goes_when_the_start_is_noted(void **state)
+{
+	struct rig *rig = *state;
+	int64_t start;
+
+	fill(rig, 500);
+	close_active(rig);
+	compact(rig);
+	close_active(rig);
+	folders_fail = true;
+	store_housekeep(rig->store);
+	assert_true(rig->log->compact_broken);
+	rig->config.delete_enabled = true;
+	rig->config.retention_ms = day_ms;
+	log_set_config(rig->log, &rig->config);
+	rig_pass_time(rig, 2 * day_ms);
+	const struct keyed_options young = {.first_ms = rig->now_ms};
+	rig_append_keyed(rig, &(struct keyed){1, 1}, 1, &young);
+	store_housekeep(rig->store);
+	assert_int_equal(log_start_offset(rig->log), 0);
+	folders_fail = false;
+	store_housekeep(rig->store);
+	start = log_start_offset(rig->log);
+	assert_true(start > 500);
+	rig_reopen(rig);
+	assert_int_equal(log_start_offset(rig->log), start);
+	assert_int_equal(counts_of(rig).records, log_end_offset(rig->log) - start);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -487,6 +538,7 @@ int main(void)
 		J(appends_and_deleted_records_go_on_beside_it),
 		J(it_pauses_for_what_it_reads_and_writes),
 		T(leftovers_of_merged_segments_are_removed_by_a_start),
+		T(what_stands_for_files_that_are_there_still_goes_when_the_start_is_noted),
 #undef J
 #undef T
 	};
