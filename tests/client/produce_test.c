@@ -36,6 +36,7 @@ struct store {
 	int failures;         /* requests to treat as `how` says, first */
 	enum fake_answer how; /* FAKE_ANSWER: with `code` */
 	int16_t code;
+	int16_t codes[PARTITIONS]; /* instead of it, where not 0 */
 	int16_t acks;
 	int64_t producer_id;
 	bool old; /* knows ApiVersions 0 only */
@@ -63,18 +64,19 @@ static void store_batch(struct store *store, int32_t partition, const struct kaf
 	store->next_offset[partition] += batch.record_count;
 }
 
+static int16_t code_of(const struct store *store, int32_t partition)
+{
+	return store->codes[partition] ? store->codes[partition] : store->code;
+}
+
 static enum fake_answer produce(struct store *store, const struct kafka_produce_request *request,
 				struct kafka_produce_response *response, struct arena *arena)
 {
-	enum fake_answer how = FAKE_ANSWER;
-	int16_t code = 0;
+	bool fails = store->failures > 0;
+	enum fake_answer how = fails ? store->how : FAKE_ANSWER;
 
 	store->acks = request->acks;
-	if (store->failures > 0) {
-		store->failures--;
-		how = store->how;
-		code = store->code;
-	}
+	store->failures -= fails;
 	response->responses = arena_calloc(arena, (size_t)request->topic_data_count,
 					   sizeof(*response->responses));
 	response->responses_count = request->topic_data_count;
@@ -91,6 +93,7 @@ static enum fake_answer produce(struct store *store, const struct kafka_produce_
 				&response->responses[i].partition_responses[j];
 			kafka_produce_response_partition_produce_response_init(answer);
 			answer->index = topic->partition_data[j].index;
+			int16_t code = fails ? code_of(store, answer->index) : 0;
 			answer->error_code = code;
 			answer->log_append_time_ms = -1;
 			answer->base_offset = code ? -1 : store->next_offset[answer->index];
@@ -670,6 +673,31 @@ static void a_number_given_up_takes_the_next_epoch(void **state)
 	bench_free(bench);
 }
 
+/* It may be stored: under other numbers it would be stored twice. */
+static void what_was_sent_before_a_number_was_given_up_keeps_its_own(void **state)
+{
+	const struct setting settings[] = {{"linger.ms", "0"}, {"enable.idempotence", "true"}, {0}};
+	struct bench *bench = bench_new(settings);
+
+	bench->store.failures = 1;
+	bench->store.how = FAKE_ANSWER;
+	bench->store.codes[0] = 10; /* MESSAGE_TOO_LARGE: it will not pass */
+	bench->store.codes[1] = 7;  /* REQUEST_TIMED_OUT: it is sent again */
+	assert_int_equal(send_one(bench, 0, 0, NULL), 0);
+	assert_int_equal(send_one(bench, 1, 1, NULL), 0);
+	assert_int_equal(sluice_flush(bench->client, 20000), 0);
+	assert_int_equal(bench->failed, 1);
+	assert_int_equal(bench->delivered, 1);
+	assert_int_equal(bench->fake.requests[KAFKA_PRODUCE], 2);
+	assert_int_equal(bench->store.headers[0].producer_epoch, 0);
+	assert_int_equal(bench->store.headers[0].base_sequence, 0);
+	assert_int_equal(send_one(bench, 2, 1, NULL), 0);
+	assert_int_equal(sluice_flush(bench->client, 20000), 0);
+	assert_int_equal(bench->store.headers[1].producer_epoch, 1);
+	assert_int_equal(bench->store.headers[1].base_sequence, 0);
+	bench_free(bench);
+}
+
 static void idempotence_refuses_what_breaks_it(void **state)
 {
 	struct sluice_options *options;
@@ -714,6 +742,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_callback_may_produce_but_not_wait),
 		cmocka_unit_test(batches_are_numbered_for_idempotence),
 		cmocka_unit_test(a_number_given_up_takes_the_next_epoch),
+		cmocka_unit_test(what_was_sent_before_a_number_was_given_up_keeps_its_own),
 		cmocka_unit_test(idempotence_refuses_what_breaks_it),
 	};
 
