@@ -60,12 +60,14 @@ struct channel_settings {
 	int port;
 	size_t response_bytes_max;
 	int64_t connect_timeout_ms;
-	int64_t request_timeout_ms; /* longest time that a call is waited for */
+	int64_t request_timeout_ms;  /* longest time that a call is waited for */
+	uint32_t datagram_bytes_max; /* 0: what the interface takes; streams have none */
 };
 
 struct channel {
 	const struct channel_ops *ops;
 	struct channel_owner *owner;
+	uint32_t datagram_bytes; /* from opened on: what has been found to pass; 0: a stream */
 };
 
 struct channel_ops {

@@ -106,6 +106,7 @@ static void hook_opened(void *context, struct transport_session *session)
 {
 	struct datagram *d = transport_session_owner(session);
 
+	d->channel.datagram_bytes = transport_session_datagram_bytes(session);
 	d->opened = true;
 	has_news(d);
 }

@@ -168,6 +168,9 @@ static int open_socket(struct socket_carrier *carrier, const struct channel_sett
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 		never_fragment(fd, address->ai_family);
 		limit_to_interface(fd, address->ai_family, config);
+		if (settings->datagram_bytes_max &&
+		    settings->datagram_bytes_max < config->datagram_bytes)
+			config->datagram_bytes = settings->datagram_bytes_max;
 		carrier->address = datagram_address(address);
 	}
 	carrier->source.fd = fd;

@@ -15,6 +15,7 @@ enum {
 	REQUEST_ARENA_BYTES = 256 << 20, /* a response's arrays; the frame itself is bounded */
 	SIZE_BYTES = 4,                  /* that kafka_encode_request writes and the channel adds */
 	VERSIONS_FIRST = 3,              /* of ApiVersions: any broker since 2.4 */
+	PATH_KNOWN_SECONDS = 60,
 };
 
 static struct request *request_of(struct list *node)
@@ -209,6 +210,8 @@ static void close_channel(struct peer *peer, int rc)
 	bool idle = peer->state == PEER_READY && list_empty(&peer->sent);
 	struct list waited;
 
+	if (peer->state > PEER_CONNECTING)
+		peer->datagram_bytes_until_ns = loop_now() + PATH_KNOWN_SECONDS * NS_PER_SECOND;
 	peer->channel = NULL;
 	peer->state = PEER_IDLE;
 	peer->failing = rc; /* for what is under way */
@@ -317,8 +320,16 @@ static void channel_opened(struct channel_owner *owner)
 {
 	struct peer *peer = container_of(owner, struct peer, owner);
 
+	peer->datagram_bytes = peer->channel->datagram_bytes;
 	peer->state = PEER_NEGOTIATING;
 	ask_versions(peer, VERSIONS_FIRST);
+}
+
+/* What passed a moment ago need not be found out again.  Paths change, and one that once seemed
+ * narrow may not be: it is not believed for long. */
+static uint32_t known_datagram_bytes(const struct peer *peer, uint64_t now_ns)
+{
+	return now_ns < peer->datagram_bytes_until_ns ? peer->datagram_bytes : 0;
 }
 
 static void begin_connecting(struct peer *peer, uint64_t now_ns)
@@ -331,6 +342,7 @@ static void begin_connecting(struct peer *peer, uint64_t now_ns)
 		/* Our own deadlines come first; a fetch waits for records besides. */
 		.request_timeout_ms = 2 * peer->options->request_timeout_ms +
 				      peer->options->fetch_max_wait_ms,
+		.datagram_bytes_max = known_datagram_bytes(peer, now_ns),
 	};
 
 	peer->state = PEER_CONNECTING;

@@ -40,9 +40,11 @@ struct peer {
 	struct timer timer; /* the next deadline: connection, request, end of a pause */
 	uint64_t connect_deadline_ns;
 	uint64_t pause_until_ns;
-	unsigned failures;   /* one after the other */
-	int failing;         /* negative: to be closed in the timer's turn */
-	struct list waiting; /* requests, until ready */
+	uint32_t datagram_bytes;          /* that passed last */
+	uint64_t datagram_bytes_until_ns; /* for so long that is believed */
+	unsigned failures;                /* one after the other */
+	int failing;                      /* negative: to be closed in the timer's turn */
+	struct list waiting;              /* requests, until ready */
 	struct list sent;
 	int32_t correlation_id;
 	void (*told)(struct peer *peer, int rc, void *user); /* of a lost connection */

@@ -29,10 +29,12 @@ struct fake_broker {
 	void *user;
 	bool datagram;     /* over the datagram transport instead of TCP */
 	unsigned per_cent; /* datagrams that are lost, and as many doubled, in each direction */
+	size_t datagram_bytes_max; /* larger ones do not arrive; 0: all do */
 	/* Leads the odd partitions: as a node of its own, or as a shard of ours over datagrams. */
 	struct fake_broker *other;
 	atomic_uint requests[128]; /* by API key */
 	atomic_uint lost;
+	atomic_uint too_large;
 	/* Private. */
 	int listener;
 	int stop[2];

@@ -131,6 +131,11 @@ static void receive(struct endpoint *endpoint)
 				       (struct sockaddr *)&from, &length);
 		if (got < 0)
 			return;
+		if (endpoint->fake->datagram_bytes_max &&
+		    (size_t)got > endpoint->fake->datagram_bytes_max) {
+			endpoint->fake->too_large++;
+			continue;
+		}
 		struct transport_address address = {.port = ntohs(from.sin_port)};
 		address.ip[10] = address.ip[11] = 0xff;
 		memcpy(address.ip + 12, &from.sin_addr, 4);
