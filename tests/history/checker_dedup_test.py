@@ -58,6 +58,21 @@ class Dedup(hand_made.Judged):
         self.stored_too(0)
         self.assert_breaks(5)
 
+    def uptimes(self, acked_ms):
+        """x is sent at 0 and again, which is stored too; its timestamp tells nothing."""
+        self.stored_too(0)
+        self.change("p", sent("p", 2, "x", 2000), {**sent("p", 2, "x", 2000), "uptime_ms": 10000})
+        self.change("p", acked(2, 0, 2), {**acked(2, 0, 2), "uptime_ms": 10100})
+        self.change("q", acked(0, 0, 3, "q"), {**acked(0, 0, 3, "q"), "uptime_ms": acked_ms})
+
+    def test_uptimes_tell_that_the_window_had_not_ended(self):
+        self.uptimes(11000)
+        self.assert_breaks(5)
+
+    def test_uptimes_tell_that_the_window_had_ended(self):
+        self.uptimes(11001)
+        self.assert_right()
+
     def test_where_no_window_is_known_nothing_is_judged(self):
         self.stored_too(2900)
         del self.history["harness"]

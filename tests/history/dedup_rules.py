@@ -1,7 +1,9 @@
 """Rules 1, 2 and 5 for records with a message id, where the topic's window is known.
 
 Records of transactions pass the window by, and an id that was stored again, as its window had
-ended, is known from there on.  Time is that of the records.
+ended, is known from there on.  Time is that of the records; but where the wall clock may be set
+back and clients tell another one, it is that: from when a record was sent to when the later one was
+acknowledged, which is longer than they are apart.
 """
 import collections
 
@@ -53,13 +55,22 @@ class DedupRules:
         for offsets in stored.values():
             first = offsets[0]
             for offset in offsets[1:]:
-                age = newest[offset] - self.timestamp(first)
-                if window is None or age <= window:
+                age = self.age(first, offset, newest)
+                if window is None or (age is not None and age <= window):
                     yield Violation(5, f"{self.place} has one message id at {first} and at "
                                        f"{offset}, {age} ms apart",
                                     self.rules.fetched_where(first),
                                     self.rules.fetched_where(offset))
                 first = offset
+
+    def age(self, first, offset, newest):
+        """Of a record when another was stored; None: nobody can tell."""
+        producer, number = self.history.sender(self.rules.ids[first])
+        if number not in producer.sent_ms:
+            return newest[offset] - self.timestamp(first)
+        later, later_number = self.history.sender(self.rules.ids[offset])
+        acked_ms = later.acked_ms.get(later_number)
+        return None if acked_ms is None else acked_ms - producer.sent_ms[number]
 
     def timestamp(self, offset):
         producer, number = self.history.sender(self.rules.ids[offset])

@@ -60,6 +60,7 @@ class Producer:
         # Of records that have one, by number: its transaction; what it was made from, as (index
         # of the partition, offset); its message id, as an index; its timestamp.
         self.transactions, self.sources, self.dedups, self.timestamps = {}, {}, {}, {}
+        self.sent_ms, self.acked_ms = {}, {}  # likewise, by a clock that is never set
         self.keys = {}  # likewise, as indices
         self.tombstones = set()  # numbers
 

@@ -104,6 +104,8 @@ class LogReader:
             producer.dedups[number] = names.setdefault(fields["dedup"], len(names))
             if "timestamp" in fields:
                 producer.timestamps[number] = fields["timestamp"]
+            if "uptime_ms" in fields:
+                producer.sent_ms[number] = fields["uptime_ms"]
             place.dedup_sent += 1
             place.dedup_ids.add(producer.dedups[number])
             place.dedup_retried |= not producer.idempotent
@@ -114,6 +116,8 @@ class LogReader:
         if number >= len(producer.hashes) or producer.sent_lines[number] == NOWHERE:
             raise ValueError("acknowledged before it was sent")
         producer.acked_lines[number] = self.line
+        if "uptime_ms" in fields:
+            producer.acked_ms[number] = fields["uptime_ms"]
         if producer.acks not in ("all", "-1"):
             return
         if producer.topics[number] is not None:

@@ -159,6 +159,20 @@ int __wrap_dedup_replay(struct log *log, int64_t from, int64_t to)
 	return planted == PLANT_FORGET_IDS ? 0 : __real_dedup_replay(log, from, to);
 }
 
+struct dedup_bucket *__real_dedup_window_outlived(const struct dedup_window *window,
+						  const struct dedup_now *now);
+
+struct dedup_bucket *__wrap_dedup_window_outlived(const struct dedup_window *window,
+						  const struct dedup_now *now)
+{
+	struct dedup_bucket *oldest = dedup_window_oldest(window);
+	bool set_back = oldest->to >= 0 && oldest->last_ms > now->wall_ms;
+
+	return planted == PLANT_WINDOW_SHRINKS && set_back
+		       ? oldest
+		       : __real_dedup_window_outlived(window, now);
+}
+
 bool __real_scan_batch(struct segment_scan *scan, struct place at, struct batch *ret);
 
 bool __wrap_scan_batch(struct segment_scan *scan, struct place at, struct batch *ret)

@@ -300,8 +300,8 @@ static enum accident_kind draw_kind(struct random *random, bool disk_errors, boo
 	}
 }
 
-/* How long ids are remembered where time passes without timestamps, or these go back, is not what a
- * history tells (storage/README.md, Dedup windows). */
+/* How long ids are remembered where time passes without timestamps, or these go back, is not what
+ * timestamps tell (storage/README.md, Dedup windows). */
 static void keep_time(struct accident *accident)
 {
 	if (accident->kind == ACCIDENT_SLEEP)
@@ -316,6 +316,8 @@ static void draw_accidents(struct workload *workload, struct random *random)
 	bool power = random_chance(random, 700000);
 	bool errors = random_chance(random, 250000);
 
+	if (workload->dedup)
+		workload->dedup->dedup_by_uptime = random_chance(random, 500000);
 	workload->crashes_while_starting = random_chance(random, 300000) ? 500000 : 0;
 
 	for (unsigned i = 0; i < count; i++) {
@@ -324,7 +326,7 @@ static void draw_accidents(struct workload *workload, struct random *random)
 		accident->after_ms = (unsigned)random_between(random, 100, 4000);
 		accident->down_ms = (unsigned)random_between(random, 1, 1500);
 		accident->step_ms = (int64_t)random_between(random, 0, 20000) - 10000;
-		if (workload->dedup)
+		if (workload->dedup && !workload->dedup->dedup_by_uptime)
 			keep_time(accident);
 		if (accident->kind == ACCIDENT_SLEEP)
 			accident->down_ms *= (unsigned)random_between(random, 5, 400);

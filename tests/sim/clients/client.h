@@ -34,6 +34,7 @@ struct topic {
 	struct uuid id; /* once created */
 	bool created;
 	int64_t dedup_window_ms; /* 0: no window */
+	bool dedup_by_uptime;    /* it is judged by a clock that is never set */
 	bool keyed;              /* compacted: records need keys */
 	bool retained;           /* retention may take away its oldest records */
 	bool source;             /* transactions make records of others from its own */

@@ -16,6 +16,8 @@ enum {
 	KEY_BYTES = 64
 };
 
+static const uint64_t ns_in_ms = 1000000;
+
 struct request {
 	unsigned topic_index;
 	const struct topic *topic;
@@ -49,6 +51,13 @@ static void dedup_id(struct producer *producer, unsigned number, char text[stati
 	snprintf(text, DEDUP_BYTES, "%s-%u", client->name, other);
 }
 
+static void tell_uptime(struct producer *producer, const struct request *request)
+{
+	if (request->topic->dedup_by_uptime)
+		history_add(producer->client.log, ",\"uptime_ms\":%llu",
+			    (unsigned long long)(sim_now_ns() / ns_in_ms));
+}
+
 static void add_record(struct producer *producer, const struct request *request, unsigned number)
 {
 	struct client *client = &producer->client;
@@ -80,6 +89,7 @@ static void add_record(struct producer *producer, const struct request *request,
 	if (record.dedup)
 		history_add(client->log, ",\"dedup\":\"%s\",\"timestamp\":%lld", dedup,
 			    (long long)now_ms);
+	tell_uptime(producer, request);
 	history_end(client->log);
 }
 
@@ -112,10 +122,12 @@ static void acknowledge(struct producer *producer, const struct request *request
 			int64_t base_offset)
 {
 	for (unsigned i = 0; i < request->count; i++) {
-		history_event(producer->client.log, "acked",
+		history_begin(producer->client.log, "acked",
 			      "\"id\":\"%s:%u\",\"partition\":%u,\"offset\":%lld",
 			      producer->client.name, request->first + i, request->partition,
 			      (long long)base_offset + i);
+		tell_uptime(producer, request);
+		history_end(producer->client.log);
 	}
 	producer->sequences[request->topic_index][request->partition] += (int32_t)request->count;
 }
