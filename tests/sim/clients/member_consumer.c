@@ -135,7 +135,7 @@ static int work(struct member *member)
 
 static void start_over(struct member *member, int rc)
 {
-	if (rc > 0)
+	if (rc == KAFKA_UNKNOWN_MEMBER_ID || rc == KAFKA_FENCED_MEMBER_EPOCH)
 		member_fenced(member, rc);
 	member_owns_nothing(member);
 	member->membership.generation = -1;
