@@ -237,6 +237,18 @@ static int step_seal(struct compaction *c)
 	return compact_writer_seal(&c->writer, c->sources[c->group_end - 1].next_offset);
 }
 
+/* A segment may grow a little: a tombstone's time to go takes more room than its own time did. */
+static void count_removed(struct compaction *c)
+{
+	uint64_t after = c->writer.segment->end - SEGMENT_HEADER_BYTES;
+	uint64_t before = 0;
+
+	for (size_t i = c->group_first; i < c->group_end; i++)
+		before += batch_bytes(&c->sources[i]);
+	if (before > after)
+		c->stats.removed_bytes += before - after;
+}
+
 /* From the rename on the new file is what the log has: it goes to the shard in any case. */
 static int step_swap(struct compaction *c)
 {
@@ -244,9 +256,7 @@ static int step_swap(struct compaction *c)
 
 	if (rc < 0)
 		return rc;
-	for (size_t i = c->group_first; i < c->group_end; i++)
-		c->stats.removed_bytes += batch_bytes(&c->sources[i]);
-	c->stats.removed_bytes -= c->writer.segment->end - SEGMENT_HEADER_BYTES;
+	count_removed(c);
 	c->phase = COMPACT_PLACED;
 	rc = folder_sync(c->log);
 	for (size_t i = c->group_first + 1; rc == 0 && i < c->group_end; i++)

@@ -317,6 +317,18 @@ static void a_tombstone_stays_for_a_while_after_it_was_first_seen(void **state)
 	assert_int_equal(contents->found[0].record.key, 2);
 }
 
+static void a_segment_that_grows_removes_no_bytes(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_append_keyed(rig, &(struct keyed){1, TOMBSTONE}, 1, &plain);
+	rig_pass_time(rig, 10 * day_ms);
+	close_active(rig);
+	compact(rig);
+	assert_int_equal(contents_of(rig)->tombstones, 1);
+	assert_int_equal(store_stats(rig->store)->compact_removed_bytes, 0);
+}
+
 static void tombstones_in_compressed_batches_keep_their_times(void **state)
 {
 	struct rig *rig = *state;
@@ -481,6 +493,7 @@ int main(void)
 		T(records_without_a_key_go),
 		T(more_keys_than_the_map_takes_are_compacted_in_several_passes),
 		T(a_tombstone_stays_for_a_while_after_it_was_first_seen),
+		T(a_segment_that_grows_removes_no_bytes),
 		T(tombstones_in_compressed_batches_keep_their_times),
 		T(it_waits_until_enough_is_dirty),
 		T(what_has_waited_for_too_long_is_compacted_whatever_its_part),
