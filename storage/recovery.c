@@ -173,12 +173,13 @@ static int list_offsets(const struct log *log, const char *ending, int64_t **ret
 }
 
 /* A segment that is missing between two others is a gap.  That the last one is missing can be told
- * from its index, which speaks of what follows the end of the one before. */
+ * from its index, which speaks of what follows the end of the one before.  There is one at least.
+ */
 static int add_missing(struct log *log, int64_t *offsets, size_t *count)
 {
 	int64_t *indexes = NULL;
 	size_t index_count = 0;
-	int rc = *count ? list_offsets(log, ".idx", &indexes, &index_count) : 0;
+	int rc = list_offsets(log, ".idx", &indexes, &index_count);
 	int64_t last = index_count ? indexes[index_count - 1] : -1;
 
 	if (index_count && last > offsets[*count - 1] &&
@@ -216,7 +217,7 @@ static int load_segments(struct log *log, char *why, size_t why_bytes)
 	int rc = list_segments(log, &offsets, &count);
 
 	log->leftovers = false;
-	if (rc == 0)
+	if (rc == 0 && count)
 		rc = add_missing(log, offsets, &count);
 	for (size_t i = 0; rc == 0 && i < count;) {
 		int64_t next = i + 1 < count ? offsets[i + 1] : -1;
