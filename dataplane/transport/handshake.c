@@ -344,7 +344,7 @@ static enum packet_fault receive_cookie(struct transport *transport,
 	struct transport_session *session = for_whom(transport, offer.client, from);
 	if (!session)
 		return PACKET_OK;
-	if (session->phase == SESSION_HELLO && !session->tries)
+	if (session->phase == SESSION_HELLO && !session->tries && !session_was_away(session))
 		rtt_sample(&session->rtt, transport->now_ns - session->try_ns, 0);
 	bool first = session->phase == SESSION_HELLO;
 	session->cookie = offer.cookie;
@@ -384,7 +384,7 @@ static enum packet_fault receive_opened(struct transport *transport,
 	if (opened.slots > transport->config.slots || opened.idle_ms > session->idle_ms ||
 	    opened.datagram_bytes > session->datagram_bytes)
 		return PACKET_FAULT_FIELD;
-	if (!session->tries && !session->rtt.latest_ns)
+	if (!session->tries && !session->rtt.latest_ns && !session_was_away(session))
 		rtt_sample(&session->rtt, transport->now_ns - session->try_ns, 0);
 	session->idle_ms = opened.idle_ms;
 	session->shard = opened.shard;

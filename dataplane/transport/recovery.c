@@ -103,7 +103,7 @@ static inline void sample(struct transport_session *session, uint64_t sent_ns, u
 	uint64_t now_ns = session->transport->now_ns;
 	uint64_t delay_ns = delay_us * UINT64_C(1000);
 
-	if (session->sampled_ns == now_ns)
+	if (session->sampled_ns == now_ns || session_was_away(session))
 		return;
 	session->sampled_ns = now_ns;
 	if (delay_ns > session->peer_ack_delay_ns)

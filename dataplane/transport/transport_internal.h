@@ -229,6 +229,16 @@ static inline void session_arm(struct transport_session *session, uint64_t due_n
 		session_wake(session, due_ns);
 }
 
+/* A timer that is long overdue when datagrams come: nobody has called for that time, and they have
+ * waited for it.  When they came says nothing of the path. */
+static inline bool session_was_away(const struct transport_session *session)
+{
+	const uint64_t overdue_ns = 10000000;
+
+	return session->timer.place &&
+	       session->transport->now_ns > session->timer.due_ns + overdue_ns;
+}
+
 /* Buffers within the budgets; null when there is none. */
 void *session_take_buffer(struct transport_session *session, size_t bytes);
 /* Of a message that is given up. */

@@ -527,6 +527,25 @@ static void a_partial_request_expires_and_is_known_not_to_have_run(void **state)
 	pair_free(pair);
 }
 
+static void absence_is_not_taken_for_a_long_way(void **state)
+{
+	struct pair *pair = pair_open();
+	uint64_t rtt_ns = transport_session_rtt_ns(pair->session);
+	struct pair_call *call = pair_call_new(pair, 1, 10, 60 * NS_PER_SECOND);
+
+	(void)state;
+	assert_int_equal(pair_call_begin(call), 0);
+	/* The answer has left, and waits where it has come. */
+	net_run(&pair->net, pair->net.now_ns + rtt_ns / 4 * 3);
+	pair->net.now_ns += 2 * NS_PER_SECOND;
+	pair_run_ms(pair, 1);
+	assert_int_equal(call->done, 1);
+	assert_int_equal(call->rc, 0);
+	assert_true(transport_session_rtt_ns(pair->session) <= 2 * rtt_ns);
+	pair_call_free(call);
+	pair_free(pair);
+}
+
 /* ---- ends ---- */
 
 static void closing_tells_the_peer(void **state)
@@ -905,6 +924,7 @@ int main(void)
 		cmocka_unit_test(a_request_given_up_half_way_is_withdrawn),
 		cmocka_unit_test(a_refused_request_is_known_not_to_have_run),
 		cmocka_unit_test(a_partial_request_expires_and_is_known_not_to_have_run),
+		cmocka_unit_test(absence_is_not_taken_for_a_long_way),
 		cmocka_unit_test(closing_tells_the_peer),
 		cmocka_unit_test(a_vanished_server_ends_calls_by_silence),
 		cmocka_unit_test(a_server_that_forgot_says_so),
