@@ -43,16 +43,6 @@ static bool compactable(const struct log *log, const struct segment *segment, in
 	       segment->next_offset <= log_last_stable_offset(log) && !young(log, segment, now_ms);
 }
 
-/* A snapshot that covers it is flushed; if not, one will be before the next time. */
-static bool producers_covered(struct log *log, const struct segment *segment)
-{
-	if (!segment->idempotent || segment->next_offset <= log->snapshot_offset)
-		return true;
-	log->producers_changed = true;
-	producers_checkpoint(log);
-	return segment->next_offset <= log->snapshot_offset;
-}
-
 /* Of the first `count` segments those that a start need not read for what is remembered of them; 0
  * where none of them is dirty. */
 static size_t covered(struct log *log, size_t count)
@@ -62,7 +52,7 @@ static size_t covered(struct log *log, size_t count)
 
 	list_foreach(node, &log->segments) {
 		const struct segment *segment = container_of(node, struct segment, link);
-		if (done == count || !producers_covered(log, segment) ||
+		if (done == count || producers_reach(log, segment) <= 0 ||
 		    dedup_files_reach(log, segment->next_offset) <= 0)
 			break;
 		done++;
@@ -389,7 +379,6 @@ void compact_recover(struct log *log)
 		log_warn("storage", "compacted from the beginning again log=%s error=\"%s\"",
 			 log->name, error_text(rc));
 	log->clean_offset = rc == 0 ? clean : 0;
-	log->snapshot_offset = 0;
 	log->compact_broken = false;
 	producers_forget(log);
 }

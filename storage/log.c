@@ -187,6 +187,10 @@ void log_finish_close(struct log *log)
 	}
 	if (log->state == LOG_CLOSING && !dedup_files_close(log))
 		return;
+	if (log->state == LOG_CLOSING && log->active)
+		producers_checkpoint(log);
+	if (log->io_count)
+		return;
 	void (*closed)(void *context) = log->closed;
 	void *context = log->closed_context;
 
@@ -390,9 +394,11 @@ static const struct segment *first_to_stay(struct log *log)
 
 	list_foreach(node, &log->segments) {
 		const struct segment *segment = container_of(node, struct segment, link);
-		/* Its ids stay in the window. */
+		/* Its ids stay in the window, and its producers are known; but where no file can
+		 * be written, as on a full disk, producers hold nothing up. */
 		if (!segment_deletable(log, segment) || !expired(log, segment, bytes) ||
-		    dedup_files_reach(log, segment->next_offset) <= 0)
+		    dedup_files_reach(log, segment->next_offset) <= 0 ||
+		    producers_reach(log, segment) == 0)
 			return segment;
 		bytes -= segment->end - SEGMENT_HEADER_BYTES;
 	}

@@ -1,16 +1,16 @@
 /* A log's producers and transactions through restarts.
  *
  *     checkpoint, sealed segment, close
- *         image of the state at next_offset ─> durable so far ─> NNNN.producers, beside and renamed
+ *         image of the state at next_offset ─> durable so far ─> job: NNNN.producers
  *     recovery
  *         newest snapshot that is sound ─> batches behind it, headers and markers ─> the state
  *         ... around what is quarantined: what was open there may have ended in it
  *
- * NNNN is the offset that the snapshot speaks of; the two newest are kept, so that one that a power
- * cut has left in pieces costs only reading.  They are not flushed, as what does not check is not
- * believed; but those of a log that is compacted are, as what they say may not be in the log any
- * more.  Segments whose index says that no batch has a producer id are not read, so a log
- * without idempotent producers has no such files and opens as fast.
+ * NNNN is the offset that the snapshot speaks of; the two newest are kept, so that one that is
+ * damaged costs only reading.  Each is written beside, flushed, renamed, and its name flushed, by a
+ * job: neither compaction nor retention takes what no such snapshot has taken note of.  Segments
+ * whose index says that no batch has a producer id are not read, so a log without idempotent
+ * producers has no such files and opens as fast.
  *
  * A snapshot beyond the end of the log (a tail that was durable and is damaged) would speak of
  * batches that are no more: it is removed, durably, before anything is appended. */
@@ -92,6 +92,13 @@ static void remove_snapshot(const struct log *log, int64_t offset)
 
 /* ---- writing ---- */
 
+struct producers_save {
+	struct store_job job;
+	struct log *log;
+	struct producers_image image;
+	int rc;
+};
+
 static int write_file(const struct log *log, const struct producers_image *image)
 {
 	char name[NAME_BYTES];
@@ -100,17 +107,62 @@ static int write_file(const struct log *log, const struct producers_image *image
 	if (fd < 0)
 		return fd;
 	int rc = whole_pwrite(fd, image->bytes, image->size, 0);
-	if (rc == 0 && log->config.compact.enabled && fsync(fd) < 0)
+	if (rc == 0 && fsync(fd) < 0)
 		rc = -errno;
 	close(fd);
 	snapshot_name(name, image->offset);
 	if (rc == 0)
 		rc = folder_rename(log, new_name, name);
-	if (rc == 0 && log->config.compact.enabled)
+	if (rc == 0)
 		rc = folder_sync(log);
 	if (rc < 0)
 		folder_unlink(log, new_name);
 	return rc;
+}
+
+static void remove_older(const struct log *log)
+{
+	int64_t offsets[SNAPSHOTS_MAX];
+	int count = list_snapshots(log, offsets);
+
+	for (int i = KEPT; i < count; i++)
+		remove_snapshot(log, offsets[i]);
+}
+
+static uint64_t save(struct store_job *job)
+{
+	struct producers_save *save = container_of(job, struct producers_save, job);
+
+	save->rc = write_file(save->log, &save->image);
+	if (save->rc == 0)
+		remove_older(save->log);
+	return STORE_JOB_DONE;
+}
+
+static void saved(struct producers_save *save)
+{
+	struct log *log = save->log;
+
+	log->saving = NULL;
+	log->snapshot_rc = save->rc;
+	if (save->rc == 0)
+		log->snapshot_offset = save->image.offset;
+	else
+		log_warn("storage", "producers not saved log=%s error=\"%s\"", log->name,
+			 error_text(save->rc));
+	free(save->image.bytes);
+	free(save);
+	log->io_count--;
+}
+
+static void came_back(struct store_job *job)
+{
+	struct producers_save *save = container_of(job, struct producers_save, job);
+	struct log *log = save->log;
+
+	saved(save);
+	producers_durable(log);
+	log_finish_close(log);
 }
 
 static void drop_image(struct log *log)
@@ -119,25 +171,37 @@ static void drop_image(struct log *log)
 	log->image = (struct producers_image){0};
 }
 
-void producers_durable(struct log *log)
+/* Its image becomes a file. */
+static void start_save(struct log *log)
 {
-	int64_t offsets[SNAPSHOTS_MAX];
+	const struct store_options *options = &log->store->options;
+	struct producers_save *job = malloc(sizeof(*job));
 
-	log_transactions_durable(&log->producers.transactions, log->durable_offset);
-	if (!log->image.bytes || log->image.offset > log->durable_offset)
-		return;
-	int rc = write_file(log, &log->image);
-	if (rc == 0 && log->config.compact.enabled)
-		log->snapshot_offset = log->image.offset;
-	drop_image(log);
-	if (rc < 0) {
-		log_warn("storage", "producers not saved log=%s error=\"%s\"", log->name,
-			 error_text(rc));
+	if (!job) {
+		drop_image(log);
 		return;
 	}
-	int count = list_snapshots(log, offsets);
-	for (int i = KEPT; i < count; i++)
-		remove_snapshot(log, offsets[i]);
+	*job = (struct producers_save){
+		.job = {.step = save, .done = came_back},
+		.log = log,
+		.image = log->image,
+	};
+	log->image = (struct producers_image){0};
+	log->saving = job;
+	log->io_count++;
+	if (options->offload) {
+		options->offload(options->offload_context, &job->job);
+		return;
+	}
+	store_job_run(&job->job);
+	saved(job);
+}
+
+void producers_durable(struct log *log)
+{
+	log_transactions_durable(&log->producers.transactions, log->durable_offset);
+	if (log->image.bytes && log->image.offset <= log->durable_offset && !log->saving)
+		start_save(log);
 }
 
 void producers_checkpoint(struct log *log)
@@ -153,6 +217,20 @@ void producers_checkpoint(struct log *log)
 	log->image = (struct producers_image){bytes, size, log->next_offset};
 	log->producers_changed = false;
 	producers_durable(log);
+}
+
+int producers_reach(struct log *log, const struct segment *segment)
+{
+	if (!segment->idempotent || segment->next_offset <= log->snapshot_offset)
+		return 1;
+	/* One that is on its way will do. */
+	if (!log->saving && !log->image.bytes) {
+		log->producers_changed = true;
+		producers_checkpoint(log);
+	}
+	if (segment->next_offset <= log->snapshot_offset)
+		return 1;
+	return log->saving || log->image.bytes ? 0 : log->snapshot_rc;
 }
 
 /* ---- recovery ---- */
@@ -373,6 +451,7 @@ int producers_recover(struct log *log)
 	int64_t from;
 
 	drop_image(log);
+	log->snapshot_offset = 0;
 	producers_init(&fresh, log->producers.max);
 	int rc = load_snapshot(log, &fresh, &from);
 	if (rc == 0)

@@ -169,9 +169,11 @@ struct log {
 	size_t tail_bytes;         /* of the buffers */
 
 	struct producers producers;
-	struct producers_image image; /* not yet a file */
-	bool producers_changed;       /* since the last image */
-	int64_t snapshot_offset;      /* of the last that was flushed in this life; 0: none */
+	struct producers_image image;  /* not yet a file */
+	bool producers_changed;        /* since the last image */
+	struct producers_save *saving; /* the job that makes a file of an image; null: none */
+	int snapshot_rc;               /* of the last such */
+	int64_t snapshot_offset;       /* of the last that was flushed in this life; 0: none */
 
 	int64_t clean_offset;      /* compacted below it */
 	bool compact_broken;       /* damage was found: no more of it until the log is recovered */
@@ -374,6 +376,9 @@ int producers_recover(struct log *log);
  * so far.  What cannot be written is only read again at the next start. */
 void producers_checkpoint(struct log *log);
 void producers_durable(struct log *log); /* durable_offset has risen */
+/* What the segment tells of producers outlives it: 1, a flushed snapshot knows of it; 0, one is
+ * being made; negative: the last could not be written. */
+int producers_reach(struct log *log, const struct segment *segment);
 
 /* log_producers.c */
 /* Producers that have expired, and transactions that lie before the log's start. */

@@ -86,8 +86,8 @@ static void forget_from(int64_t offset)
 
 static void offload(void *context, struct store_job *job)
 {
-	require(!world.job);
-	world.job = job;
+	require(world.job_count < sizeof(world.jobs) / sizeof(world.jobs[0]));
+	world.jobs[world.job_count++] = job;
 	waiting_wake(&world.job_waiting);
 }
 
@@ -99,11 +99,11 @@ static void hurry(void *context)
 static void *take_steps(void *context)
 {
 	for (;;) {
-		if (!world.job || world.job_ended) {
+		if (!world.job_count || world.job_ended) {
 			waiting_block(&world.job_waiting, UINT64_MAX);
 			continue;
 		}
-		uint64_t pause_ns = world.job->step(world.job);
+		uint64_t pause_ns = world.jobs[0]->step(world.jobs[0]);
 		if (pause_ns == STORE_JOB_DONE) {
 			world.job_ended = true;
 			io_wake(world.io);
@@ -118,12 +118,14 @@ static void *take_steps(void *context)
 
 static void take_job_back(void)
 {
-	struct store_job *job = world.job;
+	struct store_job *job = world.jobs[0];
 
 	if (!world.job_ended)
 		return;
-	world.job = NULL;
 	world.job_ended = false;
+	world.job_count--;
+	memmove(world.jobs, world.jobs + 1, world.job_count * sizeof(world.jobs[0]));
+	waiting_wake(&world.job_waiting);
 	job->done(job);
 }
 
@@ -313,7 +315,7 @@ static void step(void)
 	switch (below(12)) {
 	case 0:
 		if (one_in(4))
-			check_contents(!world.job);
+			check_contents(!world.job_count);
 		break;
 	case 1:
 	case 2:
@@ -380,7 +382,7 @@ static void one_life(bool last)
 {
 	draw_faults(last);
 	world.closed = true;
-	world.job = NULL;
+	world.job_count = 0;
 	world.job_ended = false;
 	world.job_waiting = (struct waiting){0};
 	world.leader_epoch += one_in(2);

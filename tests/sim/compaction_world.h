@@ -58,8 +58,9 @@ struct world {
 	struct store *store;
 	struct log *log;
 	bool closed;
-	struct store_job *job; /* one at a time here */
-	bool job_ended;
+	struct store_job *jobs[4]; /* the first has its turn: all its steps */
+	unsigned job_count;
+	bool job_ended; /* the first */
 	struct waiting job_waiting;
 };
 extern struct world world;

@@ -13,6 +13,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 enum { PRODUCER = 4711, BATCH_RECORDS = 2 };
@@ -261,6 +263,119 @@ static void a_snapshot_beyond_the_end_is_removed(void **state)
 	append_new(rig, PRODUCER, 0);
 }
 
+/* ---- retention ---- */
+
+static struct store_job *job_out;
+
+static void keep_job(void *context, struct store_job *job)
+{
+	(void)context;
+	assert_null(job_out);
+	job_out = job;
+}
+
+static void run_job(void)
+{
+	struct store_job *job = job_out;
+
+	assert_non_null(job);
+	job_out = NULL;
+	store_job_run(job);
+	job->done(job);
+}
+
+/* All but the last segment may be deleted.  Returns the producer's next sequence. */
+static int32_t fill_segments(struct rig *rig)
+{
+	int32_t sequence = 0;
+
+	rig->config.segment_bytes = 100000;
+	rig->config.retention_bytes = 0;
+	rig_open(rig);
+	for (; sequence < 60; sequence += BATCH_RECORDS) {
+		struct made_batch made = batch_of(PRODUCER, 0, sequence, 9000);
+		assert_int_equal(rig_append(rig, &made, ACK_DURABLE, NULL), 0);
+		free(made.data);
+	}
+	return sequence;
+}
+
+static void retention_waits_for_a_snapshot_of_the_producers(void **state)
+{
+	struct rig *rig = *state;
+
+	job_out = NULL;
+	rig->offload = keep_job;
+	rig_restart(rig);
+	int32_t sequence = fill_segments(rig);
+	store_housekeep(rig->store);
+	assert_int_equal(log_start_offset(rig->log), 0);
+	while (job_out)
+		run_job();
+	store_housekeep(rig->store);
+	assert_true(log_start_offset(rig->log) > 0);
+	rig->offload = rig->store->options.offload = NULL;
+	rig_kill(rig);
+	rig_open(rig);
+	append_again(rig, PRODUCER, sequence - BATCH_RECORDS, sequence - BATCH_RECORDS);
+}
+
+static void a_log_is_closed_when_its_snapshot_is_written(void **state)
+{
+	struct rig *rig = *state;
+
+	job_out = NULL;
+	rig->offload = keep_job;
+	rig_restart(rig);
+	rig_open(rig);
+	append_new(rig, PRODUCER, 0);
+	rig_begin_close(rig);
+	rig_turn(rig);
+	assert_false(rig->closed);
+	run_job();
+	assert_true(rig->closed);
+	assert_int_equal(snapshots(rig), 1);
+	rig->offload = rig->store->options.offload = NULL;
+}
+
+static void where_no_snapshot_can_be_written_retention_makes_room(void **state)
+{
+	struct rig *rig = *state;
+	char path[256];
+
+	rig_open(rig);
+	append_new(rig, PRODUCER, 0);
+	rig_close(rig);
+	rig_path(rig, "producers.new", path);
+	assert_int_equal(mkdir(path, 0755), 0);
+	fill_segments(rig);
+	store_housekeep(rig->store);
+	assert_true(log_start_offset(rig->log) > 0);
+	assert_int_equal(rmdir(path), 0);
+}
+
+/* It says of the producer what was true before batches that are deleted. */
+static void a_snapshot_that_the_log_has_outlived_is_not_used(void **state)
+{
+	struct rig *rig = *state;
+	char path[256];
+
+	int32_t sequence = fill_segments(rig);
+	store_housekeep(rig->store);
+	assert_int_equal(snapshots(rig), 2);
+	int64_t start = log_start_offset(rig->log);
+	rig_kill(rig);
+	for (int64_t offset = start; offset <= sequence; offset++) {
+		char name[32];
+		snprintf(name, sizeof(name), "%020lld.producers", (long long)offset);
+		rig_path(rig, name, path);
+		unlink(path);
+	}
+	assert_int_equal(snapshots(rig), 1);
+	rig_open(rig);
+	append_new(rig, PRODUCER, sequence);
+}
+
 static void after_a_failure_the_state_is_what_the_log_holds(void **state)
 {
 	struct rig *rig = *state;
@@ -453,6 +568,10 @@ int main(void)
 		TEST(snapshots_do_not_pile_up),
 		TEST(without_a_sound_snapshot_the_log_is_read),
 		TEST(a_snapshot_beyond_the_end_is_removed),
+		TEST(retention_waits_for_a_snapshot_of_the_producers),
+		TEST(a_log_is_closed_when_its_snapshot_is_written),
+		TEST(where_no_snapshot_can_be_written_retention_makes_room),
+		TEST(a_snapshot_that_the_log_has_outlived_is_not_used),
 		TEST(after_a_failure_the_state_is_what_the_log_holds),
 		TEST(beyond_the_limit_of_all_logs_nobody_forgets_who_appends),
 		TEST(a_step_of_the_wall_clock_forgets_nobody),

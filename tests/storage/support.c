@@ -315,6 +315,7 @@ static void rig_log_closed(void *context)
 
 void rig_begin_close(struct rig *rig)
 {
+	rig->closed = false;
 	log_close(rig->log, false, rig_log_closed, rig);
 }
 
