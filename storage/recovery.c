@@ -8,6 +8,7 @@
 #include "storage/store_internal.h"
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/whole.h"
@@ -219,6 +220,7 @@ static int load_segments(struct log *log, char *why, size_t why_bytes)
 	log->leftovers = false;
 	if (rc == 0 && count)
 		rc = add_missing(log, offsets, &count);
+	check(offsets || !count);
 	for (size_t i = 0; rc == 0 && i < count;) {
 		int64_t next = i + 1 < count ? offsets[i + 1] : -1;
 		rc = segment_load(log, offsets[i++], next, why, why_bytes);
