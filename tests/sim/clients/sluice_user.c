@@ -15,6 +15,8 @@ enum {
 	IN_FLIGHT_TOLD =
 		5, /* without numbers a retry may store a batch twice: no order is claimed */
 	KEYS = 6,
+	AWAY_MS_MIN = 100,
+	AWAY_MS_MAX = 3000,
 };
 
 /* ---- the library's client ---- */
@@ -25,6 +27,13 @@ static void set_number(struct sluice_options *options, const char *name, uint64_
 
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
 	check(sluice_options_set(options, name, text) == 0);
+}
+
+/* Over datagrams nothing is sent again while the program is away, where a stream's kernel goes on:
+ * time-outs that are shorter than that would end whatever was under way each time. */
+static uint64_t absence_ms(const struct sluice_user *user)
+{
+	return user->options.datagrams ? AWAY_MS_MAX : 0;
 }
 
 /* Short times: simulated brokers are down for seconds at most. */
@@ -46,9 +55,10 @@ static void open_sluice(struct sluice_user *user)
 		   user->options.once ? 1 : user->options.in_flight);
 	if (user->options.once)
 		set_number(options, "retries", 0);
-	set_number(options, "request.timeout.ms", 500 + client_below(client, 3000));
+	set_number(options, "request.timeout.ms",
+		   absence_ms(user) + 500 + client_below(client, 3000));
 	set_number(options, "socket.connection.setup.timeout.ms",
-		   1000 + client_below(client, 3000));
+		   absence_ms(user) + 1000 + client_below(client, 3000));
 	set_number(options, "linger.ms", client_below(client, 20));
 	set_number(options, "batch.size", UINT64_C(1) << (8 + client_below(client, 9)));
 	set_number(options, "fetch.max.wait.ms", client_below(client, 500));
@@ -180,7 +190,7 @@ static void produce_all(struct sluice_user *user)
 		tell_trouble(user);
 		client_pause(client, 0, 1);
 		if (client_draws(client, 3))
-			client_pause(client, 100, 3000);
+			client_pause(client, AWAY_MS_MIN, AWAY_MS_MAX);
 	}
 	while (sluice_undelivered(user->sluice) && client_goes_on(client, PHASE_DRAIN))
 		sluice_flush(user->sluice, 100);
@@ -289,7 +299,7 @@ static void read_all(struct sluice_user *user)
 		if (client_draws(client, 2))
 			go_back(user);
 		if (client_draws(client, 2)) /* it stops reading; what comes stays in its socket */
-			client_pause(client, 100, 3000);
+			client_pause(client, AWAY_MS_MIN, AWAY_MS_MAX);
 	}
 }
 
