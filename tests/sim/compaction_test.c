@@ -124,7 +124,7 @@ static void take_job_back(void)
 		return;
 	world.job_ended = false;
 	world.job_count--;
-	memmove(world.jobs, world.jobs + 1, world.job_count * sizeof(world.jobs[0]));
+	memmove(world.jobs, world.jobs + 1, world.job_count * sizeof(struct store_job *));
 	waiting_wake(&world.job_waiting);
 	job->done(job);
 }
