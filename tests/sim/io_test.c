@@ -30,6 +30,7 @@ char *__wrap_mkdtemp(char *path)
 {
 	static unsigned number;
 
+	check(path);
 	check((size_t)snprintf(path, strlen(path) + 1, "io-%u", number++) > 0);
 	return mkdir(path, 0700) < 0 ? NULL : path;
 }
