@@ -75,6 +75,9 @@ int log_quarantine(struct log *log, const struct damage *damage)
 {
 	struct damage found = *damage;
 
+	/* Nobody misses it, and there are no bytes that a replay would have to pass over. */
+	if (damage->kind == DAMAGE_MISSING && damage->to <= log->start_offset)
+		return 0;
 	found.found_ms = clock_wall_ms(log->store->clock);
 	int rc = quarantine_add(&log->quarantine, &found);
 	if (rc <= 0)

@@ -229,9 +229,7 @@ static int load_segments(struct log *log, char *why, size_t why_bytes)
 			log->leftovers = true;
 			i++;
 		}
-		/* What retention has deleted below the start may be back in part. */
-		if (rc == 0 && i < count && offsets[i] > log->start_offset &&
-		    log->active->next_offset != offsets[i])
+		if (rc == 0 && i < count && log->active->next_offset != offsets[i])
 			rc = quarantine_gap(log, log->active->next_offset, offsets[i]);
 	}
 	free(offsets);

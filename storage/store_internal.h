@@ -342,7 +342,8 @@ int log_write_file(const struct log *log, const char *name, const void *data, si
  * -errno. */
 int log_read_quarantine(struct log *log);
 int log_write_quarantine(struct log *log); /* durably, if it has changed */
-/* Takes it up and tells the operator, once; log_write_quarantine is still to come.  -ENOMEM. */
+/* Takes it up and tells the operator, once, unless it is missing from below the log's start;
+ * log_write_quarantine is still to come.  -ENOMEM. */
 int log_quarantine(struct log *log, const struct damage *damage);
 void log_count_quarantine(struct log *log); /* its gauges are what it is now */
 void log_lift_quarantine(struct log *log);  /* of what lies before the log's start */

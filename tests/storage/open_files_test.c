@@ -270,9 +270,11 @@ static void a_segment_file_that_is_gone_is_an_error_of_the_read_alone(void **sta
 	assert_int_equal(rig_check_all(rig), BATCHES);
 	rig_path(rig, "00000000000000000000.log", path);
 	assert_int_equal(unlink(path), 0);
-	assert_int_equal(rig_read(rig, 0, 1, true).rc, -ERR_STORAGE);
+	struct rig_read read = rig_read(rig, 0, 1, true);
+	assert_int_equal(read.rc, -ERR_STORAGE);
+	free(read.data);
 	rig_fill(rig, 1, 100, 2000);
-	struct rig_read read = rig_read(rig, BATCHES, 1, true);
+	read = rig_read(rig, BATCHES, 1, true);
 	assert_int_equal(read.rc, 0);
 	free(read.data);
 }
