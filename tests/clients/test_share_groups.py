@@ -8,7 +8,7 @@ import subprocess
 
 import harness
 import pytest
-from test_java import JAVA, compiled_scenarios  # noqa: F401  (a fixture)
+from java_jars import JAVA
 
 READ_SECONDS = 60
 END_SECONDS = 30
