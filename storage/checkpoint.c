@@ -93,12 +93,7 @@ static void start(struct log *log)
 	log->active->indexing = true;
 	log->io_count++;
 	store->checkpoints_out++;
-	if (store->options.offload) {
-		store->options.offload(store->options.offload_context, &checkpoint->job);
-		return;
-	}
-	store_job_run(&checkpoint->job);
-	done(&checkpoint->job);
+	store_job_start(store, &checkpoint->job);
 }
 
 /* ---- what is due ---- */

@@ -306,8 +306,6 @@ static void over(struct compaction *c)
 	log_finish_close(log);
 }
 
-static void submit(struct compaction *c);
-
 static void done(struct store_job *job)
 {
 	struct compaction *c = container_of(job, struct compaction, job);
@@ -317,24 +315,12 @@ static void done(struct store_job *job)
 		c->log->leftovers |= c->rc < 0;
 		if (c->rc == 0) {
 			c->phase = COMPACT_GROUP;
-			submit(c);
+			store_job_start(c->log->store, &c->job);
 			return;
 		}
 	}
 	set_compacting(c, false);
 	over(c);
-}
-
-static void submit(struct compaction *c)
-{
-	struct store *store = c->log->store;
-
-	if (store->options.offload) {
-		store->options.offload(store->options.offload_context, &c->job);
-		return;
-	}
-	store_job_run(&c->job);
-	done(&c->job);
 }
 
 /* ---- of the log ---- */
@@ -365,7 +351,7 @@ void compact_housekeep(struct store *store)
 	store->compaction = c;
 	candidate.log->io_count++;
 	set_compacting(c, true);
-	submit(c);
+	store_job_start(store, &c->job);
 }
 
 void compact_recover(struct log *log)

@@ -310,12 +310,7 @@ static void submit(struct log *log, const struct dedup_file_head *head, struct d
 	};
 	log->dedup.files.job_out = true;
 	log->io_count++;
-	if (store->options.offload) {
-		store->options.offload(store->options.offload_context, &job->job);
-		return;
-	}
-	store_job_run(&job->job);
-	done(&job->job);
+	store_job_start(store, &job->job);
 }
 
 /* Likewise. */

@@ -95,6 +95,16 @@ void store_job_run(struct store_job *job)
 		;
 }
 
+void store_job_start(struct store *store, struct store_job *job)
+{
+	if (store->options.offload) {
+		store->options.offload(store->options.offload_context, job);
+		return;
+	}
+	store_job_run(job);
+	job->done(job);
+}
+
 void store_job_give_up(struct store *store, struct store_job *job)
 {
 	atomic_store(&job->give_up, true);

@@ -331,12 +331,7 @@ static void start(struct log *log, struct segment *segment, bool of_round)
 	segment->readers++;
 	log->io_count++;
 	log->reads_out++;
-	if (store->options.offload) {
-		store->options.offload(store->options.offload_context, &scrub->job);
-		return;
-	}
-	store_job_run(&scrub->job);
-	done(&scrub->job);
+	store_job_start(store, &scrub->job);
 }
 
 /* ---- what is due ---- */

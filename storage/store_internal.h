@@ -362,6 +362,9 @@ int folder_sync_name(struct log *log);
 void folder_remove(const struct log *log);
 
 /* log.c */
+/* Elsewhere or, without store_options.offload, here and now with `done`: the log may be gone then,
+ * if it is closing. */
+void store_job_start(struct store *store, struct store_job *job);
 void log_seal(
 	struct log *log); /* the active segment, durable to its end, is followed by no append */
 int log_note_epoch(struct log *log, int32_t epoch, int64_t offset);
