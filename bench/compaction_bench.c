@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/errors.h"
 #include "base/log.h"
+#include "bench/spent.h"
 #include "storage/batch_build.h"
 #include "storage/compressor.h"
 #include "storage/io.h"
@@ -25,7 +26,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -82,20 +82,6 @@ static uint64_t draw(struct bench *bench)
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
 	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
 	return z ^ (z >> 31);
-}
-
-static double seconds_since(uint64_t begin_ns)
-{
-	return (double)(clock_monotonic_ns(clock_system()) - begin_ns) / 1e9;
-}
-
-static double cpu_seconds(void)
-{
-	struct rusage usage;
-
-	check(getrusage(RUSAGE_SELF, &usage) == 0);
-	return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-	       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
 /* ---- the log ---- */

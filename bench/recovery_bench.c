@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/errors.h"
 #include "base/log.h"
+#include "bench/spent.h"
 #include "storage/batch_build.h"
 #include "storage/dedup.h"
 #include "storage/io.h"
@@ -30,7 +31,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -77,20 +77,6 @@ static void die(const char *what, int rc)
 {
 	fprintf(stderr, "recovery_bench: %s: %s\n", what, error_text(rc));
 	exit(1);
-}
-
-static double seconds_since(uint64_t begin_ns)
-{
-	return (double)(clock_monotonic_ns(clock_system()) - begin_ns) / 1e9;
-}
-
-static double cpu_seconds(void)
-{
-	struct rusage usage;
-
-	check(getrusage(RUSAGE_SELF, &usage) == 0);
-	return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-	       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
 /* ---- a store and its logs ---- */
