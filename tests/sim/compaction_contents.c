@@ -10,20 +10,6 @@
 
 #include <string.h>
 
-struct reading {
-	struct log_read read;
-	bool done;
-	int rc;
-};
-
-static void reading_done(struct log_read *read, int rc)
-{
-	struct reading *reading = container_of(read, struct reading, read);
-
-	reading->done = true;
-	reading->rc = rc;
-}
-
 /* A client that reads committed records: one answer of the broker's, from `from` on. */
 struct reader {
 	struct aborted_transaction aborted[ABORTED_MAX]; /* by first offset */
@@ -116,11 +102,11 @@ static void see_batch(struct contents *contents, const struct batch *batch, cons
 
 static int read_some(struct contents *contents)
 {
-	struct reading reading = {
+	struct waited_read reading = {
 		.read = {.offset = contents->next,
 			 .bytes_max = 1 + below(20000),
 			 .oversize_first = true,
-			 .done = reading_done},
+			 .done = waited_read_done},
 	};
 	uint8_t *data;
 	size_t filled = 0;

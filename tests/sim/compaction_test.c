@@ -256,18 +256,6 @@ static void end_transaction(void)
 
 /* ---- a life ---- */
 
-static uint64_t monotonic_ns(const struct clock *clock)
-{
-	return sim_now_ns();
-}
-
-static int64_t wall_ms(const struct clock *clock)
-{
-	return sim_wall_ms();
-}
-
-static const struct clock sim_clock = {.monotonic_ns = monotonic_ns, .wall_ms = wall_ms};
-
 static void make_store(void)
 {
 	const struct store_options options = {
@@ -286,7 +274,7 @@ static void make_store(void)
 	require(store_region_new(&world.region, BUFFER_BYTES) == 0);
 	store_region_options(world.region, &io_options);
 	require((world.plain_io ? io_sync_new : sim_backend_new)(&world.io, &io_options) == 0);
-	require(store_new(&world.store, &options, world.region, world.io, &sim_clock) == 0);
+	require(store_new(&world.store, &options, world.region, world.io, sim_clock()) == 0);
 }
 
 static void recover(void)

@@ -18,6 +18,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -136,6 +137,23 @@ int64_t sim_wall_ms(void)
 void sim_step_wall_clock(int64_t by_ms)
 {
 	schedule.wall_step_ms += by_ms;
+}
+
+static uint64_t monotonic_ns(const struct clock *clock)
+{
+	return sim_now_ns();
+}
+
+static int64_t wall_ms(const struct clock *clock)
+{
+	return sim_wall_ms();
+}
+
+const struct clock *sim_clock(void)
+{
+	static const struct clock clock = {.monotonic_ns = monotonic_ns, .wall_ms = wall_ms};
+
+	return &clock;
 }
 
 void schedule_set_stalls(uint32_t in_a_million, uint64_t ns_max)

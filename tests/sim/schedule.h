@@ -13,6 +13,7 @@
 
 #include "tests/sim/random.h"
 
+struct clock;
 struct fiber;
 struct process;
 
@@ -31,6 +32,7 @@ uint64_t schedule_digest(void);
 uint64_t sim_now_ns(void); /* monotonic, from 1 s on */
 int64_t sim_wall_ms(void); /* what the wall clock shows: steps are added to it */
 void sim_step_wall_clock(int64_t by_ms);
+const struct clock *sim_clock(void); /* both */
 
 /* ---- events: a call at a time; from the schedule, between the turns of fibers ---- */
 struct event {

@@ -130,20 +130,6 @@ static void append(void)
 	append_batch(entry, NULL);
 }
 
-struct reading {
-	struct log_read read; /* first */
-	bool done;
-	int rc;
-};
-
-static void reading_done(struct log_read *read, int rc)
-{
-	struct reading *reading = container_of(read, struct reading, read);
-
-	reading->done = true;
-	reading->rc = rc;
-}
-
 static void check_batches(const struct log_read *read, int64_t high_watermark)
 {
 	uint8_t *data = malloc(read->bytes);
@@ -170,11 +156,11 @@ static void check_batches(const struct log_read *read, int64_t high_watermark)
 /* Whole batches from there on, or why not. */
 static int read_at(int64_t offset, size_t bytes_max)
 {
-	struct reading reading = {
+	struct waited_read reading = {
 		.read = {.offset = offset,
 			 .bytes_max = bytes_max,
 			 .oversize_first = true,
-			 .done = reading_done},
+			 .done = waited_read_done},
 	};
 	int64_t high_watermark = log_high_watermark(world.log);
 
@@ -261,18 +247,6 @@ static void step(void)
 
 /* ---- a life ---- */
 
-static uint64_t monotonic_ns(const struct clock *clock)
-{
-	return sim_now_ns();
-}
-
-static int64_t wall_ms(const struct clock *clock)
-{
-	return sim_wall_ms();
-}
-
-static const struct clock sim_clock = {.monotonic_ns = monotonic_ns, .wall_ms = wall_ms};
-
 static void make_store(void)
 {
 	const struct store_options options = {
@@ -287,7 +261,7 @@ static void make_store(void)
 	require(store_region_new(&world.region, BUFFER_BYTES) == 0);
 	store_region_options(world.region, &io_options);
 	require((world.plain_io ? io_sync_new : sim_backend_new)(&world.io, &io_options) == 0);
-	require(store_new(&world.store, &options, world.region, world.io, &sim_clock) == 0);
+	require(store_new(&world.store, &options, world.region, world.io, sim_clock()) == 0);
 	/* Commit rounds beside one another, from any size on. */
 	if (world_one_in(2))
 		world.store->second_round_bytes = 0;

@@ -44,53 +44,15 @@ int __wrap_fsync(int fd)
 	return __real_fsync(fd);
 }
 
-/* A job that is out, when the rig's offload keeps them. */
-static struct store_job *waiting_job;
-
-static void keep_job(void *context, struct store_job *job)
-{
-	(void)context;
-	assert_null(waiting_job);
-	waiting_job = job;
-}
-
-static void begin(struct rig *rig)
-{
-	rig->config.delete_enabled = false;
-	rig->config.segment_bytes = SEGMENT_BYTES;
-	rig->config.compact = (struct compact_config){
-		.enabled = true,
-		.max_lag_ms = INT64_MAX,
-		.delete_retention_ms = day_ms,
-	};
-	rig->compact_map_bytes = 1 << 20;
-	rig_restart(rig);
-	rig_open(rig);
-}
-
 static int setup(void **state)
 {
-	struct rig *rig = malloc(sizeof(*rig));
-
-	check(rig);
-	rig_init(rig, NULL, sim_new(1), 16 << 20);
-	sim_options(rig->io)->slowness = 1;
-	begin(rig);
-	*state = rig;
+	*state = keyed_rig_new(SEGMENT_BYTES, day_ms, false);
 	return 0;
 }
 
 static int setup_with_jobs(void **state)
 {
-	struct rig *rig = malloc(sizeof(*rig));
-
-	check(rig);
-	waiting_job = NULL;
-	rig_init(rig, NULL, sim_new(1), 16 << 20);
-	sim_options(rig->io)->slowness = 1;
-	rig->offload = keep_job;
-	begin(rig);
-	*state = rig;
+	*state = keyed_rig_new(SEGMENT_BYTES, day_ms, true);
 	return 0;
 }
 
@@ -132,17 +94,12 @@ static void compact(struct rig *rig)
 }
 
 /* Until it is back, with all that follows it; how many came. */
-static unsigned run_jobs(void)
+static unsigned run_jobs(struct rig *rig)
 {
 	unsigned jobs = 0;
 
-	while (waiting_job) {
-		struct store_job *job = waiting_job;
-		waiting_job = NULL;
-		store_job_run(job);
-		job->done(job);
-		jobs++;
-	}
+	for (; rig->job; jobs++)
+		rig_run_job(rig);
 	return jobs;
 }
 
@@ -326,25 +283,14 @@ static void a_producer_goes_on_though_its_records_and_all_snapshots_are_gone(voi
 
 /* ---- readers ---- */
 
-struct reading {
-	struct log_read read;
-	bool done;
-	int rc;
-};
-
-static void reading_done(struct log_read *read, int rc)
-{
-	struct reading *reading = container_of(read, struct reading, read);
-
-	reading->done = true;
-	reading->rc = rc;
-}
-
 static void a_read_under_way_ends_in_the_new_segment(void **state)
 {
 	struct rig *rig = *state;
-	struct reading reading = {
-		.read = {.offset = 3, .bytes_max = 1, .oversize_first = true, .done = reading_done},
+	struct waited_read reading = {
+		.read = {.offset = 3,
+			 .bytes_max = 1,
+			 .oversize_first = true,
+			 .done = waited_read_done},
 	};
 	struct batch batch;
 
@@ -377,21 +323,19 @@ static void a_log_that_closes_does_not_wait_for_its_compaction(void **state)
 	fill(rig, 500);
 	close_active(rig);
 	store_housekeep(rig->store);
-	assert_non_null(waiting_job);
-	waiting_job->step(waiting_job);
+	assert_non_null(rig->job);
+	rig->job->step(rig->job);
 	rig_begin_close(rig);
 	assert_false(rig->closed);
-	struct store_job *job = waiting_job;
-	waiting_job = NULL;
-	while (job->step(job) != STORE_JOB_DONE)
+	while (rig->job->step(rig->job) != STORE_JOB_DONE)
 		assert_true(steps++ < 1);
-	job->done(job);
+	rig_return_job(rig);
 	rig_turn(rig);
 	assert_true(rig->closed);
 	rig_open(rig);
 	assert_int_equal(counts_of(rig).records, 501);
 	store_housekeep(rig->store);
-	run_jobs();
+	run_jobs(rig);
 	assert_int_equal(counts_of(rig).records, KEYS + 1);
 }
 
@@ -403,14 +347,14 @@ static void appends_and_deleted_records_go_on_beside_it(void **state)
 	fill(rig, 500);
 	close_active(rig);
 	store_housekeep(rig->store);
-	assert_non_null(waiting_job);
-	waiting_job->step(waiting_job);
+	assert_non_null(rig->job);
+	rig->job->step(rig->job);
 	fill(rig, 20);
 	assert_int_equal(rig_trim(rig, 470, &start), 0);
 	assert_int_equal(start, 470);
-	assert_true(run_jobs() > 2);
+	assert_true(run_jobs(rig) > 2);
 	store_housekeep(rig->store);
-	run_jobs();
+	run_jobs(rig);
 	struct counts counts = counts_of(rig);
 	assert_int_equal(counts.last_value, 19);
 	assert_int_equal(log_start_offset(rig->log), 470);
@@ -431,13 +375,11 @@ static void it_pauses_for_what_it_reads_and_writes(void **state)
 	fill(rig, 500);
 	close_active(rig);
 	store_housekeep(rig->store);
-	while (waiting_job) {
-		struct store_job *job = waiting_job;
+	while (rig->job) {
 		uint64_t pause_ns;
-		while ((pause_ns = job->step(job)) != STORE_JOB_DONE)
+		while ((pause_ns = rig->job->step(rig->job)) != STORE_JOB_DONE)
 			pauses_ns += pause_ns;
-		waiting_job = NULL;
-		job->done(job);
+		rig_return_job(rig);
 	}
 	const struct store_stats *stats = store_stats(rig->store);
 	uint64_t bytes = stats->compact_read_bytes + stats->compact_written_bytes;

@@ -24,22 +24,7 @@ static const int64_t day_ms = INT64_C(24) * 3600 * 1000;
 
 static int setup(void **state)
 {
-	struct rig *rig = malloc(sizeof(*rig));
-
-	check(rig);
-	rig_init(rig, NULL, sim_new(1), 16 << 20);
-	sim_options(rig->io)->slowness = 1;
-	rig->config.delete_enabled = false;
-	rig->config.segment_bytes = SEGMENT_BYTES;
-	rig->config.compact = (struct compact_config){
-		.enabled = true,
-		.max_lag_ms = INT64_MAX,
-		.delete_retention_ms = day_ms,
-	};
-	rig->compact_map_bytes = 1 << 20;
-	rig_restart(rig);
-	rig_open(rig);
-	*state = rig;
+	*state = keyed_rig_new(SEGMENT_BYTES, day_ms, false);
 	return 0;
 }
 

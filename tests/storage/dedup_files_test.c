@@ -386,29 +386,10 @@ static void old_ids_leave_memory_and_are_still_known(void **state)
 
 /* ---- work that is done elsewhere ---- */
 
-static struct store_job *waiting_job;
-
-static void keep_job(void *context, struct store_job *job)
-{
-	(void)context;
-	assert_null(waiting_job);
-	waiting_job = job;
-}
-
-static void end_job(void)
-{
-	struct store_job *job = waiting_job;
-
-	assert_non_null(job);
-	waiting_job = NULL;
-	store_job_run(job);
-	job->done(job);
-}
-
 static void restart_with_jobs(struct rig *rig)
 {
 	rig_close(rig);
-	rig->offload = keep_job;
+	rig_keep_jobs(rig);
 	rig_restart(rig);
 	rig_open(rig);
 }
@@ -431,7 +412,7 @@ static void a_trim_waits_for_the_job(void **state)
 	log_trim(rig->log, &trim);
 	assert_int_equal(trim.offset, 2);
 	assert_int_equal(log_start_offset(rig->log), 0);
-	end_job();
+	rig_run_job(rig);
 	assert_int_equal(trim.offset, -2);
 	rig->offload = NULL;
 }
@@ -449,16 +430,16 @@ static void a_log_does_not_close_while_a_job_is_out(void **state)
 	restart_with_jobs(rig);
 	rig_keep_id(rig, 1);
 	rig_pass(rig, SHARE_MS);
-	assert_non_null(waiting_job);
+	assert_non_null(rig->job);
 	rig_keep_id(rig, 2);
 	log_close(rig->log, false, closed, &gone);
 	rig->log = NULL;
 	rig_turn(rig);
 	assert_false(gone);
-	end_job();
+	rig_run_job(rig);
 	assert_false(gone);
 	/* The open bucket. */
-	end_job();
+	rig_run_job(rig);
 	assert_true(gone);
 	assert_int_equal(files(rig), 2);
 }
@@ -470,14 +451,14 @@ static void a_bucket_forgotten_while_it_is_written_stays_forgotten(void **state)
 	restart_with_jobs(rig);
 	rig_keep_id(rig, 1);
 	rig_pass(rig, SHARE_MS);
-	assert_non_null(waiting_job);
+	assert_non_null(rig->job);
 	rig_pass(rig, 2 * WINDOW_MS);
 	assert_int_equal(rig_keep_id(rig, 1), 1);
-	end_job();
+	rig_run_job(rig);
 	assert_int_equal(rig_keep_id(rig, 1), 1);
 	assert_int_equal(store_stats(rig->store)->dedup_entries, 1);
 	rig_pass(rig, SHARE_MS);
-	end_job();
+	rig_run_job(rig);
 	rig->store->options.offload = NULL;
 }
 

@@ -18,25 +18,6 @@
 
 enum { WINDOW_MS = 160000, SHARE_MS = WINDOW_MS / DEDUP_SHARES };
 
-static struct store_job *waiting_job;
-
-static void keep_job(void *context, struct store_job *job)
-{
-	(void)context;
-	assert_null(waiting_job);
-	waiting_job = job;
-}
-
-static void end_job(void)
-{
-	struct store_job *job = waiting_job;
-
-	assert_non_null(job);
-	waiting_job = NULL;
-	store_job_run(job);
-	job->done(job);
-}
-
 static int setup(void **state)
 {
 	struct rig *rig = malloc(sizeof(*rig));
@@ -46,7 +27,6 @@ static int setup(void **state)
 	rig->config.dedup = id_window(WINDOW_MS, 100000000);
 	rig->config.segment_bytes = 16 << 20;
 	rig_open(rig);
-	waiting_job = NULL;
 	*state = rig;
 	return 0;
 }
@@ -57,8 +37,8 @@ static int teardown(void **state)
 	struct io_backend *io = rig->io;
 
 	rig->store->options.offload = NULL;
-	if (waiting_job)
-		end_job();
+	if (rig->job)
+		rig_run_job(rig);
 	rig_fini(rig);
 	io_free(io);
 	free(rig);
@@ -193,7 +173,7 @@ static void spilled_buckets_keep_one_descriptor(void **state)
 static void start_with_jobs(struct rig *rig)
 {
 	rig_close(rig);
-	rig->offload = keep_job;
+	rig_keep_jobs(rig);
 	rig_restart(rig);
 	rig_open(rig);
 }
@@ -205,13 +185,13 @@ static void ids_of_two_headers_are_not_taken_for_each_other(void **state)
 	start_with_jobs(rig);
 	rig_keep_id(rig, 1);
 	rig_pass(rig, SHARE_MS);
-	assert_non_null(waiting_job);
+	assert_non_null(rig->job);
 	memcpy(rig->config.dedup.header, "ce_id", 6);
 	rig->config.dedup.header_length = 5;
 	log_set_config(rig->log, &rig->config);
 	assert_int_equal(rig_keep_id(rig, 1), 1);
 	assert_int_equal(rig_keep_id(rig, 2), 2);
-	end_job();
+	rig_run_job(rig);
 	/* From now on it is known. */
 	assert_int_equal(rig_keep_id(rig, 1), 3);
 	assert_int_equal(rig_keep_id(rig, 1), 3);
@@ -385,16 +365,16 @@ static void a_window_begins_and_empties_without_a_wait_for_the_disk(void **state
 	rig->config.dedup.scope = DEDUP_KEY;
 	log_set_config(rig->log, &rig->config);
 	assert_int_equal(files(rig), 0);
-	end_job();
+	rig_run_job(rig);
 	assert_int_equal(files(rig), 1);
 	rig_keep_id(rig, 1);
 	rig_pass(rig, SHARE_MS);
-	end_job();
+	rig_run_job(rig);
 	rig_pass(rig, 2 * WINDOW_MS);
 	rig_keep_id(rig, 2);
-	end_job();
+	rig_run_job(rig);
 	assert_int_equal(files(rig), 1);
-	rig->store->options.offload = rig->offload = NULL;
+	rig_keep_no_jobs(rig);
 	rig_kill(rig);
 	rig_reopen(rig);
 	assert_int_equal(store_stats(rig->store)->dedup_entries, 1);
@@ -409,16 +389,16 @@ static void a_file_that_goes_before_it_is_spilled_is_no_failure(void **state)
 	start_with_jobs(rig);
 	append_many(rig, 1, 3000, 1);
 	rig_pass(rig, SHARE_MS);
-	end_job();
+	rig_run_job(rig);
 	rig_pass(rig, 0);
-	assert_non_null(waiting_job);
+	assert_non_null(rig->job);
 	rig->now_ms += 2 * WINDOW_MS;
 	rig->now_ns += (uint64_t)(2 * WINDOW_MS) * NS_PER_MS;
 	rig_keep_id(rig, 1);
-	end_job();
+	rig_run_job(rig);
 	log_trim(rig->log, &trim);
-	while (waiting_job)
-		end_job();
+	while (rig->job)
+		rig_run_job(rig);
 	assert_int_equal(trim.offset, -2);
 }
 

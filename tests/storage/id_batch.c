@@ -4,7 +4,6 @@
 #include "base/check.h"
 #include "storage/batch_build.h"
 #include "storage/compress.h"
-#include "storage/compressor.h"
 #include "storage/records.h"
 
 #include <inttypes.h>
@@ -43,27 +42,6 @@ static void add(struct batch_build *build, uint64_t number, int64_t ms)
 	memcpy(room, headers, record.headers_length);
 }
 
-static void compress(struct batch_build *build, enum batch_codec codec)
-{
-	struct compressor *compressor;
-	size_t length = build->size - BATCH_HEADER_BYTES;
-
-	if (codec == CODEC_NONE)
-		return;
-	check(compressor_new(&compressor, codec, -1) == 0);
-	size_t bound = compressor_bound(compressor, length);
-	uint8_t *packed = malloc(BATCH_HEADER_BYTES + bound);
-	check(packed);
-	int64_t made = compressor_run(compressor, build->data + BATCH_HEADER_BYTES, length,
-				      packed + BATCH_HEADER_BYTES, bound);
-	check(made > 0);
-	free(build->data);
-	build->data = packed;
-	build->size = BATCH_HEADER_BYTES + (size_t)made;
-	build->attributes |= (uint16_t)codec;
-	compressor_free(compressor);
-}
-
 struct dedup_config id_window(int64_t window_ms, uint64_t entries_max)
 {
 	return (struct dedup_config){
@@ -98,7 +76,7 @@ struct made_batch make_id_batch(const uint64_t *numbers, unsigned count,
 		add(&build, numbers[i], options->first_ms);
 		made.ids[i] = id_of_number(&config, numbers[i]);
 	}
-	compress(&build, options->codec);
+	compress_build(&build, options->codec);
 	batch_build_seal(&build, produced ? options->producer_id : -1, produced ? 0 : -1,
 			 produced ? options->base_sequence : -1);
 	made.data = build.data;

@@ -265,25 +265,6 @@ static void a_snapshot_beyond_the_end_is_removed(void **state)
 
 /* ---- retention ---- */
 
-static struct store_job *job_out;
-
-static void keep_job(void *context, struct store_job *job)
-{
-	(void)context;
-	assert_null(job_out);
-	job_out = job;
-}
-
-static void run_job(void)
-{
-	struct store_job *job = job_out;
-
-	assert_non_null(job);
-	job_out = NULL;
-	store_job_run(job);
-	job->done(job);
-}
-
 /* All but the last segment may be deleted.  Returns the producer's next sequence. */
 static int32_t fill_segments(struct rig *rig)
 {
@@ -304,17 +285,16 @@ static void retention_waits_for_a_snapshot_of_the_producers(void **state)
 {
 	struct rig *rig = *state;
 
-	job_out = NULL;
-	rig->offload = keep_job;
+	rig_keep_jobs(rig);
 	rig_restart(rig);
 	int32_t sequence = fill_segments(rig);
 	store_housekeep(rig->store);
 	assert_int_equal(log_start_offset(rig->log), 0);
-	while (job_out)
-		run_job();
+	while (rig->job)
+		rig_run_job(rig);
 	store_housekeep(rig->store);
 	assert_true(log_start_offset(rig->log) > 0);
-	rig->offload = rig->store->options.offload = NULL;
+	rig_keep_no_jobs(rig);
 	rig_kill(rig);
 	rig_open(rig);
 	append_again(rig, PRODUCER, sequence - BATCH_RECORDS, sequence - BATCH_RECORDS);
@@ -324,18 +304,17 @@ static void a_log_is_closed_when_its_snapshot_is_written(void **state)
 {
 	struct rig *rig = *state;
 
-	job_out = NULL;
-	rig->offload = keep_job;
+	rig_keep_jobs(rig);
 	rig_restart(rig);
 	rig_open(rig);
 	append_new(rig, PRODUCER, 0);
 	rig_begin_close(rig);
 	rig_turn(rig);
 	assert_false(rig->closed);
-	run_job();
+	rig_run_job(rig);
 	assert_true(rig->closed);
 	assert_int_equal(snapshots(rig), 1);
-	rig->offload = rig->store->options.offload = NULL;
+	rig_keep_no_jobs(rig);
 }
 
 static void where_no_snapshot_can_be_written_retention_makes_room(void **state)

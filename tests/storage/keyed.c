@@ -4,14 +4,37 @@
 #include "base/check.h"
 #include "storage/batch_build.h"
 #include "storage/compress.h"
-#include "storage/compressor.h"
 #include "storage/control_batch.h"
 #include "storage/records.h"
+#include "tests/storage/sim.h"
+#include "tests/storage/support.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { PADDING_MAX = 4096, DECOMPRESSED_MAX = 1 << 24, READ_BYTES = 30000 };
+
+struct rig *keyed_rig_new(uint64_t segment_bytes, int64_t delete_retention_ms, bool keeps_jobs)
+{
+	struct rig *rig = malloc(sizeof(*rig));
+
+	check(rig);
+	rig_init(rig, NULL, sim_new(1), 16 << 20);
+	sim_options(rig->io)->slowness = 1;
+	if (keeps_jobs)
+		rig_keep_jobs(rig);
+	rig->config.delete_enabled = false;
+	rig->config.segment_bytes = segment_bytes;
+	rig->config.compact = (struct compact_config){
+		.enabled = true,
+		.max_lag_ms = INT64_MAX,
+		.delete_retention_ms = delete_retention_ms,
+	};
+	rig->compact_map_bytes = 1 << 20;
+	rig_restart(rig);
+	rig_open(rig);
+	return rig;
+}
 
 static void add(struct batch_build *build, const struct keyed *keyed,
 		const struct keyed_options *options)
@@ -36,27 +59,6 @@ static void add(struct batch_build *build, const struct keyed *keyed,
 	check(batch_build_add(build, &record, options->first_ms, &headers) == 0);
 }
 
-static void compress(struct batch_build *build, enum batch_codec codec)
-{
-	struct compressor *compressor;
-	size_t length = build->size - BATCH_HEADER_BYTES;
-
-	if (codec == CODEC_NONE)
-		return;
-	check(compressor_new(&compressor, codec, -1) == 0);
-	size_t bound = compressor_bound(compressor, length);
-	uint8_t *packed = malloc(BATCH_HEADER_BYTES + bound);
-	check(packed);
-	int64_t made = compressor_run(compressor, build->data + BATCH_HEADER_BYTES, length,
-				      packed + BATCH_HEADER_BYTES, bound);
-	check(made > 0);
-	free(build->data);
-	build->data = packed;
-	build->size = BATCH_HEADER_BYTES + (size_t)made;
-	build->attributes |= (uint16_t)codec;
-	compressor_free(compressor);
-}
-
 struct made_batch make_keyed_batch(const struct keyed *records, unsigned count,
 				   const struct keyed_options *options)
 {
@@ -66,7 +68,7 @@ struct made_batch make_keyed_batch(const struct keyed *records, unsigned count,
 
 	for (unsigned i = 0; i < count; i++)
 		add(&build, &records[i], options);
-	compress(&build, options->codec);
+	compress_build(&build, options->codec);
 	batch_build_seal(&build, produced ? options->producer_id : -1,
 			 produced ? options->epoch : -1, produced ? options->base_sequence : -1);
 	made.data = build.data;

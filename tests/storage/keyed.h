@@ -24,6 +24,10 @@ struct keyed_options {
 	size_t padding; /* bytes of a value besides the number */
 };
 
+/* On a simulated disk, with a compacted log that is open.  To be ended like any rig, its memory is
+ * the caller's. */
+struct rig *keyed_rig_new(uint64_t segment_bytes, int64_t delete_retention_ms, bool keeps_jobs);
+
 struct made_batch make_keyed_batch(const struct keyed *records, unsigned count,
 				   const struct keyed_options *options);
 

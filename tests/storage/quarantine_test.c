@@ -157,20 +157,9 @@ static void cut_to(const struct rig *rig, int64_t base_offset, size_t size)
 static unsigned positions(const struct rig *rig, int64_t base_offset, size_t at[static 64])
 {
 	char path[256];
-	size_t size;
-	unsigned count = 0;
-	size_t position = SEGMENT_HEADER_BYTES;
-	struct batch batch;
 
 	path_of(rig, base_offset, "log", path);
-	uint8_t *data = load_file(path, &size);
-	while (count < 63 && batch_parse(&batch, data + position, size - position) == 0) {
-		at[count++] = position;
-		position += batch.size;
-	}
-	at[count] = position;
-	free(data);
-	return count;
+	return segment_positions(path, at);
 }
 
 static bool has_quarantine(const struct rig *rig)

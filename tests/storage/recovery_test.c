@@ -85,20 +85,9 @@ static bool has(const struct rig *rig, const char *name)
 static unsigned positions(const struct rig *rig, size_t at[static 64])
 {
 	char path[256];
-	size_t size;
-	unsigned count = 0;
-	size_t position = SEGMENT_HEADER_BYTES;
-	struct batch batch;
 
 	rig_path(rig, first_log, path);
-	uint8_t *data = load_file(path, &size);
-	while (count < 63 && batch_parse(&batch, data + position, size - position) == 0) {
-		at[count++] = position;
-		position += batch.size;
-	}
-	at[count] = position;
-	free(data);
-	return count;
+	return segment_positions(path, at);
 }
 
 /* A killed broker's folder: segment with `count` batches, no index. */
@@ -590,40 +579,28 @@ static void the_more_logs_the_sooner_they_get_one(void **state)
 	free(made.data);
 }
 
-static struct store_job *job_out;
-
-static void keep_job(void *context, struct store_job *job)
-{
-	assert_null(job_out);
-	job_out = job;
-}
-
 /* It tells of less than the seal would have. */
 static void a_checkpoint_that_a_seal_overtakes_is_made_again(void **state)
 {
 	struct rig *rig = *state;
 	struct made_batch made = make_batch(1, 1 << 20, 1000, 1);
 
-	job_out = NULL;
-	rig->offload = keep_job;
+	rig_keep_jobs(rig);
 	rig_restart(rig);
 	rig->config.segment_bytes = 68 << 20;
 	rig_open(rig);
 	for (int i = 0; i < 66; i++)
 		assert_int_equal(rig_append(rig, &made, ACK_DURABLE, NULL), 0);
 	store_housekeep(rig->store);
-	assert_non_null(job_out);
+	assert_non_null(rig->job);
 	struct segment *segment = rig->log->active;
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(rig_append(rig, &made, ACK_DURABLE, NULL), 0);
 	assert_ptr_not_equal(rig->log->active, segment);
 	assert_false(has(rig, first_idx));
-	struct store_job *job = job_out;
-	job_out = NULL;
-	store_job_run(job);
-	job->done(job);
+	rig_run_job(rig);
 	assert_int_equal(segment->checkpoint_end, segment->end);
-	rig->offload = rig->store->options.offload = NULL;
+	rig_keep_no_jobs(rig);
 	rig_kill(rig);
 	rig_open(rig);
 	assert_int_equal(log_end_offset(rig->log), 69);

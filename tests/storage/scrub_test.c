@@ -234,38 +234,14 @@ static void a_clock_that_is_set_back_ends_no_scrubbing(void **state)
 
 /* ---- jobs that are out ---- */
 
-static struct store_job *out;
-
-static void keep_job(void *context, struct store_job *job)
-{
-	(void)context;
-	assert_null(out);
-	out = job;
-}
-
-static void finish(void)
-{
-	struct store_job *job = out;
-
-	out = NULL;
-	job->done(job);
-}
-
-static void run_to_its_end(void)
-{
-	store_job_run(out);
-	finish();
-}
-
 static void start_with_jobs(struct rig *rig)
 {
-	out = NULL;
-	rig->offload = keep_job;
+	rig_keep_jobs(rig);
 	rig_restart(rig);
 	fill(rig);
 	pass(rig, INTERVAL_MS);
 	store_housekeep(rig->store);
-	assert_non_null(out);
+	assert_non_null(rig->job);
 }
 
 static void a_start_goes_on_where_the_last_life_was(void **state)
@@ -273,14 +249,14 @@ static void a_start_goes_on_where_the_last_life_was(void **state)
 	struct rig *rig = *state;
 
 	start_with_jobs(rig);
-	run_to_its_end();
+	rig_run_job(rig);
 	store_housekeep(rig->store);
-	run_to_its_end();
+	rig_run_job(rig);
 	uint64_t two = scrubbed(rig);
 	uint64_t all = closed_bytes(rig);
 	store_housekeep(rig->store);
-	out->give_up = true;
-	run_to_its_end(); /* breaks off the third */
+	rig->job->give_up = true;
+	rig_run_job(rig); /* breaks off the third */
 	assert_int_equal(scrubbed(rig), two);
 	rig->offload = NULL;
 	rig_close(rig);
@@ -301,8 +277,7 @@ static void it_keeps_its_pace(void **state)
 	struct rig *rig = *state;
 	struct made_batch made = make_batch(1, 200000, 1000, 1);
 
-	out = NULL;
-	rig->offload = keep_job;
+	rig_keep_jobs(rig);
 	rig->scrub_bytes_per_second = 1 << 20;
 	rig_restart(rig);
 	rig->config.segment_bytes = 4 << 20;
@@ -313,13 +288,13 @@ static void it_keeps_its_pace(void **state)
 	store_housekeep(rig->store);
 	uint64_t paused_ns = 0;
 	unsigned steps = 0;
-	for (uint64_t pause; (pause = out->step(out)) != STORE_JOB_DONE; steps++) {
+	for (uint64_t pause; (pause = rig->job->step(rig->job)) != STORE_JOB_DONE; steps++) {
 		assert_in_range(pause, NS_PER_SECOND, NS_PER_SECOND * 5 / 4);
 		paused_ns += pause;
 	}
 	assert_in_range(steps, 3, 4);
 	assert_in_range(paused_ns, 3 * NS_PER_SECOND, 4 * NS_PER_SECOND);
-	finish();
+	rig_return_job(rig);
 	free(made.data);
 }
 
@@ -329,9 +304,9 @@ static void a_log_that_closes_does_not_wait_for_it(void **state)
 
 	start_with_jobs(rig);
 	log_close(rig->log, false, (void (*)(void *))free, NULL);
-	assert_true(out->give_up);
-	assert_int_equal(out->step(out), STORE_JOB_DONE);
-	finish();
+	assert_true(rig->job->give_up);
+	assert_int_equal(rig->job->step(rig->job), STORE_JOB_DONE);
+	rig_return_job(rig);
 	rig->log = NULL;
 	rig->offload = NULL;
 	rig_restart(rig);
@@ -346,12 +321,12 @@ static void a_segment_may_be_deleted_under_it(void **state)
 	start_with_jobs(rig);
 	flip(rig, 0, SEGMENT_HEADER_BYTES + 70);
 	assert_int_equal(rig_trim(rig, 10, NULL), 0);
-	run_to_its_end();
+	rig_run_job(rig);
 	assert_int_equal(log_quarantined(rig->log, NULL, 0), 0);
 	store_housekeep(rig->store);
-	run_to_its_end();
+	rig_run_job(rig);
 	assert_int_equal(rig_check_all(rig), BATCHES - 10);
-	rig->offload = rig->store->options.offload = NULL;
+	rig_keep_no_jobs(rig);
 }
 
 /* ---- what it finds ---- */

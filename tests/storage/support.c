@@ -4,6 +4,8 @@
 #include "base/check.h"
 #include "base/crc32c.h"
 #include "base/errors.h"
+#include "storage/batch_build.h"
+#include "storage/compressor.h"
 #include "storage/control_batch.h"
 #include "storage/store_internal.h"
 
@@ -111,6 +113,27 @@ struct made_batch make_producer_batch(unsigned records, size_t value_bytes, int6
 	fix_batch(made.data, made.size);
 	check(batch_parse(&made.batch, made.data, made.size) == 0);
 	return made;
+}
+
+void compress_build(struct batch_build *build, enum batch_codec codec)
+{
+	struct compressor *compressor;
+	size_t length = build->size - BATCH_HEADER_BYTES;
+
+	if (codec == CODEC_NONE)
+		return;
+	check(compressor_new(&compressor, codec, -1) == 0);
+	size_t bound = compressor_bound(compressor, length);
+	uint8_t *packed = malloc(BATCH_HEADER_BYTES + bound);
+	check(packed);
+	int64_t made = compressor_run(compressor, build->data + BATCH_HEADER_BYTES, length,
+				      packed + BATCH_HEADER_BYTES, bound);
+	check(made > 0);
+	free(build->data);
+	build->data = packed;
+	build->size = BATCH_HEADER_BYTES + (size_t)made;
+	build->attributes |= (uint16_t)codec;
+	compressor_free(compressor);
 }
 
 struct made_batch make_marker(const struct control_marker *marker)
@@ -353,6 +376,41 @@ void rig_move(struct rig *rig, const char *folder)
 	make_store(rig);
 }
 
+static void keep_job(void *context, struct store_job *job)
+{
+	struct rig *rig = context;
+
+	check(!rig->job);
+	rig->job = job;
+}
+
+void rig_keep_jobs(struct rig *rig)
+{
+	rig->job = NULL;
+	rig->offload = keep_job;
+}
+
+void rig_keep_no_jobs(struct rig *rig)
+{
+	rig->offload = rig->store->options.offload = NULL;
+}
+
+void rig_return_job(struct rig *rig)
+{
+	struct store_job *job = rig->job;
+
+	check(job);
+	rig->job = NULL;
+	job->done(job);
+}
+
+void rig_run_job(struct rig *rig)
+{
+	check(rig->job);
+	store_job_run(rig->job);
+	rig_return_job(rig);
+}
+
 void rig_kill(struct rig *rig)
 {
 	char copy[128];
@@ -368,6 +426,24 @@ void rig_path(const struct rig *rig, const char *name, char path[static 256])
 
 	uuid_hex(&rig->identity.topic_id, topic);
 	snprintf(path, 256, "%s/%s/%d/%s", rig->folder, topic, rig->identity.partition, name);
+}
+
+unsigned segment_positions(const char *path, size_t at[static SEGMENT_POSITIONS_MAX])
+{
+	size_t size;
+	unsigned count = 0;
+	size_t position = SEGMENT_HEADER_BYTES;
+	struct batch batch;
+	uint8_t *data = load_file(path, &size);
+
+	while (count < SEGMENT_POSITIONS_MAX - 1 &&
+	       batch_parse(&batch, data + position, size - position) == 0) {
+		at[count++] = position;
+		position += batch.size;
+	}
+	at[count] = position;
+	free(data);
+	return count;
 }
 
 void rig_pass_time(struct rig *rig, int64_t ms)
@@ -429,13 +505,7 @@ void rig_fill(struct rig *rig, unsigned count, size_t value_bytes, int64_t first
 	}
 }
 
-struct waited_read {
-	struct log_read read;
-	bool done;
-	int rc;
-};
-
-static void read_done(struct log_read *read, int rc)
+void waited_read_done(struct log_read *read, int rc)
 {
 	struct waited_read *waited = container_of(read, struct waited_read, read);
 
@@ -448,7 +518,7 @@ static struct rig_read wait_for_read(struct rig *rig, struct waited_read *waited
 {
 	struct rig_read ret = {0};
 
-	waited->read.done = read_done;
+	waited->read.done = waited_read_done;
 	log_read(rig->log, &waited->read);
 	for (int turns = 0; !waited->done; turns++) {
 		check(turns < 10000);

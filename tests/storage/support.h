@@ -42,6 +42,9 @@ struct made_batch make_producer_batch(unsigned records, size_t value_bytes, int6
 				      int16_t epoch, int32_t sequence, uint16_t attributes);
 struct control_marker;
 struct made_batch make_marker(const struct control_marker *marker);
+struct batch_build;
+/* Its records, before it is sealed. */
+void compress_build(struct batch_build *build, enum batch_codec codec);
 /* Puts the right length and CRC into a batch whose other bytes were edited. */
 void fix_batch(uint8_t *data, size_t size);
 
@@ -83,6 +86,7 @@ struct rig {
 	size_t index_bytes_max;
 	uint64_t compact_bytes_per_second;
 	void (*offload)(void *context, struct store_job *job); /* its context is the rig */
+	struct store_job *job; /* that is out, where they are kept */
 	bool closed;
 };
 
@@ -104,6 +108,17 @@ void rig_restart(struct rig *rig);
 /* <folder>/<topic>/<partition>/<name> */
 void rig_path(const struct rig *rig, const char *name, char path[static 256]);
 
+enum { SEGMENT_POSITIONS_MAX = 64 };
+/* Where the batches of a segment's file begin, and their end; their number. */
+unsigned segment_positions(const char *path, size_t at[static SEGMENT_POSITIONS_MAX]);
+
+/* From the next rig_restart on the store's jobs wait in rig->job, one at a time, and nobody takes
+ * their steps. */
+void rig_keep_jobs(struct rig *rig);
+void rig_run_job(struct rig *rig);    /* to its end; it comes back */
+void rig_return_job(struct rig *rig); /* comes back as it is */
+void rig_keep_no_jobs(struct rig *rig);
+
 /* So long passes by both clocks. */
 void rig_pass_time(struct rig *rig, int64_t ms);
 /* One turn of the loop; sleeps up to 10 ms when nothing is to be done. */
@@ -122,6 +137,14 @@ int rig_append(struct rig *rig, const struct made_batch *batch, enum log_ack ack
 	       int64_t *ret_base_offset);
 /* `count` batches of one record. */
 void rig_fill(struct rig *rig, unsigned count, size_t value_bytes, int64_t first_ms);
+
+/* A read that somebody waits for: read.done is waited_read_done. */
+struct waited_read {
+	struct log_read read;
+	bool done;
+	int rc;
+};
+void waited_read_done(struct log_read *read, int rc);
 
 struct rig_read {
 	uint8_t *data; /* joined; to free */
