@@ -397,6 +397,13 @@ static bool expired(const struct log *log, const struct segment *segment, uint64
 							   (uint64_t)log->config.retention_bytes;
 }
 
+/* The producers of what retention takes are known; but where no file can be written, as on a full
+ * disk, they hold nothing up, and what was deleted on request makes room at once. */
+static bool producers_hold(struct log *log, const struct segment *segment)
+{
+	return segment->next_offset > log->start_offset && producers_reach(log, segment) == 0;
+}
+
 /* The active segment at the latest. */
 static const struct segment *first_to_stay(struct log *log)
 {
@@ -404,11 +411,10 @@ static const struct segment *first_to_stay(struct log *log)
 
 	list_foreach(node, &log->segments) {
 		const struct segment *segment = container_of(node, struct segment, link);
-		/* Its ids stay in the window, and its producers are known; but where no file can
-		 * be written, as on a full disk, producers hold nothing up. */
+		/* Its ids stay in the window. */
 		if (!segment_deletable(log, segment) || !expired(log, segment, bytes) ||
 		    dedup_files_reach(log, segment->next_offset) <= 0 ||
-		    producers_reach(log, segment) == 0)
+		    producers_hold(log, segment))
 			return segment;
 		bytes -= segment->end - SEGMENT_HEADER_BYTES;
 	}
@@ -494,8 +500,35 @@ void store_housekeep(struct store *store)
 	compact_housekeep(store);
 }
 
+/* Where the disk has no room even to note it, what is to go makes it: before that is answered a
+ * power cut may bring any of it back. */
+static int trim_to(struct log *log, int64_t to)
+{
+	int64_t before = log->start_offset;
+
+	log->start_offset = to;
+	int rc = log_write_meta(log);
+	if (rc == -ENOSPC && !log->leftovers) {
+		retain(log);
+		rc = log_write_meta(log);
+	}
+	if (rc == 0) {
+		log_lift_quarantine(log);
+		retain(log);
+		return 0;
+	}
+	const struct segment *first = container_of(log->segments.next, struct segment, link);
+	log->start_offset = first->base_offset > before ? first->base_offset : before;
+	return rc;
+}
+
 void log_trim(struct log *log, struct log_trim *trim)
 {
+	/* It may be what makes the room that a failed one waits for. */
+	if (log->state == LOG_FAILED) {
+		log->retry_ns = 0;
+		commit_try_repair(log);
+	}
 	/* Not beyond what is durable, or a power cut could leave a log that ends before its start.
 	 */
 	int64_t limit = log->durable_offset;
@@ -513,17 +546,8 @@ void log_trim(struct log *log, struct log_trim *trim)
 		list_push_back(&log->dedup.files.trims, &trim->link);
 		return;
 	}
-	if (rc > 0) {
-		int64_t before = log->start_offset;
-		log->start_offset = to;
-		rc = log_write_meta(log);
-		if (rc < 0) {
-			log->start_offset = before;
-		} else {
-			log_lift_quarantine(log);
-			retain(log);
-		}
-	}
+	if (rc > 0)
+		rc = trim_to(log, to);
 	wake_if_stable_rose(log, stable);
 	trim->start_offset = log->start_offset;
 	trim->done(trim, rc);

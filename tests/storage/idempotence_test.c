@@ -300,6 +300,22 @@ static void retention_waits_for_a_snapshot_of_the_producers(void **state)
 	append_again(rig, PRODUCER, sequence - BATCH_RECORDS, sequence - BATCH_RECORDS);
 }
 
+static void what_is_deleted_on_request_makes_room_at_once(void **state)
+{
+	struct rig *rig = *state;
+	int64_t start = -1;
+
+	rig_keep_jobs(rig);
+	rig_restart(rig);
+	fill_segments(rig);
+	unsigned long long before = log_bytes(rig->log);
+	assert_int_equal(rig_trim(rig, log_high_watermark(rig->log), &start), 0);
+	assert_true(log_bytes(rig->log) < before / 2);
+	while (rig->job)
+		rig_run_job(rig);
+	rig_keep_no_jobs(rig);
+}
+
 static void a_log_is_closed_when_its_snapshot_is_written(void **state)
 {
 	struct rig *rig = *state;
@@ -548,6 +564,7 @@ int main(void)
 		TEST(without_a_sound_snapshot_the_log_is_read),
 		TEST(a_snapshot_beyond_the_end_is_removed),
 		TEST(retention_waits_for_a_snapshot_of_the_producers),
+		TEST(what_is_deleted_on_request_makes_room_at_once),
 		TEST(a_log_is_closed_when_its_snapshot_is_written),
 		TEST(where_no_snapshot_can_be_written_retention_makes_room),
 		TEST(a_snapshot_that_the_log_has_outlived_is_not_used),
