@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 
-from load import LOADS, SETTINGS, LoadedWorld, text, told  # first: it finds the others
+from load import LOADS, SETTINGS, LoadedWorld, told, verdict  # first: it finds the others
 import harness
 from confluent_kafka.admin import AdminClient, NewTopic
 from event_log import RecordLog
@@ -139,13 +139,7 @@ def main():
     options = parser.parse_args()
     folder = pathlib.Path(options.folder or tempfile.mkdtemp(prefix="clocks-"))
     print(f"clocks.py --steps {options.steps} --seed {options.seed}", flush=True)
-    try:
-        seen = run(folder, options.steps, options.seed)
-    except AssertionError as error:
-        print(f"{error}\nWRONG; logs in {folder}")
-        return 1
-    print(f"right: {text(seen)}; logs in {folder}")
-    return 0
+    return verdict(folder, lambda: run(folder, options.steps, options.seed))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 
-from load import LOADS, SETTINGS, LoadedWorld, text, told  # first: it finds the others
+from load import LOADS, SETTINGS, LoadedWorld, told, verdict  # first: it finds the others
 import harness
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource,
@@ -297,14 +297,9 @@ def main():
     print(f"full_disk.py --fs {options.fs} --turns {options.turns} --seed {options.seed}",
           flush=True)
     try:
-        seen = run_turns(folder, options.fs, options.turns, options.seed)
+        return verdict(folder, lambda: run_turns(folder, options.fs, options.turns, options.seed))
     except CannotMount as why:
         sys.exit(f"full_disk.py: {why}")
-    except AssertionError as error:
-        print(f"{error}\nWRONG; logs in {folder}")
-        return 1
-    print(f"right: {text(seen)}; logs in {folder}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 
-from load import LOADS, SETTINGS, LoadedWorld, text, told  # first: it finds the others
+from load import LOADS, SETTINGS, LoadedWorld, text, told, verdict  # it finds the others
 import groups
 import harness
 from harness import Refused
@@ -217,13 +217,7 @@ def main():
     options = parser.parse_args()
     folder = pathlib.Path(options.folder or tempfile.mkdtemp(prefix="limits-"))
     print(f"limits.py --turns {options.turns} --seed {options.seed}", flush=True)
-    try:
-        seen = run(folder, options.turns, options.seed, options.limits)
-    except AssertionError as error:
-        print(f"{error}\nWRONG; logs in {folder}")
-        return 1
-    print(f"right: {text(seen)}; logs in {folder}")
-    return 0
+    return verdict(folder, lambda: run(folder, options.turns, options.seed, options.limits))
 
 
 if __name__ == "__main__":

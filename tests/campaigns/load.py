@@ -109,3 +109,14 @@ def told(history, **more):
 
 def text(counts):
     return ", ".join(f"{count} {what}" for what, count in counts.items())
+
+
+def verdict(folder, run):
+    """What `run` has seen, or what was wrong, for people; returns a program's exit code."""
+    try:
+        seen = run()
+    except AssertionError as error:
+        print(f"{error}\nWRONG; logs in {folder}")
+        return 1
+    print(f"right: {text(seen)}; logs in {folder}")
+    return 0

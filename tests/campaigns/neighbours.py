@@ -172,13 +172,7 @@ def main():
     parser.add_argument("--folder", help="for the logs, which are kept")
     options = parser.parse_args()
     folder = pathlib.Path(options.folder or tempfile.mkdtemp(prefix="neighbours-"))
-    try:
-        seen = run(folder, options.seconds)
-    except AssertionError as error:
-        print(f"{error}\nWRONG; logs in {folder}")
-        return 1
-    print(f"right: {load.text(seen)}; logs in {folder}")
-    return 0
+    return load.verdict(folder, lambda: run(folder, options.seconds))
 
 
 if __name__ == "__main__":
