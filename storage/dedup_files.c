@@ -238,6 +238,16 @@ static void spilled(struct log *log, struct dedup_job *job)
 		dedup_filter_free(&job->spill.filter);
 }
 
+static void drop_stale(struct log *log, struct dedup_job *job)
+{
+	dedup_chunks_free(job->chunks);
+	if (job->spills)
+		dedup_filter_free(&job->spill.filter);
+	else
+		dedup_files_unlink(log, job->head.from, job->head.to);
+	job->result = 0;
+}
+
 static void note_failure(struct log *log, const struct dedup_job *job)
 {
 	struct dedup_files *files = &log->dedup.files;
@@ -254,21 +264,24 @@ static void done(struct store_job *base)
 	struct dedup_job *job = container_of(base, struct dedup_job, job);
 	struct log *log = job->log;
 	struct dedup_files *files = &log->dedup.files;
-	int result = job->result;
 	bool spills = job->spills;
 	if (job->dir_fd >= 0)
 		close(job->dir_fd);
 	bool forgotten = spills && !bucket_of(log, &job->head);
 
-	if (spills)
+	if (job->stale)
+		drop_stale(log, job);
+	else if (spills)
 		spilled(log, job);
 	else
 		filed(log, job);
+	int result = job->result;
 	if (result < 0 && !forgotten)
 		note_failure(log, job);
 	files->job_out = false;
 	dedup_changed(log);
-	dedup_configure(log);
+	if (job->stale && log->dedup.window.on)
+		dedup_files_begin(log);
 	if (!spills)
 		dedup_files_end_trims(log, result);
 	if (!files->starting && !log_closing(log))
@@ -461,14 +474,21 @@ void dedup_files_end_trims(struct log *log, int rc)
 	}
 }
 
-void dedup_files_begin(struct log *log, int64_t offset)
+void dedup_files_begin(struct log *log)
+{
+	if (!log->dedup.files.job_out)
+		submit_anchor(log, dedup_window_oldest(&log->dedup.window)->from);
+}
+
+void dedup_files_end(struct log *log)
 {
 	struct dedup_files *files = &log->dedup.files;
 
 	dedup_files_remove(log);
 	files->bytes = 0;
 	files->anchor_from = files->anchor_to = files->damaged_to = -1;
-	submit_anchor(log, offset);
+	if (files->job_out)
+		files->job.stale = true;
 }
 
 /* ---- forgetting ---- */

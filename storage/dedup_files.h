@@ -15,6 +15,7 @@ struct dedup_job {
 	struct dedup_file_head head;
 	struct dedup_chunk *chunks; /* to be written */
 	struct dedup_spill spill;   /* made of what was read */
+	bool stale;                 /* its window has ended meanwhile */
 	int result;
 };
 
@@ -43,8 +44,10 @@ void dedup_files_start(struct log *log);
 int dedup_files_reach(struct log *log, int64_t offset);
 /* Forgets the oldest bucket, and its file. */
 void dedup_files_forget_oldest(struct log *log);
-/* The window begins at `offset`: no file but one that says so. */
-void dedup_files_begin(struct log *log, int64_t offset);
+/* The window has begun: no file but one that says so. */
+void dedup_files_begin(struct log *log);
+/* Its window has ended: what a job is about to write goes too. */
+void dedup_files_end(struct log *log);
 void dedup_files_remove(const struct log *log);
 /* The window as files and log have it; it is on and empty. */
 int dedup_files_recover(struct log *log);

@@ -190,12 +190,17 @@ static bool same_ids(const struct dedup_config *a, const struct dedup_config *b)
 	       memcmp(a->header, b->header, a->header_length) == 0;
 }
 
-/* Also while a window of other ids waits for the end of a job to go. */
+static bool as_configured(const struct dedup_window *window, const struct dedup_config *config)
+{
+	return window->on ? config->enabled && same_ids(&window->config, config) : !config->enabled;
+}
+
+/* Also while another window waits for the log to be written to again. */
 static bool passes_by(const struct log *log, const struct batch *batch, const struct dedup_id *ids)
 {
 	return !log->dedup.window.on || !ids || (batch->attributes & BATCH_TRANSACTIONAL) ||
 	       (log->next_offset + batch->last_offset_delta) >> DEDUP_OFFSET_BITS ||
-	       !same_ids(&log->dedup.window.config, &log->config.dedup);
+	       !as_configured(&log->dedup.window, &log->config.dedup);
 }
 
 static int judge(struct log *log, const struct dedup_id *ids, struct dedup_verdict *verdict)
@@ -314,19 +319,13 @@ void dedup_configure(struct log *log)
 	struct dedup_window *window = &log->dedup.window;
 	const struct dedup_config *config = &log->config.dedup;
 
-	if (log->state != LOG_WRITABLE || log->dedup.files.job_out)
+	if (log->state != LOG_WRITABLE || as_configured(window, config))
 		return;
-	if (!config->enabled && window->on) {
-		dedup_window_end(window);
-		dedup_files_remove(log);
-	} else if (config->enabled && (!window->on || !same_ids(&window->config, config))) {
-		int rc = dedup_window_begin(window, config, log->next_offset,
-					    store_now_ns(log->store));
-		if (rc == 0)
-			dedup_files_begin(log, log->next_offset);
-	} else {
-		return;
-	}
+	dedup_window_end(window);
+	dedup_files_end(log);
+	if (config->enabled &&
+	    dedup_window_begin(window, config, log->next_offset, store_now_ns(log->store)) == 0)
+		dedup_files_begin(log);
 	dedup_changed(log);
 	/* There are no ids any more that would have to be filed first. */
 	dedup_files_end_trims(log, 0);

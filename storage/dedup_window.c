@@ -42,14 +42,22 @@ void dedup_window_init(struct dedup_window *window, const struct dedup_place *pl
 	clear(window);
 }
 
-void dedup_window_free_chunks(struct dedup_window *window, struct dedup_chunk *chunk)
+size_t dedup_chunks_free(struct dedup_chunk *chunk)
 {
+	size_t bytes = 0;
+
 	while (chunk) {
 		struct dedup_chunk *next = chunk->next;
 		free(chunk);
-		window->chunk_bytes -= sizeof(*chunk);
+		bytes += sizeof(*chunk);
 		chunk = next;
 	}
+	return bytes;
+}
+
+void dedup_window_free_chunks(struct dedup_window *window, struct dedup_chunk *chunks)
+{
+	window->chunk_bytes -= dedup_chunks_free(chunks);
 }
 
 static void close_file(struct dedup_window *window)

@@ -149,6 +149,8 @@ int dedup_window_load_spilled(struct dedup_window *window, const struct dedup_fi
 size_t dedup_chunks_count(const struct dedup_chunk *chunks);
 /* Any thread: the ids of a bucket that has ended do not change. */
 void dedup_chunks_copy(const struct dedup_chunk *chunks, struct dedup_entry *out);
+/* Those of a window that is no more; returns their bytes. */
+size_t dedup_chunks_free(struct dedup_chunk *chunks);
 void dedup_window_free_chunks(struct dedup_window *window, struct dedup_chunk *chunks);
 
 size_t dedup_window_bytes(const struct dedup_window *window); /* of memory */

@@ -462,6 +462,34 @@ static void a_bucket_forgotten_while_it_is_written_stays_forgotten(void **state)
 	rig->store->options.offload = NULL;
 }
 
+static void a_window_ends_while_its_bucket_is_written(void **state)
+{
+	struct rig *rig = *state;
+
+	restart_with_jobs(rig);
+	rig_keep_id(rig, 1);
+	rig_pass(rig, SHARE_MS);
+	assert_non_null(rig->job);
+	rig->config.dedup.enabled = false;
+	log_set_config(rig->log, &rig->config);
+	assert_int_equal(rig_keep_id(rig, 1), 1);
+	rig->config.dedup.enabled = true;
+	log_set_config(rig->log, &rig->config);
+	assert_int_equal(rig_keep_id(rig, 1), 2);
+	assert_int_equal(rig_keep_id(rig, 1), 2);
+	rig_run_job(rig);
+	assert_int_equal(rig_keep_id(rig, 1), 2);
+	assert_int_equal(files(rig), 0);
+	/* The anchor. */
+	rig_run_job(rig);
+	assert_int_equal(files(rig), 1);
+	rig_keep_no_jobs(rig);
+	rig_kill(rig);
+	rig_reopen(rig);
+	assert_int_equal(rig_keep_id(rig, 1), 2);
+	assert_int_equal(store_stats(rig->store)->dedup_entries, 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -483,6 +511,7 @@ int main(void)
 		TEST(old_ids_leave_memory_and_are_still_known),
 		TEST(a_trim_waits_for_the_job),
 		TEST(a_log_does_not_close_while_a_job_is_out),
+		TEST(a_window_ends_while_its_bucket_is_written),
 		TEST(a_bucket_forgotten_while_it_is_written_stays_forgotten),
 	};
 #undef TEST

@@ -191,10 +191,9 @@ static void ids_of_two_headers_are_not_taken_for_each_other(void **state)
 	log_set_config(rig->log, &rig->config);
 	assert_int_equal(rig_keep_id(rig, 1), 1);
 	assert_int_equal(rig_keep_id(rig, 2), 2);
+	assert_int_equal(rig_keep_id(rig, 1), 1);
 	rig_run_job(rig);
-	/* From now on it is known. */
-	assert_int_equal(rig_keep_id(rig, 1), 3);
-	assert_int_equal(rig_keep_id(rig, 1), 3);
+	assert_int_equal(rig_keep_id(rig, 1), 1);
 }
 
 static void trimmed(struct log_trim *trim, int rc)
