@@ -108,7 +108,6 @@ static void fails_and_recovers(struct disk *disk, enum io_op op, int rc)
 	assert_int_equal(store_stats(rig->store)->failures, 1);
 	/* Read-only for a while. */
 	assert_int_equal(rig_start_append(rig, &made, ACK_DURABLE, &refused), -ERR_STORAGE);
-	assert_int_equal(rig_trim(rig, 1, NULL), -ERR_STORAGE);
 	rig->now_ns += 2 * NS_PER_SECOND;
 	int64_t offset;
 	assert_int_equal(rig_append(rig, &made, ACK_DURABLE, &offset), 0);
@@ -132,6 +131,28 @@ static void a_short_write_is_a_failed_one(void **state)
 static void a_flush_that_fails_is_told(void **state)
 {
 	fails_and_recovers(*state, IO_FLUSH, -EIO);
+}
+
+static void a_failed_log_is_repaired_to_delete_records(void **state)
+{
+	struct disk *disk = *state;
+	struct rig *rig = &disk->rig;
+	struct made_batch made = make_batch(1, 5000, 1000, 1);
+	struct rig_append append;
+	int64_t start;
+
+	rig_open(rig);
+	rig_fill(rig, 3, 100, 1000);
+	fail_next(disk, IO_WRITE, -ENOSPC);
+	assert_int_equal(rig_start_append(rig, &made, ACK_DURABLE, &append), 0);
+	turns(rig, 5);
+	assert_int_equal(append.rc, -ERR_STORAGE);
+	assert_int_equal(rig_start_append(rig, &made, ACK_DURABLE, &append), -ERR_STORAGE);
+	assert_int_equal(rig_trim(rig, 2, &start), 0);
+	assert_int_equal(start, 2);
+	assert_int_equal(rig_append(rig, &made, ACK_DURABLE, NULL), 0);
+	assert_int_equal(log_end_offset(rig->log), 4);
+	free(made.data);
 }
 
 static void a_full_file_system_is_told(void **state)
@@ -615,6 +636,7 @@ int main(void)
 		T(a_write_that_fails_is_told),
 		T(a_short_write_is_a_failed_one),
 		T(a_flush_that_fails_is_told),
+		T(a_failed_log_is_repaired_to_delete_records),
 		T(a_full_file_system_is_told),
 		T(housekeeping_repairs),
 		T(a_hole_is_not_passed),
