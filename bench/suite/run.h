@@ -1,0 +1,28 @@
+/* bench/suite/run.h: runs a workload once.
+ *
+ * create topics -> consumers -> producers -> warm up -> measure, with samples -> drain -> delete
+ *
+ * Threads: one for each producer and consumer up to `threads` of each, which share them out; the
+ * caller's takes the samples and calls `progress`.  SIGINT ends the measured time early: what was
+ * measured is returned, with a caveat. */
+#pragma once
+#include "bench/suite/result.h"
+
+#include <sys/types.h>
+
+struct run_options {
+	const struct driver *driver;
+	const char *url;
+	const pid_t *broker_pids; /* with their children; none: the broker's usage is unknown */
+	size_t broker_pid_count;
+	unsigned threads; /* 0: as many as it has producers, as consumers */
+	bool keep_topics;
+	/* May be null.  `done` of `total` ms, warm-up included. */
+	void (*progress)(void *context, const struct sample *sample, unsigned done_ms,
+			 unsigned total_ms, bool warming_up);
+	void *context;
+};
+
+/* 0; -errno, and standard error has why.  *ret is the caller's to result_fini. */
+int run_workload(const struct workload *workload, const struct run_options *options,
+		 struct result *ret);

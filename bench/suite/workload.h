@@ -1,0 +1,63 @@
+/* bench/suite/workload.h: what is to be run.
+ *
+ * Names and meaning are the OpenMessaging Benchmark's where it has them, so that its YAML files are
+ * workloads here; what it does not have is marked "ours". */
+#pragma once
+#include "bench/suite/driver.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+	WORKLOAD_NAME_BYTES = 64,
+	WORKLOAD_MESSAGE_BYTES_MIN = 8, /* the intended time */
+	WORKLOAD_MESSAGE_BYTES_MAX = 16 << 20,
+	WORKLOAD_SETTINGS_MAX = 32,
+};
+
+enum workload_keys { KEYS_NONE, KEYS_RANDOM, KEYS_ROUND_ROBIN }; /* keyDistributor */
+
+struct workload {
+	char name[WORKLOAD_NAME_BYTES];
+	char help[128]; /* ours: a sentence */
+	unsigned topics;
+	unsigned partitions_per_topic;
+	enum workload_keys keys;
+	uint32_t message_bytes;
+	double random_bytes_share; /* of the payload; the rest compresses to nothing */
+	unsigned producers_per_topic;
+	unsigned subscriptions_per_topic; /* groups; each gets all records */
+	unsigned consumers_per_subscription;
+	uint64_t producer_rate; /* records a second of all producers; 0: as fast as they can */
+	uint64_t backlog_bytes; /* consumers stand still until so much is stored, then drain it */
+	unsigned warm_up_ms;
+	unsigned duration_ms;
+	/* ours */
+	enum driver_acks acks;
+	uint32_t batch_bytes_max;
+	uint32_t linger_us;
+	uint32_t window; /* records a producer may have under way */
+	char compression[16];
+	bool dedup;
+	bool grouped; /* consumers are members of groups; else partitions are shared out */
+	unsigned idle_connections; /* beside the load: they do nothing */
+	unsigned tail_consumers;   /* beside a drained backlog: they read what comes */
+	unsigned rebalance_ms;     /* a member leaves and comes back so often; 0: never */
+	char *topic_configs[WORKLOAD_SETTINGS_MAX]; /* "key=value"; owned; ended by null */
+	char *client_settings[WORKLOAD_SETTINGS_MAX];
+};
+
+/* Built-in ones by name; null past the last one. */
+const struct workload *workload_at(size_t index);
+/* A copy of its own.  -ENOENT: no such built-in one. */
+int workload_builtin(const char *name, struct workload *ret);
+/* An OpenMessaging Benchmark workload file.  Unknown keys, bad values: -EINVAL, and `why` has
+ * file, line, key and the nearest known one. */
+int workload_read_yaml(const char *path, struct workload *ret, char *why, size_t why_bytes);
+/* `key` is OpenMessaging's or ours, as `sluice-bench list` shows.  -ENOENT, -EINVAL, -ERANGE, with
+ * `why`. */
+int workload_set(struct workload *workload, const char *key, const char *value, char *why,
+		 size_t why_bytes);
+/* Does it fit together?  -EINVAL with `why`. */
+int workload_check(const struct workload *workload, char *why, size_t why_bytes);
+void workload_fini(struct workload *workload);
