@@ -82,6 +82,11 @@ struct result {
 
 void result_fini(struct result *result);
 
+/* ---- figures.c ---- */
+
+/* All 0 of null, and of an empty one. */
+struct histogram_figures histogram_figures_of(const struct histogram *histogram);
+
 /* ---- result_json.c ---- */
 
 /* As OpenMessaging's, with ours beside.  Several runs of one thing are several files' worth in one
