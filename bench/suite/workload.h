@@ -12,10 +12,16 @@ enum {
 	WORKLOAD_NAME_BYTES = 64,
 	WORKLOAD_MESSAGE_BYTES_MIN = 8, /* the intended time */
 	WORKLOAD_MESSAGE_BYTES_MAX = 16 << 20,
-	WORKLOAD_SETTINGS_MAX = 32,
+	WORKLOAD_SETTINGS_MAX = 32, /* one less, and the null behind them */
+	WORKLOAD_SETTING_BYTES_MAX = 4096,
+	/* Of all topics together; more than one machine drives. */
+	WORKLOAD_CLIENTS_MAX = 100000, /* producers, consumers */
+	WORKLOAD_PARTITIONS_MAX = 2000000,
 };
 
 enum workload_keys { KEYS_NONE, KEYS_RANDOM, KEYS_ROUND_ROBIN }; /* keyDistributor */
+
+struct param; /* control/param.h */
 
 struct workload {
 	char name[WORKLOAD_NAME_BYTES];
@@ -47,15 +53,20 @@ struct workload {
 	char *client_settings[WORKLOAD_SETTINGS_MAX];
 };
 
-/* Built-in ones by name; null past the last one. */
+/* One topic, partition, producer and consumer; what keys say goes on top. */
+void workload_init(struct workload *workload);
+/* Built-in ones; null past the last one. */
 const struct workload *workload_at(size_t index);
 /* A copy of its own.  -ENOENT: no such built-in one. */
 int workload_builtin(const char *name, struct workload *ret);
 /* An OpenMessaging Benchmark workload file.  Unknown keys, bad values: -EINVAL, and `why` has
  * file, line, key and the nearest known one. */
 int workload_read_yaml(const char *path, struct workload *ret, char *why, size_t why_bytes);
-/* `key` is OpenMessaging's or ours, as `sluice-bench list` shows.  -ENOENT, -EINVAL, -ERANGE, with
- * `why`. */
+/* What can be said, for `list` and --help: key, help, and param_describe its values.  Null past the
+ * last one. */
+const struct param *workload_key_at(size_t index);
+/* `key` is OpenMessaging's or ours.  -ENOENT: no such key; -EINVAL, -ERANGE: not a value for it;
+ * with `why`. */
 int workload_set(struct workload *workload, const char *key, const char *value, char *why,
 		 size_t why_bytes);
 /* Does it fit together?  -EINVAL with `why`. */
