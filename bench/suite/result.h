@@ -11,8 +11,17 @@
 struct histogram_figures {
 	uint64_t count;
 	double mean;
-	uint64_t p50, p75, p95, p99, p999, p9999, max;
+	uint64_t p50, p75, p95, p99, p999, p9999, p99999, max;
 };
+
+/* One rung of the ladder that HdrHistogram's tools print: `ns` or less took the part `share`. */
+struct histogram_rung {
+	double share; /* 0 .. 1 */
+	uint64_t ns;
+	uint64_t seen; /* so many of all */
+};
+
+enum { HISTOGRAM_RUNGS_MAX = 1024 };
 
 /* One a second of the measured time; rates are of that second. */
 struct sample {
@@ -59,7 +68,8 @@ struct result {
 	char label[64];   /* "sluice-flush": what is compared; driver's name by default */
 	char started[32]; /* RFC 3339 */
 	char commit[48];
-	double seconds; /* measured */
+	char command[512]; /* that measured it; "" when unknown */
+	double seconds;    /* measured */
 	bool open_loop;
 	double asked_per_s;
 	double published_per_s;
@@ -86,6 +96,13 @@ void result_fini(struct result *result);
 
 /* All 0 of null, and of an empty one. */
 struct histogram_figures histogram_figures_of(const struct histogram *histogram);
+/* Some rungs to each halving of what is left to the longest, the figures above among them, the last
+ * one at share 1; `rungs` has room for HISTOGRAM_RUNGS_MAX.  Returns how many; 0: it is empty. */
+size_t histogram_ladder(const struct histogram *histogram, struct histogram_rung *rungs);
+/* `total` durations as a ladder has them, by share and ns; with the same figures.  *ret has to be
+ * all 0. */
+void histogram_from_ladder(struct histogram *ret, const struct histogram_rung *rungs, size_t count,
+			   uint64_t total, double mean_ns);
 
 /* ---- result_json.c ---- */
 
@@ -96,3 +113,8 @@ int result_write(const char *path, const struct result *results, size_t count);
  * The histograms come back from their quantiles. */
 int result_read(const char *path, struct result **ret, size_t *ret_count, char *why,
 		size_t why_bytes);
+/* The same of a file's text. */
+int result_parse(const char *text, size_t bytes, struct result **ret, size_t *ret_count, char *why,
+		 size_t why_bytes);
+/* What both return. */
+void result_free(struct result *results, size_t count);
