@@ -123,6 +123,24 @@ const struct param *workload_key_at(size_t index)
 	return index < array_count(params) ? &params[index] : NULL;
 }
 
+bool workload_key_repeats(size_t index)
+{
+	return fields[index].kind == FIELD_SETTINGS;
+}
+
+int workload_key_find(const char *key, size_t *ret, char *why, size_t why_bytes)
+{
+	int index = params_find(params, array_count(params), key);
+
+	if (index < 0) {
+		snprintf(why, why_bytes, "no key is called \"%.80s\"; did you mean \"%s\"?", key,
+			 params_nearest(params, array_count(params), key));
+		return -ENOENT;
+	}
+	*ret = (size_t)index;
+	return 0;
+}
+
 static void store_number(const struct field *field, void *at, int64_t number)
 {
 	number *= field->unit;
@@ -173,14 +191,12 @@ static int store_setting(const struct param *param, char **settings, const char 
 int workload_set(struct workload *workload, const char *key, const char *value, char *why,
 		 size_t why_bytes)
 {
-	int index = params_find(params, array_count(params), key);
+	size_t index;
 	int64_t number;
+	int rc = workload_key_find(key, &index, why, why_bytes);
 
-	if (index < 0) {
-		snprintf(why, why_bytes, "no key is called \"%.80s\"; did you mean \"%s\"?", key,
-			 params_nearest(params, array_count(params), key));
-		return -ENOENT;
-	}
+	if (rc < 0)
+		return rc;
 	const struct param *param = &params[index];
 	const struct field *field = &fields[index];
 	void *at = (char *)workload + field->at;

@@ -9,7 +9,8 @@
 #include <stdint.h>
 
 enum {
-	WORKLOAD_NAME_BYTES = 64,
+	WORKLOAD_NAME_BYTES = 128, /* OpenMessaging's are sentences */
+	WORKLOAD_FILE_BYTES_MAX = 64 << 10,
 	WORKLOAD_MESSAGE_BYTES_MIN = 8, /* the intended time */
 	WORKLOAD_MESSAGE_BYTES_MAX = 16 << 20,
 	WORKLOAD_SETTINGS_MAX = 32, /* one less, and the null behind them */
@@ -59,16 +60,23 @@ void workload_init(struct workload *workload);
 const struct workload *workload_at(size_t index);
 /* A copy of its own.  -ENOENT: no such built-in one. */
 int workload_builtin(const char *name, struct workload *ret);
-/* An OpenMessaging Benchmark workload file.  Unknown keys, bad values: -EINVAL, and `why` has
- * file, line, key and the nearest known one. */
-int workload_read_yaml(const char *path, struct workload *ret, char *why, size_t why_bytes);
 /* What can be said, for `list` and --help: key, help, and param_describe its values.  Null past the
  * last one. */
 const struct param *workload_key_at(size_t index);
+/* Each value is added to those before. */
+bool workload_key_repeats(size_t index);
+/* -ENOENT: `why` names the nearest one. */
+int workload_key_find(const char *key, size_t *ret, char *why, size_t why_bytes);
 /* `key` is OpenMessaging's or ours.  -ENOENT: no such key; -EINVAL, -ERANGE: not a value for it;
  * with `why`. */
 int workload_set(struct workload *workload, const char *key, const char *value, char *why,
 		 size_t why_bytes);
+/* An OpenMessaging Benchmark workload file.  Unknown keys, bad values: -EINVAL, and `why` has
+ * file, line, key and the nearest known one. */
+int workload_read_yaml(const char *path, struct workload *ret, char *why, size_t why_bytes);
+/* The text of one; `file` is for `why`, and the name of one that has none. */
+int workload_parse_yaml(const char *file, const void *text, size_t bytes, struct workload *ret,
+			char *why, size_t why_bytes);
 /* Does it fit together?  -EINVAL with `why`. */
 int workload_check(const struct workload *workload, char *why, size_t why_bytes);
 void workload_fini(struct workload *workload);
