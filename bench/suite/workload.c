@@ -226,22 +226,27 @@ void workload_init(struct workload *workload)
 	*workload = plain;
 }
 
+int workload_copy(const struct workload *workload, struct workload *ret)
+{
+	struct workload copy = *workload;
+	int rc = settings_copy(workload->topic_configs, copy.topic_configs);
+	int rc2 = settings_copy(workload->client_settings, copy.client_settings);
+
+	if (rc < 0 || rc2 < 0) {
+		workload_fini(&copy);
+		return -ENOMEM;
+	}
+	*ret = copy;
+	return 0;
+}
+
 int workload_builtin(const char *name, struct workload *ret)
 {
 	const struct workload *from;
 
 	for (size_t i = 0; (from = workload_at(i)); i++) {
-		if (strcmp(from->name, name) != 0)
-			continue;
-		struct workload copy = *from;
-		int rc = settings_copy(from->topic_configs, copy.topic_configs);
-		int rc2 = settings_copy(from->client_settings, copy.client_settings);
-		if (rc < 0 || rc2 < 0) {
-			workload_fini(&copy);
-			return -ENOMEM;
-		}
-		*ret = copy;
-		return 0;
+		if (strcmp(from->name, name) == 0)
+			return workload_copy(from, ret);
 	}
 	return -ENOENT;
 }

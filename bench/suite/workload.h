@@ -58,6 +58,8 @@ struct workload {
 void workload_init(struct workload *workload);
 /* Built-in ones; null past the last one. */
 const struct workload *workload_at(size_t index);
+/* To workload_fini.  -ENOMEM */
+int workload_copy(const struct workload *workload, struct workload *ret);
 /* A copy of its own.  -ENOENT: no such built-in one. */
 int workload_builtin(const char *name, struct workload *ret);
 /* What can be said, for `list` and --help: key, help, and param_describe its values.  Null past the

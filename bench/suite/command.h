@@ -1,0 +1,47 @@
+/* bench/suite/command.h: what the commands of sluice-bench share. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum exit_code {
+	EXIT_DONE = 0,
+	EXIT_FAILED = 1, /* nothing was measured, or a file could not be read or written */
+	EXIT_USAGE = 2,  /* the command line is wrong */
+	EXIT_GATE = 3,   /* compare: a gate is not kept */
+};
+
+enum flag_index {
+#define FLAG(field, name, argument, commands, help) FLAG_##field,
+#include "bench/suite/flags.def"
+#undef FLAG
+	FLAG_COUNT
+};
+
+enum { FLAG_VALUES_MAX = 64 };
+
+struct arguments {
+	struct {
+		const char *values[FLAG_VALUES_MAX]; /* "" of a flag without argument */
+		size_t count;
+	} flags[FLAG_COUNT];
+	char **words; /* that are no flags */
+	size_t word_count;
+	int argc; /* all of it as it was given */
+	char **argv;
+};
+
+/* Null: not given.  The last one counts. */
+const char *argument_of(const struct arguments *arguments, enum flag_index flag);
+/* False, and a complaint: not a whole number from `min` to `max`. */
+bool argument_number(const char *text, const char *name, uint64_t min, uint64_t max, uint64_t *ret);
+
+/* "sluice-bench: ..." on standard error. */
+void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Of the command line: with a word about help.  Returns EXIT_USAGE. */
+int complain_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#define COMMAND(name, words, fewest, most, function, help)                                         \
+	int command_##function(const struct arguments *arguments);
+#include "bench/suite/commands.def"
+#undef COMMAND

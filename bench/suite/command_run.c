@@ -1,0 +1,202 @@
+/* sluice-bench run: workloads, each so many times. */
+#include "bench/suite/command.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/suite/progress.h"
+#include "bench/suite/run.h"
+
+enum { RUNS_MAX = 1000, THREADS_MAX = 4096 };
+
+/* All that was measured so far. */
+struct results {
+	struct result *list;
+	size_t count;
+};
+
+struct plan {
+	struct run_options options;
+	uint64_t runs;
+	pid_t pids[FLAG_VALUES_MAX];
+	const char *label;
+};
+
+/* ---- what is asked ---- */
+
+static int read_driver(const struct arguments *arguments, struct plan *plan)
+{
+	const char *name = argument_of(arguments, FLAG_driver);
+
+	plan->options.driver = driver_find(name ? name : "sluice");
+	if (!plan->options.driver)
+		return complain_usage("there is no driver '%s', or it was not built", name);
+	plan->options.url = argument_of(arguments, FLAG_url);
+	if (!plan->options.url)
+		plan->options.url = plan->options.driver->default_url;
+	plan->label = argument_of(arguments, FLAG_label);
+	if (!plan->label)
+		plan->label = plan->options.driver->name;
+	return EXIT_DONE;
+}
+
+static int read_number(const struct arguments *arguments, enum flag_index flag, const char *name,
+		       uint64_t max, uint64_t *number)
+{
+	const char *text = argument_of(arguments, flag);
+
+	return !text || argument_number(text, name, 1, max, number) ? EXIT_DONE : EXIT_USAGE;
+}
+
+static int read_plan(const struct arguments *arguments, struct plan *plan)
+{
+	size_t pids = arguments->flags[FLAG_pid].count;
+	uint64_t threads = 0;
+	uint64_t pid = 0;
+	int code = read_driver(arguments, plan);
+
+	plan->runs = 1;
+	if (code == EXIT_DONE)
+		code = read_number(arguments, FLAG_runs, "runs", RUNS_MAX, &plan->runs);
+	if (code == EXIT_DONE)
+		code = read_number(arguments, FLAG_threads, "threads", THREADS_MAX, &threads);
+	for (size_t i = 0; code == EXIT_DONE && i < pids; i++) {
+		if (!argument_number(arguments->flags[FLAG_pid].values[i], "pid", 1, INT32_MAX,
+				     &pid))
+			code = EXIT_USAGE;
+		plan->pids[i] = (pid_t)pid;
+	}
+	plan->options.threads = (unsigned)threads;
+	plan->options.broker_pids = plan->pids;
+	plan->options.broker_pid_count = pids;
+	plan->options.keep_topics = argument_of(arguments, FLAG_keep_topics);
+	return code;
+}
+
+static int set_keys(const struct arguments *arguments, struct workload *workload)
+{
+	char why[512];
+	char key[64];
+
+	for (size_t i = 0; i < arguments->flags[FLAG_set].count; i++) {
+		const char *setting = arguments->flags[FLAG_set].values[i];
+		size_t length = strcspn(setting, "=");
+		if (!setting[length] || length >= sizeof(key))
+			return complain_usage("--set takes KEY=VALUE, not '%s'", setting);
+		memcpy(key, setting, length);
+		key[length] = 0;
+		if (workload_set(workload, key, setting + length + 1, why, sizeof(why)) < 0)
+			return complain_usage("%s", why);
+	}
+	if (workload_check(workload, why, sizeof(why)) < 0)
+		return complain_usage("%s", why);
+	return EXIT_DONE;
+}
+
+static int load_workload(const struct arguments *arguments, const char *name,
+			 struct workload *workload)
+{
+	char why[512];
+	int rc = workload_builtin(name, workload);
+
+	if (rc == -ENOENT && !strpbrk(name, "./"))
+		return complain_usage("there is no workload '%s'", name);
+	if (rc == -ENOENT)
+		rc = workload_read_yaml(name, workload, why, sizeof(why));
+	else if (rc < 0)
+		snprintf(why, sizeof(why), "%s", strerror(-rc));
+	if (rc < 0) {
+		complain("%s", why);
+		return EXIT_FAILED;
+	}
+	int code = set_keys(arguments, workload);
+	if (code != EXIT_DONE)
+		workload_fini(workload);
+	return code;
+}
+
+/* ---- running ---- */
+
+static void print_latency(const char *what, const struct histogram *histogram)
+{
+	struct histogram_figures figures = histogram_figures_of(histogram);
+
+	if (figures.count)
+		printf(", %s p50 %.3f p99 %.3f p99.9 %.3f max %.3f ms", what,
+		       (double)figures.p50 / 1e6, (double)figures.p99 / 1e6,
+		       (double)figures.p999 / 1e6, (double)figures.max / 1e6);
+}
+
+static void print_line(const char *what, const struct result *result)
+{
+	printf("%s: %.0f/s in, %.0f/s out, %" PRIu64 " errors", what, result->published_per_s,
+	       result->consumed_per_s, result->publish_errors);
+	print_latency("publish", result->publish);
+	print_latency("end to end", result->end_to_end);
+	putchar('\n');
+	if (*result->caveats)
+		printf("  %s\n", result->caveats);
+	fflush(stdout);
+}
+
+static int run_once(const struct plan *plan, const struct workload *workload, unsigned number,
+		    struct results *results)
+{
+	struct result *list = realloc(results->list, (results->count + 1) * sizeof(*list));
+	struct run_options options = plan->options;
+	struct progress progress;
+	char what[128];
+
+	if (!list)
+		return -ENOMEM;
+	results->list = list;
+	snprintf(what, sizeof(what), "%.40s %.40s %u of %" PRIu64, plan->label, workload->name,
+		 number, plan->runs);
+	progress_begin(&progress, what);
+	options.progress = progress_tell;
+	options.context = &progress;
+	int rc = run_workload(workload, &options, &list[results->count]);
+	progress_end(&progress);
+	if (rc < 0)
+		return rc;
+	struct result *result = &list[results->count++];
+	snprintf(result->label, sizeof(result->label), "%s", plan->label);
+	print_line(what, result);
+	return 0;
+}
+
+static int run_named(const struct arguments *arguments, const struct plan *plan, const char *name,
+		     struct results *results)
+{
+	struct workload workload;
+	int code = load_workload(arguments, name, &workload);
+	int rc = 0;
+
+	if (code != EXIT_DONE)
+		return code;
+	for (unsigned i = 1; rc == 0 && i <= plan->runs; i++)
+		rc = run_once(plan, &workload, i, results);
+	workload_fini(&workload);
+	if (rc < 0)
+		complain("%s: %s", name, strerror(-rc));
+	return rc < 0 ? EXIT_FAILED : EXIT_DONE;
+}
+
+int command_run(const struct arguments *arguments)
+{
+	size_t workloads = arguments->flags[FLAG_workload].count;
+	struct plan plan = {0};
+	struct results results = {0};
+	int code = read_plan(arguments, &plan);
+
+	if (code == EXIT_DONE && !workloads)
+		code = run_named(arguments, &plan, "latency", &results);
+	for (size_t i = 0; code == EXIT_DONE && i < workloads; i++)
+		code = run_named(arguments, &plan, arguments->flags[FLAG_workload].values[i],
+				 &results);
+	result_free(results.list, results.count);
+	return code;
+}

@@ -1,0 +1,399 @@
+/* A run from its topics' creation to their deletion: starts the threads, says when each phase
+ * begins, and takes the samples. */
+#include "bench/suite/run_measure.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+
+enum {
+	TICK_MS = 1000,
+	LOOK_MS = 20,           /* how often it looks whether something has ended */
+	HEAD_START_MS = 20,     /* from the decision to begin to the first record */
+	SILENCE_MS_MAX = 20000, /* of a broker that has records to acknowledge */
+	DRAIN_MS_MAX = 60000,
+	DRAIN_SILENCE_MS = 5000, /* then what is missing is lost */
+};
+
+static volatile sig_atomic_t interrupted;
+
+uint64_t run_now_ns(void)
+{
+	return clock_monotonic_ns(clock_system());
+}
+
+void run_fail(struct run *run, int rc)
+{
+	int none = 0;
+
+	atomic_compare_exchange_strong(&run->error, &none, rc);
+}
+
+static int error_of(const struct run *run)
+{
+	return atomic_load(&run->error);
+}
+
+static void set_phase(struct run *run, enum run_phase phase)
+{
+	atomic_store_explicit(&run->phase, phase, memory_order_release);
+}
+
+static void nap_until(uint64_t until_ns)
+{
+	struct timespec until = {.tv_sec = (time_t)(until_ns / NS_PER_SECOND),
+				 .tv_nsec = (long)(until_ns % NS_PER_SECOND)};
+
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+}
+
+static void nap_a_look(void)
+{
+	nap_until(run_now_ns() + LOOK_MS * NS_PER_MS);
+}
+
+/* ---- topics ---- */
+
+static int make_topics(struct run *run, unsigned *ret_made)
+{
+	const struct workload *workload = run->workload;
+	const char *const *configs = (const char *const *)workload->topic_configs;
+	int rc = 0;
+
+	for (unsigned i = 0; rc == 0 && i < workload->topics; i++) {
+		rc = run->options->driver->topic_create(&run->target, run->topics[i],
+							workload->partitions_per_topic, configs);
+		if (rc == 0)
+			*ret_made = i + 1;
+	}
+	return rc;
+}
+
+static void delete_topics(struct run *run, unsigned made)
+{
+	for (unsigned i = 0; i < made && !run->options->keep_topics; i++)
+		run->options->driver->topic_delete(&run->target, run->topics[i]);
+}
+
+/* ---- threads ---- */
+
+/* Waits until they are ready, or one of them has failed. */
+static int start(struct run *run, struct run_thread *threads, unsigned count,
+		 void *(*function)(void *))
+{
+	for (unsigned i = 0; i < count; i++) {
+		int rc = pthread_create(&threads[i].id, NULL, function, &threads[i]);
+		if (rc)
+			return -rc;
+		threads[i].started = true;
+	}
+	for (unsigned i = 0; i < count; i++) {
+		while (!atomic_load(&threads[i].ready) && !error_of(run) && !interrupted)
+			nap_a_look();
+	}
+	return interrupted ? -EINTR : error_of(run);
+}
+
+static void join(struct run_thread *threads, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (threads[i].started)
+			pthread_join(threads[i].id, NULL);
+		threads[i].started = false;
+	}
+}
+
+static int start_consumers(struct run *run)
+{
+	return start(run, run->consumer_threads,
+		     run->consumer_thread_count - run->tail_thread_count, run_consume);
+}
+
+static int start_tail(struct run *run)
+{
+	return start(run,
+		     run->consumer_threads + run->consumer_thread_count - run->tail_thread_count,
+		     run->tail_thread_count, run_consume);
+}
+
+/* ---- watching ---- */
+
+/* Has the broker been silent for too long, with records under way? */
+struct silence {
+	uint64_t moved; /* when last seen */
+	uint64_t since_ns;
+};
+
+static bool is_silent(struct silence *silence, const struct run_totals *totals, unsigned limit_ms)
+{
+	uint64_t moved = totals->stored + totals->failed + totals->received;
+
+	if (moved != silence->moved || !silence->since_ns) {
+		silence->moved = moved;
+		silence->since_ns = totals->at_ns;
+	}
+	return totals->at_ns - silence->since_ns > limit_ms * NS_PER_MS;
+}
+
+static int fail_silent(struct run *run)
+{
+	driver_complain(run->options->driver, "nothing was acknowledged for %d s: giving up",
+			SILENCE_MS_MAX / 1000);
+	run_fail(run, -ETIMEDOUT);
+	return -ETIMEDOUT;
+}
+
+static void tell(struct run *run, const struct sample *sample, uint64_t now_ns, bool warming_up)
+{
+	uint64_t begin_ns = run_counted(&run->begin_ns);
+	uint64_t end_ns = run_counted(&run->end_ns);
+
+	if (run->options->progress)
+		run->options->progress(run->options->context, sample,
+				       (unsigned)((now_ns - begin_ns) / NS_PER_MS),
+				       (unsigned)((end_ns - begin_ns) / NS_PER_MS), warming_up);
+}
+
+/* Once a second until `until_ns`, or until what was stored at first has been read by all (with
+ * `drain`). */
+static int watch(struct run *run, struct run_meter *meter, uint64_t until_ns, uint64_t drain,
+		 bool warming_up)
+{
+	struct silence silence = {0};
+	struct run_totals totals = {0};
+	struct sample sample;
+	uint64_t tick_ns = run_now_ns();
+	uint64_t now_ns;
+
+	while ((now_ns = run_now_ns()) < until_ns && !interrupted && !error_of(run)) {
+		if (now_ns >= tick_ns + TICK_MS * NS_PER_MS) {
+			tick_ns += TICK_MS * NS_PER_MS;
+			int rc = run_meter_sample(meter, &sample);
+			if (rc < 0)
+				return rc;
+			tell(run, &sample, now_ns, warming_up);
+		}
+		run_totals_of(run, &totals);
+		if (drain && totals.slowest >= drain)
+			return error_of(run);
+		if (totals.sent > totals.stored + totals.failed &&
+		    is_silent(&silence, &totals, SILENCE_MS_MAX))
+			return fail_silent(run);
+		uint64_t look_ns = now_ns + LOOK_MS * NS_PER_MS;
+		nap_until(look_ns < until_ns ? look_ns : until_ns);
+	}
+	return error_of(run);
+}
+
+/* ---- phases ---- */
+
+static int wait_until_stored(struct run *run, uint64_t least)
+{
+	struct silence silence = {0};
+	struct run_totals totals;
+
+	while (!interrupted && !error_of(run)) {
+		run_totals_of(run, &totals);
+		if (totals.stored >= least)
+			return 0;
+		if (is_silent(&silence, &totals, SILENCE_MS_MAX))
+			return fail_silent(run);
+		nap_a_look();
+	}
+	return interrupted ? -EINTR : error_of(run);
+}
+
+/* Returns the number of its records, or an error. */
+static int64_t make_backlog(struct run *run)
+{
+	const struct workload *workload = run->workload;
+	uint64_t wanted = (workload->backlog_bytes + workload->message_bytes - 1) /
+			  workload->message_bytes;
+	struct run_totals totals;
+
+	set_phase(run, RUN_FILLING);
+	int rc = wait_until_stored(run, wanted);
+	set_phase(run, RUN_OPENING);
+	for (unsigned i = 0; rc == 0 && i < SILENCE_MS_MAX / LOOK_MS; i++) {
+		run_totals_of(run, &totals);
+		if (totals.stored + totals.failed == totals.sent)
+			return (int64_t)totals.stored;
+		nap_a_look();
+	}
+	return rc < 0 ? rc : fail_silent(run);
+}
+
+/* From now on, with a warm-up or without. */
+static void begin(struct run *run, unsigned warm_up_ms)
+{
+	uint64_t begin_ns = run_now_ns() + HEAD_START_MS * NS_PER_MS;
+	uint64_t measure_ns = begin_ns + warm_up_ms * NS_PER_MS;
+
+	atomic_store(&run->begin_ns, begin_ns);
+	atomic_store(&run->measure_ns, measure_ns);
+	atomic_store(&run->end_ns, measure_ns + run->workload->duration_ms * NS_PER_MS);
+	set_phase(run, RUN_GOING);
+}
+
+static int measure(struct run *run, struct run_meter *meter, uint64_t drain, struct result *result)
+{
+	struct sample last;
+	int rc = watch(run, meter, run_counted(&run->measure_ns), 0, true);
+
+	if (rc == 0 && interrupted)
+		rc = -EINTR; /* nothing has been measured */
+	if (rc < 0)
+		return rc;
+	run_meter_begin(meter);
+	rc = watch(run, meter, run_counted(&run->end_ns), drain, false);
+	uint64_t now_ns = run_now_ns();
+	/* Ended early: what was due later does not count. */
+	if (now_ns < run_counted(&run->end_ns))
+		atomic_store(&run->end_ns, now_ns);
+	if (rc == 0)
+		rc = run_meter_sample(meter, &last);
+	run_meter_end(meter, result);
+	set_phase(run, RUN_STOPPING);
+	return rc;
+}
+
+/* Until all subscriptions have what was stored, or nothing comes any more. */
+static void drain_consumers(struct run *run)
+{
+	struct silence silence = {0};
+	struct run_totals totals;
+	uint64_t end_ns = run_now_ns() + DRAIN_MS_MAX * NS_PER_MS;
+
+	do {
+		nap_a_look();
+		run_totals_of(run, &totals);
+	} while (totals.slowest < totals.stored && totals.at_ns < end_ns && !error_of(run) &&
+		 !is_silent(&silence, &totals, DRAIN_SILENCE_MS));
+}
+
+static int open_all(struct run *run)
+{
+	int rc = start_tail(run);
+
+	if (rc == 0 && !run->workload->backlog_bytes)
+		rc = start_consumers(run);
+	return rc < 0 ? rc
+		      : start(run, run->producer_threads, run->producer_thread_count, run_produce);
+}
+
+static int measure_backlog(struct run *run, struct run_meter *meter, struct result *result)
+{
+	int64_t drain = make_backlog(run);
+	int rc = drain < 0 ? (int)drain : start_consumers(run);
+
+	if (rc < 0)
+		return rc;
+	begin(run, 0);
+	rc = measure(run, meter, (uint64_t)drain, result);
+	struct run_totals totals;
+	run_totals_of(run, &totals);
+	if (rc == 0 && totals.slowest < (uint64_t)drain)
+		run_caveat(result, "The backlog was not drained in the time.");
+	return rc;
+}
+
+static int go(struct run *run, struct run_meter *meter, struct result *result)
+{
+	int rc = open_all(run);
+
+	if (rc == 0 && run->workload->backlog_bytes) {
+		rc = measure_backlog(run, meter, result);
+	} else if (rc == 0) {
+		begin(run, run->workload->warm_up_ms);
+		rc = measure(run, meter, 0, result);
+	}
+	if (rc < 0)
+		run_fail(run, rc);
+	set_phase(run, RUN_STOPPING);
+	join(run->producer_threads, run->producer_thread_count);
+	if (rc == 0)
+		drain_consumers(run);
+	set_phase(run, RUN_OVER);
+	join(run->consumer_threads, run->consumer_thread_count);
+	return rc < 0 ? rc : error_of(run);
+}
+
+/* ---- the whole ---- */
+
+static void on_interrupt(int number)
+{
+	interrupted = 1;
+}
+
+static void describe(const struct run *run, struct result *result)
+{
+	time_t now = time(NULL);
+	struct tm utc;
+
+	snprintf(result->driver, sizeof(result->driver), "%s", run->options->driver->name);
+	snprintf(result->label, sizeof(result->label), "%s", run->options->driver->name);
+	snprintf(result->url, sizeof(result->url), "%s", run->options->url);
+	strftime(result->started, sizeof(result->started), "%Y-%m-%dT%H:%M:%SZ",
+		 gmtime_r(&now, &utc));
+	if (run->options->driver->version(&run->target, result->client_version,
+					  sizeof(result->client_version)) < 0)
+		result->client_version[0] = 0;
+	result->open_loop = run->workload->producer_rate > 0;
+	result->asked_per_s = (double)run->workload->producer_rate;
+}
+
+static int run_it(struct run *run, struct result *result)
+{
+	struct run_meter *meter = NULL;
+	unsigned made = 0;
+	double load_average = 0;
+	int rc = run_meter_new(run, &meter);
+
+	getloadavg(&load_average, 1);
+	if (rc == 0)
+		rc = workload_copy(run->workload, &result->workload);
+	if (rc == 0)
+		describe(run, result);
+	if (rc == 0)
+		rc = make_topics(run, &made);
+	if (rc == 0)
+		rc = go(run, meter, result);
+	if (rc == 0)
+		rc = run_meter_give(meter, result);
+	if (rc == 0 && interrupted)
+		run_caveat(result, "Ended early, by a signal.");
+	if (rc == 0)
+		run_judge(run, load_average, result);
+	delete_topics(run, made);
+	run_meter_free(meter);
+	return rc;
+}
+
+int run_workload(const struct workload *workload, const struct run_options *options,
+		 struct result *ret)
+{
+	/* The second signal ends the program. */
+	struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND};
+	struct sigaction before;
+	struct run run = {0};
+	struct result result = {0};
+
+	interrupted = 0;
+	sigaction(SIGINT, &action, &before);
+	int rc = run_init(&run, workload, options);
+	if (rc == 0)
+		rc = run_it(&run, &result);
+	sigaction(SIGINT, &before, NULL);
+	run_fini(&run);
+	if (rc < 0)
+		result_fini(&result);
+	else
+		*ret = result;
+	return rc;
+}

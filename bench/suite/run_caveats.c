@@ -1,0 +1,81 @@
+/* What a reader of the figures has to know before believing them. */
+#include "bench/suite/run_measure.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RATE_REACHED 0.99
+#define LOAD_PER_CORE 0.5
+
+void run_caveat(struct result *result, const char *format, ...)
+{
+	size_t used = strlen(result->caveats);
+	va_list arguments;
+
+	if (used && used + 1 < sizeof(result->caveats))
+		result->caveats[used++] = ' ';
+	va_start(arguments, format);
+	vsnprintf(result->caveats + used, sizeof(result->caveats) - used, format, arguments);
+	va_end(arguments);
+}
+
+static void about_rate(const struct run *run, struct result *result)
+{
+	uint64_t unsent = run_counted(&run->unsent);
+
+	if (!result->open_loop)
+		return;
+	if (result->published_per_s < RATE_REACHED * result->asked_per_s)
+		run_caveat(result,
+			   "Reached %.1f %% of the rate that was asked: not to be compared.",
+			   100 * result->published_per_s / result->asked_per_s);
+	if (unsent)
+		run_caveat(result,
+			   "%" PRIu64 " records that were due could not be sent; they count with "
+			   "what they had waited at the end.",
+			   unsent);
+}
+
+static void about_subscription(const struct run *run, const struct run_totals *totals,
+			       unsigned subscription, struct result *result)
+{
+	uint64_t sum;
+	uint64_t received = run_received(run, subscription, &sum);
+
+	if (received < totals->stored)
+		run_caveat(result,
+			   "Subscription %u was given %" PRIu64 " of %" PRIu64
+			   " stored records: %" PRIu64 " are missing.",
+			   subscription, received, totals->stored, totals->stored - received);
+	else if (received > totals->stored + totals->failed)
+		run_caveat(result, "Subscription %u was given %" PRIu64 " records twice.",
+			   subscription, received - totals->stored - totals->failed);
+	else if (!totals->failed && sum != totals->stored_sum)
+		run_caveat(result,
+			   "Subscription %u was given as many records as were stored, but not the "
+			   "same ones.",
+			   subscription);
+}
+
+void run_judge(const struct run *run, double load_average, struct result *result)
+{
+	struct run_totals totals;
+	double cores = (double)sysconf(_SC_NPROCESSORS_ONLN);
+
+	run_totals_of(run, &totals);
+	about_rate(run, result);
+	if (totals.failed)
+		run_caveat(result, "%" PRIu64 " records could not be published.", totals.failed);
+	for (unsigned i = 0; i < run->workload->subscriptions_per_topic; i++)
+		about_subscription(run, &totals, i, result);
+	if (totals.foreign)
+		run_caveat(result, "%" PRIu64 " records came that this run has not sent.",
+			   totals.foreign);
+	if (load_average > LOAD_PER_CORE * cores)
+		run_caveat(result, "The machine was busy before: load average %.1f on %.0f cores.",
+			   load_average, cores);
+}
