@@ -118,7 +118,7 @@ static void help_verb(const struct verb *verb)
 	printf("sluice %s%s%s %s\n  %s.\n\n", verb->noun, *verb->verb ? " " : "", verb->verb,
 	       verb->arguments, verb->help);
 	for (size_t i = 0; i < FLAG_COUNT; i++) {
-		if (flag_belongs(&flags[i], verb))
+		if (verb->run != verb_bench && flag_belongs(&flags[i], verb))
 			print_flag(&flags[i]);
 	}
 }
@@ -251,6 +251,8 @@ static int run(struct invocation *invocation)
 	const struct verb *verb = words_verb(invocation);
 	if (!verb)
 		return EXIT_USAGE;
+	if (verb->run == verb_bench)
+		return complain_usage("bench comes first: its flags are its own");
 	int code = words_check(invocation, verb);
 	if (code)
 		return code;
@@ -267,6 +269,21 @@ static int run(struct invocation *invocation)
 	return code;
 }
 
+static int parse_and_run(struct invocation *invocation, int argc, char **argv)
+{
+	catch_signals();
+	int code = words_parse(invocation, argc, argv);
+	return code ? code : run(invocation);
+}
+
+/* Its words are for another program, which has flags of its own. */
+static int bench(struct invocation *invocation, int argc, char **argv)
+{
+	for (int i = 2; i < argc; i++)
+		invocation->words[invocation->word_count++] = argv[i];
+	return verb_bench(invocation);
+}
+
 int main(int argc, char **argv)
 {
 	struct invocation invocation = {0};
@@ -275,10 +292,9 @@ int main(int argc, char **argv)
 	if (!words)
 		return EXIT_FAILED;
 	invocation.words = words;
-	catch_signals();
-	int code = words_parse(&invocation, argc, argv);
-	if (!code)
-		code = run(&invocation);
+	int code = argc > 1 && strcmp(argv[1], "bench") == 0
+			   ? bench(&invocation, argc, argv)
+			   : parse_and_run(&invocation, argc, argv);
 	free(words);
 	return code;
 }
