@@ -38,8 +38,9 @@ class Nats(peer.Peer):
         self.version = peer.first_line([self.server, "--version"]).split()[-1].removeprefix("v")
         major, minor = map(int, self.version.split(".")[:2])
         if self.durability == "flush" and (major, minor) < (2, 10):
-            raise peer.Missing(f"nats-server {self.version} has no sync_interval: always, which "
-                               "came with 2.10" + (" (Debian's; none was built)" if packaged else ""))
+            whose = "Debian's " if packaged else ""
+            raise peer.Missing(f"{whose}nats-server {self.version} has no sync_interval: always, "
+                               "which came with 2.10")
 
     def config(self):
         sync = "  sync_interval: always\n" if self.durability == "flush" else ""

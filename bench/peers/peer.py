@@ -91,7 +91,7 @@ def run_fetch(command, **more):
 
 
 def exchange(port, request, enough):
-    """Sends, and returns what comes back as soon as enough(it) is true; b"" where nobody answers."""
+    """Sends; what comes back, as soon as enough(it) is true, or b"" where nobody answers."""
     answer = b""
     with contextlib.suppress(OSError):
         with socket.create_connection((HOST, port), timeout=ANSWER_SECONDS) as connection:

@@ -41,8 +41,8 @@ class RabbitMq(peer.Peer):
                 f"stream.listeners.tcp.1 = {peer.HOST}:{self.stream_port}\n"
                 f"stream.advertised_host = {peer.HOST}\n"
                 f"stream.advertised_port = {self.stream_port}\n"
-                "disk_free_limit.absolute = 200MB\nlog.console = true\nlog.console.level = warning\n"
-                "log.file = false\n")
+                "disk_free_limit.absolute = 200MB\n"
+                "log.console = true\nlog.console.level = warning\nlog.file = false\n")
 
     def start(self):
         self.port, self.stream_port = peer.free_port(), peer.free_port()

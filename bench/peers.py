@@ -1,0 +1,252 @@
+#!/usr/bin/env python3
+"""Sluice and its peers in one run, taking turns, and what the host can do beside them.
+
+    bench/peers.py [--build build] [--out DIR] [--rounds 3] [--seconds 4] [--rate N] [--cores 1]
+                   [--only LABEL,...] [--measure NAME,...] [--results FILE] [--quick]
+
+Writes a folder: the result files of sluice-bench in runs/, what it had to do with brokers in
+peers.json, limits.json, storage.json, the page report.html, and RESULTS.md.  `--from DIR` writes
+the last two again from a folder that is there.  peers/README.md says what is compared and why that
+is fair, peers/plan.py what is measured and in which order.  --quick shows that all of it runs.
+"""
+import argparse
+import datetime
+import json
+import pathlib
+import shlex
+import subprocess
+import sys
+import time
+
+import limits
+import storage_vs_fio
+from peers import peer, plan, processes, results
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+STORAGE_SCENARIOS = ("submitted-256k", "durable-256k", "durable-16k-64p")
+RUN_SECONDS = 120  # beyond what a run is asked to take
+STORAGE_SECONDS = 300
+SETTLE_SECONDS, IDLE_SECONDS = 1, 2
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
+    parser.add_argument("--out", type=pathlib.Path, help="folder for the figures (a new one in "
+                                                         ".cache/bench)")
+    parser.add_argument("--dir", type=pathlib.Path, default=ROOT / ".cache" / "bench",
+                        help="folder on the disk to measure (.cache/bench)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=4, help="measured of each run (4)")
+    parser.add_argument("--warm-up", type=int, default=1)
+    parser.add_argument("--partitions", type=int, default=16)
+    parser.add_argument("--rate", type=int, default=5000, help="records a second for latencies")
+    parser.add_argument("--flush-rate", type=int, default=500, help="the same, flushed")
+    parser.add_argument("--backlog", default="256m", help="bytes that a reader catches up with")
+    parser.add_argument("--cores", type=int, default=1, help="of each broker (1)")
+    parser.add_argument("--only", help="labels of contenders, with commas between")
+    parser.add_argument("--measure", help="names of measures, with commas between")
+    parser.add_argument("--results", type=pathlib.Path,
+                        help="also write RESULTS.md here, if it was no quick run")
+    parser.add_argument("--from", dest="from_folder", type=pathlib.Path,
+                        help="measure nothing; report on this folder")
+    parser.add_argument("--quick", action="store_true",
+                        help="one round of one second each: that it runs, figures mean nothing")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.seconds, options.warm_up, options.backlog = 1, 1, 0, "8m"
+    return options
+
+
+def some(everything, names, of):
+    """Those whose `of` is among the names; all, where none are given."""
+    if not names:
+        return tuple(everything)
+    wanted = names.split(",")
+    unknown = set(wanted) - {getattr(one, of) for one in everything}
+    if unknown:
+        sys.exit(f"no {', '.join(sorted(unknown))}; there are: "
+                 + ", ".join(getattr(one, of) for one in everything))
+    return tuple(one for one in everything if getattr(one, of) in wanted)
+
+
+def said(done):
+    return " / ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
+
+
+class Campaign:
+    """One run of everything; `story` is what peers.json will hold."""
+
+    def __init__(self, options):
+        self.options, self.begun = options, time.monotonic()
+        self.program = options.build / "bench" / "suite" / "sluice-bench"
+        self.runs = options.out / "runs"
+        self.story = {"machine": storage_vs_fio.machine(options.dir), "commit": commit(),
+                      "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+                      "command": self.shown(["bench/peers.py", *sys.argv[1:]]),
+                      "quick": options.quick, "rounds": options.rounds, "cores": options.cores,
+                      "seconds": options.seconds, "settings": {}, "measures": [], "contenders": [],
+                      "stays": [], "runs": [], "missing": []}
+
+    def say(self, text):
+        print(f"[{time.monotonic() - self.begun:5.0f} s] {text}", file=sys.stderr, flush=True)
+
+    def shown(self, command):
+        """As somebody else would type it."""
+        text = shlex.join(command)
+        for path, name in ((self.program, "sluice-bench"), (self.options.out, "OUT"),
+                           (self.options.dir, "DIR"), (ROOT, ".")):
+            text = text.replace(str(path), name)
+        return text
+
+    def lacks(self, stay, measure, reason):
+        self.story["missing"].append({"contender": stay.contender.label, "round": stay.round,
+                                      "durability": stay.durability, "measure": measure,
+                                      "reason": str(reason)})
+        self.say(f"  missing: {reason}")
+
+    # ---- one stay ----
+
+    def run_measure(self, stay, broker, measure):
+        file = self.runs / f"{stay.round}-{measure.name}-{stay.contender.label}.json"
+        settings = measure.settings | {"name": measure.name,
+                                       "acks": stay.contender.acks[stay.durability]}
+        command = [*peer.on_cores(broker.client_cores), self.program, "run", "--driver",
+                   stay.contender.driver, "--url", broker.url, "--workload", measure.workload,
+                   "--label", stay.contender.label, "--data", broker.folder, "--json", file]
+        for key, value in settings.items():
+            command += ["--set", f"{key}={value}"]
+        for pid in broker.pids:
+            command += ["--pid", pid]
+        command = [str(word) for word in command]
+        limit = self.options.seconds + self.options.warm_up + RUN_SECONDS
+        try:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True, timeout=limit)
+        except subprocess.TimeoutExpired:
+            self.lacks(stay, measure.name, f"not done after {limit} s")
+            return
+        if done.returncode or not file.is_file():
+            self.lacks(stay, measure.name, said(done) or f"ended with {done.returncode}")
+            return
+        self.story["runs"].append({"contender": stay.contender.label, "round": stay.round,
+                                   "measure": measure.name, "file": file.name,
+                                   "command": self.shown(command)})
+        self.say(f"  {measure.name}: done")
+
+    def idle(self, broker):
+        """What it takes when nobody asks it anything."""
+        time.sleep(SETTLE_SECONDS)
+        before, begun = processes.cpu_seconds(broker.pids), time.monotonic()
+        time.sleep(0.5 if self.options.quick else IDLE_SECONDS)
+        spent = processes.cpu_seconds(broker.pids) - before
+        return {"idle_bytes": processes.resident_bytes(broker.pids),
+                "idle_cores": spent / (time.monotonic() - begun)}
+
+    def stay(self, stay):
+        contender = stay.contender
+        more = dict(contender.of)
+        if contender.kind.name == "sluice":
+            more["build"] = self.options.build
+        try:
+            with contender.kind(stay.durability, self.options.cores, self.options.dir,
+                                **more) as broker:
+                self.story["settings"][contender.kind.name] = list(broker.settings)
+                self.story["stays"].append({"contender": contender.label, "round": stay.round,
+                                            "durability": stay.durability,
+                                            "version": broker.version,
+                                            "start_s": broker.start_seconds} | self.idle(broker))
+                for measure in stay.measures:
+                    self.run_measure(stay, broker, measure)
+        except peer.Missing as reason:
+            self.lacks(stay, "", reason)
+
+    # ---- all of it ----
+
+    def measure(self):
+        wanted = some(plan.measures(self.options), self.options.measure, "name")
+        contenders = some(plan.CONTENDERS, self.options.only, "label")
+        self.story["measures"] = [{"name": measure.name, "title": measure.title,
+                                   "durability": measure.durability, "columns": measure.columns,
+                                   "settings": measure.settings} for measure in wanted]
+        self.story["contenders"] = [{"label": one.label, "note": one.note} for one in contenders]
+        todo = plan.stays(self.options.rounds, contenders, wanted)
+        for number, stay in enumerate(todo):
+            self.say(f"{number + 1} of {len(todo)}: round {stay.round + 1}, "
+                     f"{stay.contender.label}, {stay.durability}")
+            self.stay(stay)
+            self.keep()
+
+    def host(self):
+        options = self.options
+        self.say("the host's limits")
+        asked = argparse.Namespace(dir=options.dir, build=options.build, cores=options.cores,
+                                   seconds=3, quick=options.quick)
+        self.write("limits.json", limits.measure(limits.ready(asked)))
+        self.say("the storage engine beside fio")
+        command = [sys.executable, ROOT / "bench" / "storage_vs_fio.py", "--bench",
+                   options.build / "bench" / "storage_bench", "--dir", options.dir, "--pairs", "3",
+                   "--json", options.out / "storage.json", *STORAGE_SCENARIOS]
+        if options.quick:
+            command.append("--quick")
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              timeout=STORAGE_SECONDS)
+        if done.returncode:
+            self.story["missing"].append({"contender": "storage engine", "round": 0,
+                                          "durability": "", "measure": "storage",
+                                          "reason": said(done)})
+
+    def write(self, name, content):
+        (self.options.out / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+    def keep(self):
+        self.write("peers.json", self.story)
+
+
+def commit():
+    done = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty", "--abbrev=12"],
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return done.stdout.strip() or "unknown"
+
+
+def report(options):
+    """The page and the tables, from the folder."""
+    program = options.build / "bench" / "suite" / "sluice-bench"
+    files = sorted((options.out / "runs").glob("*.json"))
+    if files:
+        done = subprocess.run([program, "report", *files, "--html", options.out / "report.html"],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        if done.returncode:
+            print(f"no page: {said(done)}", file=sys.stderr)
+    found = results.read(options.out)
+    text = results.markdown(found)
+    (options.out / "RESULTS.md").write_text(text, encoding="utf-8")
+    if options.results and not found["quick"]:
+        options.results.write_text(text, encoding="utf-8")
+    print(text)
+    print(f"all of it: {options.out}", file=sys.stderr)
+
+
+def main():
+    options = parse()
+    if options.from_folder:
+        options.out = options.from_folder
+        report(options)
+        return
+    options.dir.mkdir(parents=True, exist_ok=True)
+    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    options.out = options.out or ROOT / ".cache" / "bench" / f"peers-{now}"
+    campaign = Campaign(options)
+    if not campaign.program.is_file():
+        sys.exit(f"{campaign.program} is not built (./dev build)")
+    if options.out.exists():
+        sys.exit(f"{options.out} is there already; --from reports on it")
+    campaign.runs.mkdir(parents=True)
+    campaign.host()
+    campaign.measure()
+    campaign.keep()
+    report(options)
+
+
+if __name__ == "__main__":
+    main()
