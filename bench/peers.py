@@ -42,7 +42,7 @@ def parse():
     parser.add_argument("--partitions", type=int, default=16)
     parser.add_argument("--rate", type=int, default=5000, help="records a second for latencies")
     parser.add_argument("--flush-rate", type=int, default=500, help="the same, flushed")
-    parser.add_argument("--backlog", default="256m", help="bytes that a reader catches up with")
+    parser.add_argument("--backlog", type=int, default=256, help="MiB that a reader catches up with")
     parser.add_argument("--cores", type=int, default=1, help="of each broker (1)")
     parser.add_argument("--only", help="labels of contenders, with commas between")
     parser.add_argument("--measure", help="names of measures, with commas between")
@@ -54,7 +54,7 @@ def parse():
                         help="one round of one second each: that it runs, figures mean nothing")
     options = parser.parse_args()
     if options.quick:
-        options.rounds, options.seconds, options.warm_up, options.backlog = 1, 1, 0, "8m"
+        options.rounds, options.seconds, options.warm_up, options.backlog = 1, 1, 0, 8
     return options
 
 
@@ -80,6 +80,7 @@ class Campaign:
     def __init__(self, options):
         self.options, self.begun = options, time.monotonic()
         self.program = options.build / "bench" / "suite" / "sluice-bench"
+        self.drivers = drivers(self.program)
         self.runs = options.out / "runs"
         self.story = {"machine": storage_vs_fio.machine(options.dir), "commit": commit(),
                       "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -94,8 +95,9 @@ class Campaign:
     def shown(self, command):
         """As somebody else would type it."""
         text = shlex.join(command)
-        for path, name in ((self.program, "sluice-bench"), (self.options.out, "OUT"),
-                           (self.options.dir, "DIR"), (ROOT, ".")):
+        options = self.options
+        for path, name in ((self.program, "sluice-bench"), (options.build, "BUILD"),
+                           (options.out, "OUT"), (options.dir, "DIR"), (ROOT, ".")):
             text = text.replace(str(path), name)
         return text
 
@@ -145,6 +147,9 @@ class Campaign:
 
     def stay(self, stay):
         contender = stay.contender
+        if contender.driver not in self.drivers:
+            self.lacks(stay, "", f"sluice-bench was built without its driver {contender.driver}")
+            return
         more = dict(contender.of)
         if contender.kind.name == "sluice":
             more["build"] = self.options.build
@@ -171,9 +176,12 @@ class Campaign:
                                    "settings": measure.settings} for measure in wanted]
         self.story["contenders"] = [{"label": one.label, "note": one.note} for one in contenders]
         todo = plan.stays(self.options.rounds, contenders, wanted)
+        begun = time.monotonic()
         for number, stay in enumerate(todo):
+            left = (time.monotonic() - begun) / number * (len(todo) - number) if number else None
             self.say(f"{number + 1} of {len(todo)}: round {stay.round + 1}, "
-                     f"{stay.contender.label}, {stay.durability}")
+                     f"{stay.contender.label}, {stay.durability}"
+                     + (f"; some {left / 60:.0f} min left" if left else ""))
             self.stay(stay)
             self.keep()
 
@@ -185,7 +193,7 @@ class Campaign:
         self.write("limits.json", limits.measure(limits.ready(asked)))
         self.say("the storage engine beside fio")
         command = [sys.executable, ROOT / "bench" / "storage_vs_fio.py", "--bench",
-                   options.build / "bench" / "storage_bench", "--dir", options.dir, "--pairs", "3",
+                   options.build / "bench" / "storage_bench", "--dir", options.dir, "--pairs", "2",
                    "--json", options.out / "storage.json", *STORAGE_SCENARIOS]
         if options.quick:
             command.append("--quick")
@@ -201,6 +209,15 @@ class Campaign:
 
     def keep(self):
         self.write("peers.json", self.story)
+
+
+def drivers(program):
+    """Those that sluice-bench was built with: its list's first part, a name a line."""
+    if not program.is_file():
+        sys.exit(f"{program} is not built (./dev build)")
+    done = subprocess.run([program, "list"], stdout=subprocess.PIPE, text=True, check=True)
+    rows = done.stdout.split("\n\n")[0].splitlines()[1:]
+    return [row.split()[0] for row in rows]
 
 
 def commit():
@@ -237,8 +254,6 @@ def main():
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     options.out = options.out or ROOT / ".cache" / "bench" / f"peers-{now}"
     campaign = Campaign(options)
-    if not campaign.program.is_file():
-        sys.exit(f"{campaign.program} is not built (./dev build)")
     if options.out.exists():
         sys.exit(f"{options.out} is there already; --from reports on it")
     campaign.runs.mkdir(parents=True)

@@ -161,11 +161,10 @@ def ratio_table(found, measure):
     """Sluice by each peer, where a ratio says something."""
     columns = [column for column in COLUMNS[measure["columns"]] if column[2] is not None]
     rows = []
-    for ours in (OURS, "sluice-librdkafka"):
-        for label in plan.PEERS:
-            of = [ratios(found, measure["name"], figure, label, ours) for figure, _, _ in columns]
-            if any(of):
-                rows.append([f"{ours} / {label}", *map(spread, of)])
+    for ours, label in (*((OURS, label) for label in plan.PEERS), *plan.SAME_CLIENT):
+        of = [ratios(found, measure["name"], figure, label, ours) for figure, _, _ in columns]
+        if any(of):
+            rows.append([f"{ours} / {label}", *map(spread, of)])
     return table(["ratio", *(heading for _, heading, _ in columns)], rows) if rows else ""
 
 
@@ -246,10 +245,11 @@ def limit_aims(found):
                                                ("loopback", "loopback_mb_per_s")) if key in known}
     if len(ends) == 2:
         least = min(ends, key=ends.get)
-        read_at = values(found, "catch-up", OURS, "consumed_mb_per_s")
-        rows.append(row("catch-up read", f"/ {least}", [rate / ends[least] for rate in
-                                                        read_at.values()], "at least 0.9",
-                        lambda median: median >= 0.9))
+        for title, measure in (("catch-up read, from memory", "catch-up"),
+                               ("catch-up read, from the disk", "catch-up-disk")):
+            of = [rate / ends[least] for rate in
+                  values(found, measure, OURS, "consumed_mb_per_s").values()]
+            rows.append(row(title, f"/ {least}", of, "at least 0.9", lambda median: median >= 0.9))
     return rows
 
 
@@ -288,6 +288,7 @@ CAVEATS = (
     "Absolute figures are of this machine at that hour; ratios of one round carry over.",
     "p99.9 of fewer than a million samples is a hint; the number of samples stands beside it.",
     "Where a rate was kept to less than 99 %, that contender's latencies are of another load.",
+    "A backlog that was just written is read from memory: the broker's own or the kernel's.",
     "A polled memif keeps its core busy whatever it does, so its CPU is not compared.",
 )
 

@@ -23,6 +23,9 @@ STAND_IN = """\
     import json, sys
     words = sys.argv[1:]
     asked = {word: words[at + 1] for at, word in enumerate(words) if word.startswith("--")}
+    if words[0] == "list":
+        print("Drivers:\\n  any  what there is\\n\\nWorkloads:\\n  none  at all")
+        raise SystemExit(0)
     if words[0] == "report":
         open(asked["--html"], "w").write("page")
         raise SystemExit(0)
@@ -80,7 +83,8 @@ def test_all_are_measured_and_reported_and_what_fails_is_missing(program, build,
     monkeypatch.setattr(plan, "CONTENDERS", tuple(
         plan.Contender(label, kind, "any", plan.EVERY_CLASS)
         for label, kind in (("sluice", Broker), ("kafka", Other), ("nats", Absent),
-                            ("broken", Other))))
+                            ("broken", Other)))
+        + (plan.Contender("foreign", Other, "unbuilt", plan.EVERY_CLASS),))
     out = tmp_path / "out"
     monkeypatch.setattr(sys, "argv", ["peers.py", "--build", str(build), "--out", str(out), "--dir",
                                       str(tmp_path), "--quick", "--measure", "produce"])
@@ -90,6 +94,7 @@ def test_all_are_measured_and_reported_and_what_fails_is_missing(program, build,
     assert "| sluice / kafka | 3.00 |" in text
     assert "- nats, default (round 1): nats did not start: no such luck" in text
     assert "- broken, default, produce (round 1): no such driver" in text
+    assert "- foreign, default (round 1): sluice-bench was built without its driver" in text
     assert str(tmp_path) not in text
     assert (out / "report.html").read_text() == "page"
     assert len(list((out / "runs").iterdir())) == 2
