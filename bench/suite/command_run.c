@@ -10,7 +10,7 @@
 #include "bench/suite/progress.h"
 #include "bench/suite/run.h"
 
-enum { RUNS_MAX = 1000, THREADS_MAX = 4096 };
+enum { RUNS_MAX = 1000, THREADS_MAX = 4096, GIVE_UP_S_MAX = 86400 };
 
 /* All that was measured so far. */
 struct results {
@@ -55,6 +55,7 @@ static int read_plan(const struct arguments *arguments, struct plan *plan)
 {
 	size_t pids = arguments->flags[FLAG_pid].count;
 	uint64_t threads = 0;
+	uint64_t give_up_s = 0;
 	uint64_t pid = 0;
 	int code = read_driver(arguments, plan);
 
@@ -63,6 +64,8 @@ static int read_plan(const struct arguments *arguments, struct plan *plan)
 		code = read_number(arguments, FLAG_runs, "runs", RUNS_MAX, &plan->runs);
 	if (code == EXIT_DONE)
 		code = read_number(arguments, FLAG_threads, "threads", THREADS_MAX, &threads);
+	if (code == EXIT_DONE)
+		code = read_number(arguments, FLAG_give_up, "give-up", GIVE_UP_S_MAX, &give_up_s);
 	for (size_t i = 0; code == EXIT_DONE && i < pids; i++) {
 		if (!argument_number(arguments->flags[FLAG_pid].values[i], "pid", 1, INT32_MAX,
 				     &pid))
@@ -70,6 +73,7 @@ static int read_plan(const struct arguments *arguments, struct plan *plan)
 		plan->pids[i] = (pid_t)pid;
 	}
 	plan->options.threads = (unsigned)threads;
+	plan->options.silence_ms_max = (unsigned)give_up_s * 1000;
 	plan->options.broker_pids = plan->pids;
 	plan->options.broker_pid_count = pids;
 	plan->options.keep_topics = argument_of(arguments, FLAG_keep_topics);

@@ -1,7 +1,5 @@
 #include "bench/suite/driver.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 static const struct driver *const drivers[] = {
@@ -34,16 +32,4 @@ const struct driver *driver_find(const char *name)
 			return driver;
 	}
 	return NULL;
-}
-
-void driver_complain(const struct driver *driver, const char *format, ...)
-{
-	char line[1024];
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(line, sizeof(line), format, arguments);
-	va_end(arguments);
-	/* In one piece, as other threads may complain too. */
-	fprintf(stderr, "sluice-bench: %s: %s\n", driver->name, line);
 }

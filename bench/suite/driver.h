@@ -98,6 +98,9 @@ struct driver {
 const struct driver *driver_find(const char *name);
 /* Null past the last one. */
 const struct driver *driver_at(size_t index);
+
+/* ---- driver_complain.c ---- */
+
 /* "sluice-bench: kafka: ..." on standard error.  Any thread. */
 void driver_complain(const struct driver *driver, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -16,9 +16,9 @@ enum {
 	TICK_MS = 1000,
 	LOOK_MS = 20,           /* how often it looks whether something has ended */
 	HEAD_START_MS = 20,     /* from the decision to begin to the first record */
-	SILENCE_MS_MAX = 20000, /* of a broker that has records to acknowledge */
+	SILENCE_MS_MAX = 20000, /* the default */
 	DRAIN_MS_MAX = 60000,
-	DRAIN_SILENCE_MS = 5000, /* then what is missing is lost */
+	DRAIN_SILENCE_SHARE = 4, /* of that: then what is missing is lost */
 };
 
 static volatile sig_atomic_t interrupted;
@@ -122,6 +122,39 @@ static int start_tail(struct run *run)
 		     run->tail_thread_count, run_consume);
 }
 
+/* ---- idle connections ---- */
+
+static void idle_delivered(void *context, uint64_t tag, int rc)
+{
+	check(!"nothing was produced");
+}
+
+static int open_idle(struct run *run)
+{
+	unsigned wanted = run->workload->idle_connections;
+	int rc = 0;
+
+	run->idle = calloc(wanted + 1, sizeof(struct driver_producer *));
+	if (!run->idle)
+		return -ENOMEM;
+	while (rc == 0 && run->idle_count < wanted) {
+		rc = interrupted
+			     ? -EINTR
+			     : run->options->driver->producer_new(&run->target, idle_delivered, run,
+								  &run->idle[run->idle_count]);
+		if (rc == 0)
+			run->idle_count++;
+	}
+	return rc;
+}
+
+static void close_idle(struct run *run)
+{
+	for (unsigned i = 0; i < run->idle_count; i++)
+		run->options->driver->producer_free(run->idle[i]);
+	free(run->idle);
+}
+
 /* ---- watching ---- */
 
 /* Has the broker been silent for too long, with records under way? */
@@ -141,10 +174,15 @@ static bool is_silent(struct silence *silence, const struct run_totals *totals, 
 	return totals->at_ns - silence->since_ns > limit_ms * NS_PER_MS;
 }
 
+static unsigned silence_ms_max(const struct run *run)
+{
+	return run->options->silence_ms_max ? run->options->silence_ms_max : SILENCE_MS_MAX;
+}
+
 static int fail_silent(struct run *run)
 {
-	driver_complain(run->options->driver, "nothing was acknowledged for %d s: giving up",
-			SILENCE_MS_MAX / 1000);
+	driver_complain(run->options->driver, "nothing was acknowledged for %.1f s: giving up",
+			silence_ms_max(run) / 1000.0);
 	run_fail(run, -ETIMEDOUT);
 	return -ETIMEDOUT;
 }
@@ -183,7 +221,7 @@ static int watch(struct run *run, struct run_meter *meter, uint64_t until_ns, ui
 		if (drain && totals.slowest >= drain)
 			return error_of(run);
 		if (totals.sent > totals.stored + totals.failed &&
-		    is_silent(&silence, &totals, SILENCE_MS_MAX))
+		    is_silent(&silence, &totals, silence_ms_max(run)))
 			return fail_silent(run);
 		uint64_t look_ns = now_ns + LOOK_MS * NS_PER_MS;
 		nap_until(look_ns < until_ns ? look_ns : until_ns);
@@ -202,7 +240,7 @@ static int wait_until_stored(struct run *run, uint64_t least)
 		run_totals_of(run, &totals);
 		if (totals.stored >= least)
 			return 0;
-		if (is_silent(&silence, &totals, SILENCE_MS_MAX))
+		if (is_silent(&silence, &totals, silence_ms_max(run)))
 			return fail_silent(run);
 		nap_a_look();
 	}
@@ -220,7 +258,7 @@ static int64_t make_backlog(struct run *run)
 	set_phase(run, RUN_FILLING);
 	int rc = wait_until_stored(run, wanted);
 	set_phase(run, RUN_OPENING);
-	for (unsigned i = 0; rc == 0 && i < SILENCE_MS_MAX / LOOK_MS; i++) {
+	for (unsigned i = 0; rc == 0 && i < silence_ms_max(run) / LOOK_MS; i++) {
 		run_totals_of(run, &totals);
 		if (totals.stored + totals.failed == totals.sent)
 			return (int64_t)totals.stored;
@@ -229,10 +267,10 @@ static int64_t make_backlog(struct run *run)
 	return rc < 0 ? rc : fail_silent(run);
 }
 
-/* From now on, with a warm-up or without. */
-static void begin(struct run *run, unsigned warm_up_ms)
+/* Records are due from `head_start_ms` on, and count after the warm-up. */
+static void begin(struct run *run, unsigned head_start_ms, unsigned warm_up_ms)
 {
-	uint64_t begin_ns = run_now_ns() + HEAD_START_MS * NS_PER_MS;
+	uint64_t begin_ns = run_now_ns() + head_start_ms * NS_PER_MS;
 	uint64_t measure_ns = begin_ns + warm_up_ms * NS_PER_MS;
 
 	atomic_store(&run->begin_ns, begin_ns);
@@ -241,18 +279,24 @@ static void begin(struct run *run, unsigned warm_up_ms)
 	set_phase(run, RUN_GOING);
 }
 
+/* Begins to measure when the warm-up is over. */
+static int warm_up(struct run *run, struct run_meter *meter)
+{
+	begin(run, HEAD_START_MS, run->workload->warm_up_ms);
+	int rc = watch(run, meter, run_counted(&run->measure_ns), 0, true);
+	if (rc == 0 && interrupted)
+		rc = -EINTR; /* nothing has been measured */
+	if (rc == 0)
+		run_meter_begin(meter);
+	return rc;
+}
+
 static int measure(struct run *run, struct run_meter *meter, uint64_t drain, struct result *result)
 {
 	struct sample last;
-	int rc = watch(run, meter, run_counted(&run->measure_ns), 0, true);
-
-	if (rc == 0 && interrupted)
-		rc = -EINTR; /* nothing has been measured */
-	if (rc < 0)
-		return rc;
-	run_meter_begin(meter);
-	rc = watch(run, meter, run_counted(&run->end_ns), drain, false);
+	int rc = watch(run, meter, run_counted(&run->end_ns), drain, false);
 	uint64_t now_ns = run_now_ns();
+
 	/* Ended early: what was due later does not count. */
 	if (now_ns < run_counted(&run->end_ns))
 		atomic_store(&run->end_ns, now_ns);
@@ -274,13 +318,15 @@ static void drain_consumers(struct run *run)
 		nap_a_look();
 		run_totals_of(run, &totals);
 	} while (totals.slowest < totals.stored && totals.at_ns < end_ns && !error_of(run) &&
-		 !is_silent(&silence, &totals, DRAIN_SILENCE_MS));
+		 !is_silent(&silence, &totals, silence_ms_max(run) / DRAIN_SILENCE_SHARE));
 }
 
 static int open_all(struct run *run)
 {
-	int rc = start_tail(run);
+	int rc = open_idle(run);
 
+	if (rc == 0)
+		rc = start_tail(run);
 	if (rc == 0 && !run->workload->backlog_bytes)
 		rc = start_consumers(run);
 	return rc < 0 ? rc
@@ -294,7 +340,9 @@ static int measure_backlog(struct run *run, struct run_meter *meter, struct resu
 
 	if (rc < 0)
 		return rc;
-	begin(run, 0);
+	/* First, as the consumers go when it begins. */
+	run_meter_begin(meter);
+	begin(run, 0, 0);
 	rc = measure(run, meter, (uint64_t)drain, result);
 	struct run_totals totals;
 	run_totals_of(run, &totals);
@@ -310,8 +358,9 @@ static int go(struct run *run, struct run_meter *meter, struct result *result)
 	if (rc == 0 && run->workload->backlog_bytes) {
 		rc = measure_backlog(run, meter, result);
 	} else if (rc == 0) {
-		begin(run, run->workload->warm_up_ms);
-		rc = measure(run, meter, 0, result);
+		rc = warm_up(run, meter);
+		if (rc == 0)
+			rc = measure(run, meter, 0, result);
 	}
 	if (rc < 0)
 		run_fail(run, rc);
@@ -321,6 +370,7 @@ static int go(struct run *run, struct run_meter *meter, struct result *result)
 		drain_consumers(run);
 	set_phase(run, RUN_OVER);
 	join(run->consumer_threads, run->consumer_thread_count);
+	close_idle(run);
 	return rc < 0 ? rc : error_of(run);
 }
 

@@ -15,7 +15,8 @@ struct run_options {
 	const char *url;
 	const pid_t *broker_pids; /* with their children; none: the broker's usage is unknown */
 	size_t broker_pid_count;
-	unsigned threads; /* 0: as many as it has producers, as consumers */
+	unsigned threads;        /* 0: as many as it has producers, as consumers */
+	unsigned silence_ms_max; /* without an acknowledgement, then it gives up; 0: 20 s */
 	bool keep_topics;
 	/* May be null.  `done` of `total` ms, warm-up included. */
 	void (*progress)(void *context, const struct sample *sample, unsigned done_ms,

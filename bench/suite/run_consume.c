@@ -4,6 +4,7 @@
 #include "bench/suite/payload.h"
 
 #include <errno.h>
+#include <time.h>
 
 #include "base/clock.h"
 
@@ -27,6 +28,13 @@ static void received(void *context, const char *topic, const void *value, size_t
 static struct run_consumer *consumer_at(const struct run_thread *thread, unsigned i)
 {
 	return &thread->run->consumers[thread->first + (size_t)i * thread->step];
+}
+
+static void nap(void)
+{
+	struct timespec time = {.tv_nsec = RUN_SHARED_POLL_US * 1000};
+
+	nanosleep(&time, NULL);
 }
 
 static int open_one(struct run_consumer *consumer)
@@ -63,8 +71,7 @@ static int poll_one(struct run_consumer *consumer, unsigned wait_us)
 	if (rc < 0)
 		return rc;
 	if (!consumer->driver) {
-		struct timespec nap = {.tv_nsec = RUN_SHARED_POLL_US * 1000};
-		nanosleep(&nap, NULL);
+		nap();
 		return 0;
 	}
 	return driver->consumer_poll(consumer->driver, wait_us);
@@ -85,6 +92,16 @@ static int turn(struct run_thread *thread)
 		ran += rc;
 	}
 	return ran ? ran : poll_one(first, RUN_SHARED_POLL_US);
+}
+
+/* While others open theirs the backlog lies untouched; but members of a group are polled from the
+ * beginning, or the others could not join. */
+static void stand_still(const struct run_thread *thread)
+{
+	const struct driver_consumer_options *options = &consumer_at(thread, 0)->options;
+
+	while (options->from_earliest && !options->group && run_phase_of(thread->run) < RUN_GOING)
+		nap();
 }
 
 static int open_all(struct run_thread *thread)
@@ -108,6 +125,7 @@ void *run_consume(void *user)
 
 	if (rc >= 0)
 		atomic_store(&thread->ready, true);
+	stand_still(thread);
 	while (rc >= 0 && run_phase_of(run) != RUN_OVER)
 		rc = turn(thread);
 	for (unsigned i = 0; i < thread->count; i++)

@@ -1,7 +1,10 @@
 #include "bench/suite/run_measure.h"
 
+#include "bench/suite/usage.h"
+
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 
@@ -11,11 +14,21 @@ struct latencies {
 	struct histogram end_to_end;
 };
 
+struct usages {
+	bool broker_known;
+	struct usage_total broker;
+	struct usage_total client;
+};
+
 struct run_meter {
 	const struct run *run;
 	bool keeps; /* samples */
 	struct run_totals begin;
 	struct run_totals last;
+	struct usages begin_usages;
+	struct usages last_usages;
+	uint64_t broker_resident_max; /* seen since measuring began; so too the next */
+	uint64_t client_resident_max;
 	struct latencies *now; /* these two change places */
 	struct latencies *before;
 	struct latencies latencies[2];
@@ -79,6 +92,66 @@ static double seconds_between(const struct run_totals *from, const struct run_to
 	return (double)(to->at_ns - from->at_ns) / (double)NS_PER_SECOND;
 }
 
+/* ---- usage ---- */
+
+static void usages_of(const struct run *run, struct usages *ret)
+{
+	const struct run_options *options = run->options;
+	pid_t self = getpid();
+
+	*ret = (struct usages){0};
+	ret->broker_known = options->broker_pid_count &&
+			    usage_of(options->broker_pids, options->broker_pid_count,
+				     &ret->broker) == 0;
+	if (usage_of(&self, 1, &ret->client) < 0)
+		ret->client = (struct usage_total){0};
+}
+
+static double cores(const struct usage_total *from, const struct usage_total *to, double seconds)
+{
+	struct usage_total used = usage_between(from, to);
+
+	return seconds > 0 ? (used.user_s + used.system_s) / seconds : 0;
+}
+
+static void see_memory(struct run_meter *meter, const struct usages *usages)
+{
+	if (usages->broker.resident_bytes_max > meter->broker_resident_max)
+		meter->broker_resident_max = usages->broker.resident_bytes_max;
+	if (usages->client.resident_bytes_max > meter->client_resident_max)
+		meter->client_resident_max = usages->client.resident_bytes_max;
+}
+
+static void sample_usage(struct run_meter *meter, double seconds, struct sample *sample)
+{
+	struct usages now;
+
+	usages_of(meter->run, &now);
+	if (now.broker_known && meter->last_usages.broker_known) {
+		sample->broker_cpu = cores(&meter->last_usages.broker, &now.broker, seconds);
+		sample->broker_resident_bytes = now.broker.resident_bytes_max;
+	}
+	sample->client_cpu = cores(&meter->last_usages.client, &now.client, seconds);
+	see_memory(meter, &now);
+	meter->last_usages = now;
+}
+
+static void give_usage(struct run_meter *meter, struct result *result)
+{
+	const struct usages *begin = &meter->begin_usages;
+	struct usages end;
+
+	usages_of(meter->run, &end);
+	see_memory(meter, &end);
+	result->broker_known = begin->broker_known && end.broker_known;
+	if (result->broker_known) {
+		result->broker = usage_between(&begin->broker, &end.broker);
+		result->broker.resident_bytes_max = meter->broker_resident_max;
+	}
+	result->client = usage_between(&begin->client, &end.client);
+	result->client.resident_bytes_max = meter->client_resident_max;
+}
+
 /* ---- the meter ---- */
 
 int run_meter_new(const struct run *run, struct run_meter **ret)
@@ -91,6 +164,7 @@ int run_meter_new(const struct run *run, struct run_meter **ret)
 	meter->now = &meter->latencies[0];
 	meter->before = &meter->latencies[1];
 	run_totals_of(run, &meter->last);
+	usages_of(run, &meter->last_usages);
 	*ret = meter;
 	return 0;
 }
@@ -105,6 +179,8 @@ void run_meter_free(struct run_meter *meter)
 
 void run_meter_begin(struct run_meter *meter)
 {
+	usages_of(meter->run, &meter->begin_usages);
+	meter->last_usages = meter->begin_usages;
 	run_totals_of(meter->run, &meter->begin);
 	meter->last = meter->begin;
 	meter->keeps = true;
@@ -173,6 +249,7 @@ int run_meter_sample(struct run_meter *meter, struct sample *ret)
 	if (now.slowest < now.stored)
 		sample.backlog = (double)(now.stored - now.slowest);
 	sample_latencies(meter, &sample);
+	sample_usage(meter, seconds, &sample);
 	meter->last = now;
 	*ret = sample;
 	return meter->keeps ? keep(meter, &sample) : 0;
@@ -185,6 +262,7 @@ void run_meter_end(struct run_meter *meter, struct result *result)
 
 	run_totals_of(meter->run, &end);
 	meter->keeps = false;
+	give_usage(meter, result);
 	result->seconds = seconds_between(begin, &end);
 	result->published = end.stored - begin->stored;
 	result->publish_errors = end.failed - begin->failed;
