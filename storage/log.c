@@ -390,8 +390,9 @@ static bool expired(const struct log *log, const struct segment *segment, uint64
 		return true;
 	if (!log->config.delete_enabled)
 		return false;
-	/* Compaction has left nothing of it that could expire. */
-	if (segment->end == SEGMENT_HEADER_BYTES)
+	/* Compaction has left nothing of it that could expire; what damage has left nothing of is
+	 * somebody's loss until its time has come. */
+	if (segment->end == SEGMENT_HEADER_BYTES && segment->lost_from < 0)
 		return true;
 	return log->config.retention_bytes >= 0 && bytes - (segment->end - SEGMENT_HEADER_BYTES) >=
 							   (uint64_t)log->config.retention_bytes;

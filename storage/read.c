@@ -250,6 +250,13 @@ static void end_file_read(struct file_read *f, int rc)
 	finish(read, rc);
 }
 
+/* It is looked at, and quarantined, at the next housekeeping. */
+static void meet_damage(struct file_read *f)
+{
+	f->segment->suspect = true;
+	end_file_read(f, -ERR_CORRUPT);
+}
+
 /* Takes whole batches of the buffer from f->position on.  Returns the size of a first batch that
  * does not fit in the buffer, 0 when done, SIZE_MAX when what is there is no batch. */
 static size_t take_batches(struct file_read *f, const struct buffer *buffer, uint64_t *ret_begin,
@@ -336,8 +343,7 @@ static void use_buffer(struct file_read *f)
 	size_t missing = take_batches(f, f->buffer, &begin, &end, &next_offset);
 
 	if (missing == SIZE_MAX) {
-		f->segment->suspect = true;
-		end_file_read(f, -ERR_CORRUPT);
+		meet_damage(f);
 		return;
 	}
 	if (missing && in_last_gap(f)) {
@@ -348,11 +354,12 @@ static void use_buffer(struct file_read *f)
 		/* The batch goes on behind the buffer; once more with it at the front.  One at a
 		 * durable offset has been written whole, so this ends; of another, which
 		 * read_unflushed may ask for, only the rest may be in memory. */
-		if (f->tries == TRIES_MAX || f->position >= f->segment->written)
-			end_file_read(f,
-				      f->read->offset < f->log->durable_offset ? -ERR_CORRUPT : 0);
-		else
+		if (f->tries < TRIES_MAX && f->position < f->segment->written)
 			start_file_read(f, missing);
+		else if (f->read->offset < f->log->durable_offset)
+			meet_damage(f);
+		else
+			end_file_read(f, 0);
 		return;
 	}
 	if (end > begin) {

@@ -138,12 +138,18 @@ static int lose_all(struct scrub *scrub)
 	return quarantine_add(&scrub->found, &damage);
 }
 
+static bool sound_batch(struct scrub *scrub, struct batch *ret)
+{
+	return scan_batch(&scrub->scan, scrub->at, ret) &&
+	       ret->leader_epoch <= scrub->scan.epoch_max;
+}
+
 /* Once more from the device: a transfer that went wrong is no damage. */
 static bool sound_at_second_sight(struct scrub *scrub, struct batch *ret)
 {
 	scrub->scan.file.length = 0;
 	scrub->scan.file.unreadable_end = 0;
-	return scan_batch(&scrub->scan, scrub->at, ret);
+	return sound_batch(scrub, ret);
 }
 
 static int verify_next(struct scrub *scrub)
@@ -156,7 +162,7 @@ static int verify_next(struct scrub *scrub)
 		scrub->at = (struct place){known->end, known->to};
 		return 0;
 	}
-	if (scan_batch(&scrub->scan, scrub->at, &batch) || sound_at_second_sight(scrub, &batch)) {
+	if (sound_batch(scrub, &batch) || sound_at_second_sight(scrub, &batch)) {
 		scrub->at = place_behind(scrub->at, &batch);
 		return 0;
 	}
@@ -297,6 +303,7 @@ static void set_up(struct scrub *scrub)
 		.file = {.fd = segment->file.fd, .file_bytes = segment->durable_end},
 		.base_offset = segment->base_offset,
 		.limit = segment->durable_next_offset,
+		.epoch_max = scrub->log->identity.leader_epoch,
 		.gaps = segment->compacted,
 		.entries = scrub->entries,
 		.entry_count = segment->index_count,

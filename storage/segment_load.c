@@ -220,7 +220,9 @@ static int scan(struct load *l)
 	while (rc > 0 && !complete(l)) {
 		recovery_reached(segment->log, segment->end, &told);
 		bool durable = more_was_durable(l);
-		bool whole = scan_batch(&l->scan, end_of(segment), &batch);
+		bool whole = scan_batch(&l->scan, end_of(segment), &batch) &&
+			     !(durable && last_epoch(segment) <= l->scan.epoch_max &&
+			       scan_epoch_damaged(&l->scan, end_of(segment), &batch));
 		/* What a run before the last one left behind has a lower epoch. */
 		if (whole && (durable || batch.leader_epoch >= last_epoch(segment))) {
 			rc = segment_reserve(segment);
@@ -397,6 +399,7 @@ static void prepare_scan(struct load *l)
 		.file = {.fd = segment->file.fd, .file_bytes = segment->allocated_end},
 		.base_offset = segment->base_offset,
 		.limit = l->next_base >= 0 ? l->next_base : INT64_MAX,
+		.epoch_max = segment->log->identity.leader_epoch,
 		.known = &segment->log->quarantine,
 		.budget = 4 * segment->allocated_end,
 	};

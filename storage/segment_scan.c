@@ -4,8 +4,8 @@
  *     or at the first byte where whole batches are found again, one behind the other;
  *     or at the next place that the index knows.
  *
- * What a record holds may look like a batch, even with the offset that comes next: so one alone is
- * not believed, unless it ends where a place is known. */
+ * What a record holds may look like a batch, even with the offset that comes next: so where they
+ * are looked for, one alone is not believed, unless it ends where a place is known. */
 #include "storage/segment_scan.h"
 
 #include "base/bytes.h"
@@ -54,6 +54,15 @@ const struct damage *scan_known_damage(const struct segment_scan *scan, struct p
 	return damage;
 }
 
+bool scan_epoch_damaged(struct segment_scan *scan, struct place at, const struct batch *batch)
+{
+	struct batch next;
+
+	return batch->leader_epoch > scan->epoch_max &&
+	       !(scan_batch(scan, place_behind(at, batch), &next) &&
+		 next.leader_epoch > scan->epoch_max);
+}
+
 /* The next place that the index knows. */
 static bool next_anchor(const struct segment_scan *scan, struct place at, struct place *ret)
 {
@@ -90,16 +99,17 @@ static bool goes_on(struct segment_scan *scan, struct place at, const struct pla
 	       scan_batch(scan, at, &batch);
 }
 
-/* Only its records are damaged: it says itself where it ends. */
+/* Only its records are damaged: it says itself where it ends.  One whole batch just there is
+ * believed: no record of its own reaches so far. */
 static bool step_over(struct segment_scan *scan, struct place at, const struct place *anchor,
 		      struct place *ret)
 {
-	struct batch batch;
+	struct batch batch, next;
 
 	if (!header_at(scan, at, &batch))
 		return false;
 	*ret = place_behind(at, &batch);
-	return goes_on(scan, *ret, anchor);
+	return is_anchor(scan, *ret, anchor) || scan_batch(scan, *ret, &next);
 }
 
 /* A first look, that most bytes do not stand. */

@@ -22,6 +22,7 @@ struct segment_scan {
 	struct file_window file;
 	int64_t base_offset; /* of the segment */
 	int64_t limit;       /* every batch ends at or below; INT64_MAX: not known */
+	int32_t epoch_max;   /* of this run: the log has none above */
 	bool gaps;           /* offsets rise, but need not follow one another */
 	/* What an index knows: where some batches begin, and where what it speaks of ends. */
 	const struct index_entry *entries;
@@ -34,6 +35,9 @@ struct segment_scan {
 /* The batch there when it is whole, valid, has an offset that may come next, and ends below the
  * limit.  False: there is none, or file.error is set. */
 bool scan_batch(struct segment_scan *scan, struct place at, struct batch *ret);
+/* The leader's epoch, which lies under no checksum, of this whole batch at `at` is damaged: it is
+ * of a later run, and those behind are not.  Where they are it is the folder that is wrong. */
+bool scan_epoch_damaged(struct segment_scan *scan, struct place at, const struct batch *batch);
 struct place place_behind(struct place at, const struct batch *batch);
 /* It has been quarantined before, from exactly there; or null. */
 const struct damage *scan_known_damage(const struct segment_scan *scan, struct place at);

@@ -289,12 +289,13 @@ static inline int segment_reserve(struct segment *segment)
 	return segment_grow(segment);
 }
 /* Is it one that the segment can hold?  Where an index vouches for what is there, nobody has
- * verified its checksum. */
+ * verified its checksum, which does not cover the leader's epoch anyhow. */
 static inline bool segment_may_hold(const struct segment *segment, const struct batch *batch)
 {
 	return batch->base_offset >= segment->base_offset &&
 	       batch->base_offset < segment->next_offset && batch->last_offset_delta >= 0 &&
-	       batch->last_offset_delta < segment->next_offset - batch->base_offset;
+	       batch->last_offset_delta < segment->next_offset - batch->base_offset &&
+	       batch->leader_epoch <= segment->log->identity.leader_epoch;
 }
 /* A batch that begins there, in the midst of others.  -ENOMEM. */
 int segment_add_entry(struct segment *segment, uint64_t position, int64_t offset);

@@ -388,6 +388,16 @@ static void what_a_reader_meets_is_looked_at_soon(void **state)
 	store_housekeep(rig->store);
 	assert_int_equal(log_quarantined(rig->log, NULL, 0), 2);
 	assert_int_equal(read_rc(rig, 14), 0);
+	flip(rig, 9, second + 9); /* its length, beyond the file's end */
+	assert_int_equal(read_rc(rig, 10), -ERR_CORRUPT);
+	store_housekeep(rig->store);
+	assert_int_equal(log_quarantined(rig->log, NULL, 0), 3);
+	assert_int_equal(read_rc(rig, 11), 0);
+	flip(rig, 6, second + 12); /* its leader's epoch */
+	assert_int_equal(read_rc(rig, 7), -ERR_CORRUPT);
+	store_housekeep(rig->store);
+	assert_int_equal(log_quarantined(rig->log, NULL, 0), 4);
+	assert_int_equal(read_rc(rig, 8), 0);
 }
 
 static void so_it_is_in_the_segment_that_is_appended_to(void **state)
