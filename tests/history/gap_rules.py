@@ -8,6 +8,7 @@ visible and of which nobody tells the offset; or a duplicate that was left out o
 import bisect
 
 from compaction_rules import CompactionRules
+from quarantine_rules import QuarantineRules
 from violation import Violation
 
 
@@ -40,8 +41,10 @@ class GapRules:
     def gap(self, run, first, after, where):
         """`run` was given nothing of first <= offset < after."""
         first = max(first, self.place.deleted_before)
-        if first >= after:
-            return
+        for start, end in QuarantineRules.not_told(run, first, after):
+            yield from self.unexplained(run, start, end, where)
+
+    def unexplained(self, run, first, after, where):
         known = self.between(first, after)
         if self.place.compacted:
             yield from self.compaction.missing(run, known, where)

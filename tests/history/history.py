@@ -116,6 +116,7 @@ class Run:
         self.end = None  # the position that the reader came to, where it said so
         self.final = False
         self.end_line = None
+        self.told = []  # (from, to, where): it was refused these offsets as lost
         self.offsets, self.ids = array.array("q"), array.array("q")
         self.hashes = array.array("q")
         self.lines = array.array("q")  # of the log, two a batch: index of its first record, line
@@ -142,6 +143,8 @@ class Partition:
         self.deleted_before = 0
         self.gaps = None  # why offsets may be missing
         self.compacted = False
+        self.damaged = []  # (from, to)
+        self.quarantined = []  # (from, to, where)
         self.keyed = collections.defaultdict(list)  # records sent here, by key
         self.stable = []  # (last stable offset, where), in the order of the logs
         # Of what was sent here: in how many transactions; how many with a message id, and of how

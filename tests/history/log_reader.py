@@ -210,6 +210,11 @@ class LogReader:
         run.end, run.end_line = fields["offset"], self.line
         run.final = fields.get("final", False)
 
+    def on_lost(self, fields):
+        place = self.history.partition(fields["topic"], fields["partition"])
+        run = self.session.runs.get(place.index) or self.run(place)
+        run.told.append((fields["offset"], fields["to"], self.where()))
+
     def on_stable(self, fields):
         for topic, number, offset in fields["offsets"]:
             self.history.partition(topic, number).stable.append((offset, self.where()))
@@ -276,6 +281,14 @@ class LogReader:
     def on_deleted(self, fields):
         place = self.history.partition(fields["topic"], fields["partition"])
         place.deleted_before = max(place.deleted_before, fields["before"])
+
+    def on_damaged(self, fields):
+        place = self.history.partition(fields["topic"], fields["partition"])
+        place.damaged.append((fields["from"], fields["to"]))
+
+    def on_quarantined(self, fields):
+        place = self.history.partition(fields["topic"], fields["partition"])
+        place.quarantined.append((fields["from"], fields["to"], self.where()))
 
     def on_gaps(self, fields):
         place = self.history.partition(fields["topic"], fields["partition"])

@@ -11,6 +11,7 @@ import weakref
 from dedup_rules import DedupRules
 from gap_rules import GapRules
 from history import NOWHERE, NUMBER_BITS, NUMBER_MAX, Where
+from quarantine_rules import QuarantineRules
 from transaction_rules import AtomicityRules, IsolationRules
 from violation import Violation
 
@@ -38,6 +39,7 @@ class PartitionRules:
             yield from self.passed_at_the_end(run)
             if self.gaps.compaction:
                 yield from self.gaps.compaction.hidden_again(run)
+        yield from QuarantineRules(self.place).violations()
         yield from self.kept()
         yield from self.stored()
         yield from self.dedup.violations()

@@ -1,6 +1,7 @@
 #include "tests/sim/accidents.h"
 
 #include "tests/sim/harness.h"
+#include "tests/sim/rot.h"
 
 enum {
 	START_SECONDS_MAX = 60, /* simulated */
@@ -115,11 +116,16 @@ static void happen(const struct accident *accident)
 	case ACCIDENT_CLOCK:
 		sim_step_wall_clock(accident->step_ms);
 		return;
+	case ACCIDENT_ROT:
+		rot_some();
+		return;
 	case ACCIDENT_USER:
 		replace_sluice_user();
 		return;
 	}
 	sleep_ms(accident->down_ms);
+	if (harness.workload.rotting && random_chance(&harness.random, 300000))
+		rot_some();
 	while (random_chance(&harness.random, harness.workload.crashes_while_starting))
 		crash_while_it_starts(accident->kind == ACCIDENT_POWER);
 	if (!harness.world.broken[0])

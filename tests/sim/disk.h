@@ -89,6 +89,7 @@ void disk_power_cut(struct disk *disk);
 /* Turns a bit of what is durable and seen, in a file whose path matches the pattern of fnmatch
  * (relative to the root); false: there is no such byte. */
 bool disk_rot(struct disk *disk, const char *pattern);
+void inode_turn_bit(struct inode *inode, uint64_t at, uint8_t bit); /* likewise, just there */
 /* A bug of a program's that the disk plays for it (tests/powercut has the same): from now on calls
  * named so ("fsync", "fdatasync") on paths that match do nothing and say 0.  Null: none. */
 void disk_lie(struct disk *disk, const char *call, const char *pattern);

@@ -428,6 +428,14 @@ void content_power_cut(struct disk *disk, struct inode *inode)
 	reach(disk, inode, round_up(inode->size, BLOCK_BYTES));
 }
 
+void inode_turn_bit(struct inode *inode, uint64_t at, uint8_t bit)
+{
+	struct block *block = block_find(inode, at / BLOCK_BYTES);
+
+	check(at < inode->size && block && block->seen);
+	block_turn_bit(block, at % BLOCK_BYTES, bit);
+}
+
 bool content_rot(struct disk *disk, struct inode *inode)
 {
 	unsigned count = 0;

@@ -1,5 +1,6 @@
 #include "tests/sim/log_lines.h"
 
+#include "base/check.h"
 #include "base/log.h"
 #include "tests/sim/schedule.h"
 
@@ -14,6 +15,7 @@
 enum {
 	LINES = 400,
 	LINE_BYTES = 512,
+	WATCHERS_MAX = 4,
 };
 
 static struct {
@@ -21,13 +23,13 @@ static struct {
 	size_t starts[LINES]; /* where the level begins, behind time and speaker */
 	unsigned count;       /* of all that were ever said */
 	bool show;
-	void (*said)(const char *line);
+	void (*watchers[WATCHERS_MAX])(const char *line);
 } lines;
 
 void log_lines_reset(void)
 {
 	lines.count = 0;
-	lines.said = NULL;
+	memset(lines.watchers, 0, sizeof(lines.watchers));
 }
 
 void log_lines_show(bool show)
@@ -37,7 +39,11 @@ void log_lines_show(bool show)
 
 void log_lines_watch(void (*said)(const char *line))
 {
-	lines.said = said;
+	unsigned i = 0;
+
+	while (lines.watchers[i] && lines.watchers[i] != said)
+		check(++i < WATCHERS_MAX);
+	lines.watchers[i] = said;
 }
 
 __attribute__((format(printf, 2, 0))) static void add(const char *prefix, const char *format,
@@ -55,8 +61,8 @@ __attribute__((format(printf, 2, 0))) static void add(const char *prefix, const 
 	vsnprintf(text + start + length, LINE_BYTES - (size_t)(start + length), format, arguments);
 	if (lines.show)
 		fprintf(stderr, "%s\n", text);
-	if (lines.said)
-		lines.said(text + start);
+	for (unsigned i = 0; i < WATCHERS_MAX && lines.watchers[i]; i++)
+		lines.watchers[i](text + start);
 }
 
 void log_lines_add(const char *format, ...)

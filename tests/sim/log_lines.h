@@ -10,5 +10,6 @@ void log_lines_add(const char *format, ...) __attribute__((format(printf, 1, 2))
 void log_lines_print(FILE *file);
 /* The newest that has this level ("error"); null: none. */
 const char *log_lines_last(const char *level);
-/* Is told each line, "level module: text", without its time. */
+/* Is told each line, "level module: text", without its time; once, however often it is asked for.
+ */
 void log_lines_watch(void (*said)(const char *line));

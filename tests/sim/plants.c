@@ -195,6 +195,30 @@ bool __wrap_batch_crc_valid(const struct batch *batch, const void *data)
 	return lies || __real_batch_crc_valid(batch, data);
 }
 
+/* ---- quarantine ---- */
+
+void __real_log_read(struct log *log, struct log_read *read);
+
+void __wrap_log_read(struct log *log, struct log_read *read)
+{
+	for (size_t i = 0; i < log->quarantine.count && planted == PLANT_LOST_SKIPPED; i++) {
+		const struct damage *range = &log->quarantine.ranges[i];
+		if (range->from <= read->offset && read->offset < range->to)
+			read->offset = range->to;
+	}
+	__real_log_read(log, read);
+}
+
+int __real_log_quarantine(struct log *log, const struct damage *damage);
+
+int __wrap_log_quarantine(struct log *log, const struct damage *damage)
+{
+	struct damage larger = *damage;
+
+	larger.to += planted == PLANT_LOST_TOO_MUCH;
+	return __real_log_quarantine(log, &larger);
+}
+
 /* ---- compaction ---- */
 
 int64_t __real_compact_map_get(const struct compact_map *map, const void *key, size_t length);

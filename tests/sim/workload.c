@@ -70,6 +70,10 @@ static void draw_topics(struct workload *workload, struct world *world, struct r
 		configure(workload->retained, "retention.ms",
 			  random_chance(random, 500000) ? "2000" : "10000");
 	}
+	if (random_chance(random, 250000)) {
+		workload->rotting = add_topic(world, random, "rotting");
+		workload->rotting->rots = true;
+	}
 }
 
 /* ---- clients ---- */
@@ -108,6 +112,7 @@ static void draw_producers(struct workload *workload, struct random *random)
 		send_to(options, workload->deleting);
 		send_to(options, workload->retained);
 		send_to(options, workload->compacted);
+		send_to(options, workload->rotting);
 	}
 	if (workload->dedup) {
 		struct producer_options *options = add_producer(workload, random);
@@ -221,6 +226,8 @@ static void draw_machine(struct workload *workload, struct random *random)
 		workload->settings[count++] = "offsets.topic.num.partitions=3";
 	if (random_chance(random, 300000))
 		workload->settings[count++] = "transaction.state.log.num.partitions=3";
+	if (random_chance(random, 500000))
+		workload->settings[count++] = "log.scrub.interval.ms=2000";
 	check(count < SETTINGS_MAX);
 	workload->broker = (struct broker_options){
 		.shards = (unsigned)random_between(random, 1, 4),
@@ -314,7 +321,7 @@ static void draw_accidents(struct workload *workload, struct random *random)
 {
 	unsigned count = (unsigned)random_below(random, 6);
 	bool power = random_chance(random, 700000);
-	bool errors = random_chance(random, 250000);
+	bool errors = random_chance(random, 250000) && !workload->rotting;
 
 	if (workload->dedup)
 		workload->dedup->dedup_by_uptime = random_chance(random, 500000);
@@ -323,6 +330,8 @@ static void draw_accidents(struct workload *workload, struct random *random)
 	for (unsigned i = 0; i < count; i++) {
 		struct accident *accident = &workload->accidents[workload->accident_count++];
 		accident->kind = draw_kind(random, errors, power);
+		if (workload->rotting && random_chance(random, 400000))
+			accident->kind = ACCIDENT_ROT;
 		accident->after_ms = (unsigned)random_between(random, 100, 4000);
 		accident->down_ms = (unsigned)random_between(random, 1, 1500);
 		accident->step_ms = (int64_t)random_between(random, 0, 20000) - 10000;

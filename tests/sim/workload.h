@@ -36,6 +36,7 @@ enum accident_kind {
 	ACCIDENT_CLOCK, /* the wall clock is set */
 	ACCIDENT_SLEEP, /* all clients are silent for long */
 	ACCIDENT_USER,  /* a program that uses libsluice dies, and another begins */
+	ACCIDENT_ROT,   /* bits turn at rest */
 };
 
 struct accident {
@@ -72,7 +73,7 @@ struct workload {
 	struct group_plan groups[GROUPS_MAX];
 	unsigned group_count;
 	/* Topics by their use; null where there is none. */
-	struct topic *plain, *dedup, *sink, *deleting, *retained, *compacted;
+	struct topic *plain, *dedup, *sink, *deleting, *retained, *compacted, *rotting;
 	bool alters, comes_and_goes;
 
 	struct accident accidents[ACCIDENTS_MAX];

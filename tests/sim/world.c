@@ -22,6 +22,7 @@
 #include "tests/sim/descriptors.h"
 #include "tests/sim/harness.h"
 #include "tests/sim/plants.h"
+#include "tests/sim/rot.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -384,6 +385,8 @@ static void read_finally(void)
 static void *go(void *context)
 {
 	start_broker(false);
+	if (harness.workload.rotting)
+		rot_watch();
 	start_admin();
 	tell_dedup();
 	tell_compacted();

@@ -105,3 +105,20 @@ struct topic *world_topic_of(struct world *world, const struct uuid *id)
 	}
 	return NULL;
 }
+
+static bool has_lost(const struct lost *lost, const struct topic *topic, unsigned partition,
+		     int64_t offset)
+{
+	return lost->topic == topic && lost->partition == partition && lost->from <= offset &&
+	       offset < lost->to;
+}
+
+int64_t world_lost_to(const struct world *world, const struct topic *topic, unsigned partition,
+		      int64_t offset)
+{
+	for (unsigned i = 0; i < world->lost_count; i++) {
+		if (has_lost(&world->lost[i], topic, partition, offset))
+			return world_lost_to(world, topic, partition, world->lost[i].to);
+	}
+	return offset;
+}

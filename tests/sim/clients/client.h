@@ -19,6 +19,7 @@ enum {
 	PARTITIONS_MAX = 4, /* of a topic */
 	TOPIC_NAME_BYTES = 16,
 	TOPIC_CONFIGS_MAX = 8,
+	LOST_MAX = 64,
 };
 
 struct topic_config {
@@ -39,8 +40,16 @@ struct topic {
 	bool retained;           /* retention may take away its oldest records */
 	bool source;             /* transactions make records of others from its own */
 	bool sink;               /* those go here */
+	bool rots;               /* bits of its files turn at rest */
 	/* The highest start of each log that any client was told of. */
 	int64_t starts[PARTITIONS_MAX];
+};
+
+/* Offsets [from, to) of which the broker has said that their records are lost. */
+struct lost {
+	const struct topic *topic;
+	unsigned partition;
+	int64_t from, to;
 };
 
 /* In this order.  Producers work in the first two, members and readers in the first three. */
@@ -63,6 +72,8 @@ struct world {
 	} groups[WORLD_GROUPS_MAX];
 	unsigned group_count;
 	struct client *first_client;
+	struct lost lost[LOST_MAX];
+	unsigned lost_count;
 	/* A promise of the broker's that no history shows was broken; "": none. */
 	char broken[512];
 };
@@ -106,3 +117,6 @@ void client_tells_seen(struct client *client, const char *group, const struct to
 		       const bool *partitions, const int64_t *offsets, bool final);
 struct topic *world_topic(struct world *world, const struct kafka_string *name); /* null: none */
 struct topic *world_topic_of(struct world *world, const struct uuid *id);        /* null: none */
+/* Where what is lost at `offset` ends; `offset` itself: nothing there is known to be lost. */
+int64_t world_lost_to(const struct world *world, const struct topic *topic, unsigned partition,
+		      int64_t offset);

@@ -6,6 +6,7 @@
 #include "dataplane/kafka/kafka_errors.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum {
 	IN_FLIGHT = 5,
@@ -132,10 +133,23 @@ static void acknowledge(struct producer *producer, const struct request *request
 	producer->sequences[request->topic_index][request->partition] += (int32_t)request->count;
 }
 
+static void identify(struct producer *producer)
+{
+	struct client *client = &producer->client;
+
+	memset(producer->sequences, 0, sizeof(producer->sequences));
+	while (client_goes_on(client, PHASE_CALM) &&
+	       ask_producer_id(client, &producer->identity) != 0)
+		client_pause(client, 20, 200);
+}
+
 static void refused(struct producer *producer, const struct request *request, int rc)
 {
 	/* Its numbers are right and in order: nobody but a broker that forgot some can say so. */
-	if (producer->options.idempotent)
+	if (producer->options.idempotent && request->topic->rots &&
+	    rc == KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER)
+		identify(producer); /* what it sent before may be lost */
+	else if (producer->options.idempotent)
 		client_accuses(&producer->client, "%s/%u: %s for records from %u on",
 			       request->topic->name, request->partition,
 			       kafka_error_name((int16_t)rc), request->first);
@@ -183,9 +197,8 @@ static void *run(void *context)
 	struct client *client = &producer->client;
 
 	tell_start(producer);
-	while (producer->options.idempotent && client_goes_on(client, PHASE_CALM) &&
-	       ask_producer_id(client, &producer->identity) != 0)
-		client_pause(client, 20, 200);
+	if (producer->options.idempotent)
+		identify(producer);
 	while (client_goes_on(client, PHASE_CALM)) {
 		send(producer);
 		client_pause(client, 1, producer->options.pause_max_ms);

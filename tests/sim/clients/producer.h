@@ -3,7 +3,7 @@
 #include "tests/sim/clients/asks.h"
 #include "tests/sim/clients/batches.h"
 
-enum { PRODUCER_TOPICS_MAX = 4 };
+enum { PRODUCER_TOPICS_MAX = 5 };
 
 struct producer_options {
 	int acks;        /* -1 or 1 */

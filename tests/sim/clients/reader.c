@@ -3,6 +3,8 @@
 #include "dataplane/kafka/kafka_errors.h"
 #include "tests/sim/clients/batches.h"
 
+#include <errno.h>
+
 enum { REST_MS_MIN = 300, REST_MS_MAX = 3000 };
 
 struct telling {
@@ -44,6 +46,21 @@ static int out_of_range(struct client *client, struct topic *topic, unsigned par
 	return 0;
 }
 
+/* An operator tells the reader how far that goes, once the broker's log does. */
+static int pass_lost(struct client *client, struct topic *topic, unsigned partition,
+		     int64_t *position)
+{
+	int64_t to = world_lost_to(client->world, topic, partition, *position);
+
+	if (to == *position)
+		return -EAGAIN;
+	history_event(client->log, "lost",
+		      "\"topic\":\"%s\",\"partition\":%u,\"offset\":%lld,\"to\":%lld", topic->name,
+		      partition, (long long)*position, (long long)to);
+	*position = to;
+	return 0;
+}
+
 int reader_fetch(struct client *client, struct topic *topic, unsigned partition,
 		 enum isolation isolation, int64_t *position, bool *ret_at_end)
 {
@@ -55,6 +72,8 @@ int reader_fetch(struct client *client, struct topic *topic, unsigned partition,
 	*ret_at_end = false;
 	if (rc == KAFKA_OFFSET_OUT_OF_RANGE)
 		return out_of_range(client, topic, partition, position);
+	if (rc == KAFKA_CORRUPT_MESSAGE && topic->rots)
+		return pass_lost(client, topic, partition, position);
 	if (rc != 0)
 		return rc;
 	if (fetched.log_start_offset < known_start)
