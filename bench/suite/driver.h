@@ -59,6 +59,13 @@ struct driver_consumer_options {
 	void *context;
 };
 
+/* What a client says first on a TCP connection, and is answered. */
+struct driver_hello {
+	const char *text;
+	size_t bytes;
+	uint16_t default_port;
+};
+
 struct driver {
 	const char *name;
 	const char *help; /* one line: what it talks to, with which library */
@@ -90,6 +97,9 @@ struct driver {
 	/* Likewise. */
 	int (*consumer_poll)(struct driver_consumer *consumer, unsigned timeout_us);
 	void (*consumer_free)(struct driver_consumer *consumer);
+
+	/* Makes connections that do nothing.  Null: that takes more than a word. */
+	const struct driver_hello *hello;
 };
 
 /* ---- driver.c ---- */

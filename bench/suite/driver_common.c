@@ -151,6 +151,17 @@ int driver_settings_check(const struct driver *driver, const char *const *settin
 	return 0;
 }
 
+/* ---- what a client says first ---- */
+
+/* 22 bytes: ApiVersions, version 0, correlation id 0, the client's name. */
+#define API_VERSIONS "\0\0\0\x16\0\x12\0\0\0\0\0\0\0\x0csluice-bench"
+
+const struct driver_hello driver_hello_kafka = {
+	.text = API_VERSIONS,
+	.bytes = sizeof(API_VERSIONS) - 1,
+	.default_port = 9092,
+};
+
 /* ---- partitions of what has none ---- */
 
 int driver_partition_name(const struct driver *driver, const char *topic, char separator,

@@ -29,6 +29,11 @@ int driver_setting_split(const struct driver *driver, const char *setting, char 
 int driver_settings_check(const struct driver *driver, const char *const *settings,
 			  const char *const *known);
 
+/* ---- what a client says first ---- */
+
+/* Kafka's ApiVersions, from a client called "sluice-bench". */
+extern const struct driver_hello driver_hello_kafka;
+
 /* ---- partitions of what has none ---- */
 
 enum { DRIVER_PARTITION_NAME_BYTES = 280 };

@@ -372,4 +372,5 @@ const struct driver driver_kafka = {
 	.consumer_new = kafka_consumer_new,
 	.consumer_poll = kafka_consumer_poll,
 	.consumer_free = kafka_consumer_free,
+	.hello = &driver_hello_kafka,
 };

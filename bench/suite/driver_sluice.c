@@ -2,7 +2,7 @@
  *
  * libsluice hands one pointer to a delivery, so what a producer has under way lies in a pool of
  * slots, as many as its window has. */
-#include "bench/suite/driver.h"
+#include "bench/suite/driver_common.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -457,4 +457,5 @@ const struct driver driver_sluice = {
 	.consumer_new = sluice_driver_consumer_new,
 	.consumer_poll = sluice_driver_consumer_poll,
 	.consumer_free = sluice_driver_consumer_free,
+	.hello = &driver_hello_kafka,
 };

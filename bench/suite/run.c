@@ -1,5 +1,6 @@
 /* A run from its topics' creation to their deletion: starts the threads, says when each phase
  * begins, and takes the samples. */
+#include "bench/suite/idle.h"
 #include "bench/suite/run_measure.h"
 
 #include <errno.h>
@@ -120,39 +121,6 @@ static int start_tail(struct run *run)
 	return start(run,
 		     run->consumer_threads + run->consumer_thread_count - run->tail_thread_count,
 		     run->tail_thread_count, run_consume);
-}
-
-/* ---- idle connections ---- */
-
-static void idle_delivered(void *context, uint64_t tag, int rc)
-{
-	check(!"nothing was produced");
-}
-
-static int open_idle(struct run *run)
-{
-	unsigned wanted = run->workload->idle_connections;
-	int rc = 0;
-
-	run->idle = calloc(wanted + 1, sizeof(struct driver_producer *));
-	if (!run->idle)
-		return -ENOMEM;
-	while (rc == 0 && run->idle_count < wanted) {
-		rc = interrupted
-			     ? -EINTR
-			     : run->options->driver->producer_new(&run->target, idle_delivered, run,
-								  &run->idle[run->idle_count]);
-		if (rc == 0)
-			run->idle_count++;
-	}
-	return rc;
-}
-
-static void close_idle(struct run *run)
-{
-	for (unsigned i = 0; i < run->idle_count; i++)
-		run->options->driver->producer_free(run->idle[i]);
-	free(run->idle);
 }
 
 /* ---- watching ---- */
@@ -323,7 +291,8 @@ static void drain_consumers(struct run *run)
 
 static int open_all(struct run *run)
 {
-	int rc = open_idle(run);
+	int rc = idle_open(run->options->driver, &run->target, run->workload->idle_connections,
+			   &run->idle);
 
 	if (rc == 0)
 		rc = start_tail(run);
@@ -370,7 +339,10 @@ static int go(struct run *run, struct run_meter *meter, struct result *result)
 		drain_consumers(run);
 	set_phase(run, RUN_OVER);
 	join(run->consumer_threads, run->consumer_thread_count);
-	close_idle(run);
+	if (rc == 0 && idle_lost(run->idle))
+		run_caveat(result, "The broker closed %u of the idle connections.",
+			   idle_lost(run->idle));
+	idle_close(run->idle);
 	return rc < 0 ? rc : error_of(run);
 }
 

@@ -86,9 +86,8 @@ struct run {
 	unsigned consumer_count; /* the tail's come last */
 	struct run_thread *consumer_threads;
 	unsigned consumer_thread_count;
-	unsigned tail_thread_count;    /* the last ones of them */
-	struct driver_producer **idle; /* connections that do nothing */
-	unsigned idle_count;
+	unsigned tail_thread_count; /* the last ones of them */
+	struct idle *idle;
 	_Atomic int phase;
 	_Atomic int error;         /* the first one of a thread */
 	_Atomic uint64_t begin_ns; /* of pacing; all three are set before the phase begins */

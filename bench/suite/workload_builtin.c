@@ -14,6 +14,9 @@
 /* Records of 1 KiB over partitions that spread: what most ask of a log. */
 #define ORDINARY COMMON, .message_bytes = 1024, .partitions_per_topic = 16
 
+/* A record leaves when it is due: a microsecond is less than any library waits. */
+#define AT_ONCE .linger_us = 1
+
 #define ONE_READER .subscriptions_per_topic = 1, .consumers_per_subscription = 1
 
 static const struct workload workloads[] = {
@@ -31,11 +34,12 @@ static const struct workload workloads[] = {
 		.name = "consume",
 		.help = "How fast a backlog is read: it is stored first, then read to its end",
 		.producers_per_topic = 2,
-		.backlog_bytes = 512 << 20,
+		.backlog_bytes = 1 << 30,
 		.window = 10000,
 	},
 	{
 		ORDINARY,
+		AT_ONCE,
 		ONE_READER,
 		.name = "latency",
 		.help = "How long a record takes to its reader, at a rate that leaves room",
@@ -63,6 +67,7 @@ static const struct workload workloads[] = {
 	},
 	{
 		ORDINARY,
+		AT_ONCE,
 		ONE_READER,
 		.name = "many-connections",
 		.help = "What connections cost that do nothing: a thousand beside a steady load",
@@ -72,16 +77,18 @@ static const struct workload workloads[] = {
 	},
 	{
 		ORDINARY,
+		AT_ONCE,
 		ONE_READER,
 		.name = "catch-up-beside-tail",
 		.help = "Does one who catches up disturb those who read what comes?",
 		.producers_per_topic = 1,
 		.producer_rate = 2000,
-		.backlog_bytes = 512 << 20,
+		.backlog_bytes = 1 << 30,
 		.tail_consumers = 1,
 	},
 	{
 		ORDINARY,
+		AT_ONCE,
 		.name = "rebalance",
 		.help = "What readers of a group feel when a member leaves and comes back",
 		.producers_per_topic = 1,
@@ -110,6 +117,7 @@ static const struct workload workloads[] = {
 	},
 	{
 		COMMON,
+		AT_ONCE,
 		ONE_READER,
 		.name = "transport",
 		.help = "Small records one by one: what the way there costs, by tcp://, udp://, dpdk:",
