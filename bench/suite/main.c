@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -239,6 +240,7 @@ int main(int argc, char **argv)
 		code = help();
 	} else if (code == EXIT_DONE) {
 		allow_descriptors();
+		signal(SIGPIPE, SIG_IGN); /* not all libraries send without it */
 		code = command->run(&arguments);
 	}
 	free(arguments.words);

@@ -7,6 +7,7 @@
 #include "bench/suite/driver.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -379,6 +380,7 @@ int main(int argc, char **argv)
 {
 	size_t i;
 
+	signal(SIGPIPE, SIG_IGN); /* as sluice-bench has it */
 	expect(argc >= 4, "usage: driver_check DRIVER URL STEP [KEY=VALUE]...");
 	driver = driver_find(argv[1]);
 	if (!driver) {

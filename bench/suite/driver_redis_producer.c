@@ -1,0 +1,295 @@
+/* A producer over hiredis: commands are queued in its output buffer, which is sent when it is large
+ * enough or its oldest record has lingered; replies come in the order of the commands. */
+#include "bench/suite/driver_common.h"
+#include "bench/suite/driver_redis.h"
+#include "bench/suite/window.h"
+
+#include <errno.h>
+#include <hiredis/sds.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	BATCH_BYTES_DEFAULT = 64 << 10,
+	UNSENT_BYTES_MAX = 1 << 20, /* what the socket does not take waits with the caller */
+	ARGUMENTS_MAX = 10,
+};
+
+struct driver_producer {
+	redisContext *connection;
+	char *url;
+	struct window window;
+	struct topics topics;
+	driver_delivered *delivered;
+	void *context;
+	bool unacknowledged; /* acks none: the broker was told to say nothing */
+	size_t batch_bytes;
+	unsigned linger_us;
+	uint64_t due_us; /* when the oldest unsent record is to leave */
+	char maxlen[24]; /* "": streams grow */
+	int failure;     /* the connection is gone */
+	bool complained;
+};
+
+/* ---- opening ---- */
+
+static int configure(struct driver_producer *producer, const struct driver_target *target)
+{
+	uint64_t maxlen;
+	int rc = driver_settings_check(&driver_redis, target->settings, redis_settings);
+
+	if (rc == 0)
+		rc = driver_setting_number(&driver_redis, target, "maxlen", 0, 0, UINT64_MAX,
+					   &maxlen);
+	if (rc == 0 && target->compression && *target->compression &&
+	    strcmp(target->compression, "none") != 0) {
+		driver_complain(&driver_redis, "neither hiredis nor Redis compress");
+		rc = -EOPNOTSUPP;
+	}
+	if (rc < 0)
+		return rc;
+	if (maxlen)
+		snprintf(producer->maxlen, sizeof(producer->maxlen), "%" PRIu64, maxlen);
+	producer->unacknowledged = target->acks == DRIVER_ACKS_NONE;
+	producer->batch_bytes = target->batch_bytes_max ? target->batch_bytes_max
+							: BATCH_BYTES_DEFAULT;
+	producer->linger_us = target->linger_us;
+	producer->url = strdup(target->url);
+	return producer->url ? window_init(&producer->window, target->window) : -ENOMEM;
+}
+
+/* An answer to PING says that somebody is there. */
+static int greet(struct driver_producer *producer)
+{
+	redisReply *reply;
+	int rc;
+
+	redisAppendCommand(producer->connection, "PING");
+	rc = redis_ask(producer->connection, NULL, &reply);
+	if (rc < 0)
+		return rc;
+	freeReplyObject(reply);
+	if (producer->unacknowledged)
+		redisAppendCommand(producer->connection, "CLIENT REPLY OFF");
+	return 0;
+}
+
+int redis_producer_new(const struct driver_target *target, driver_delivered *delivered,
+		       void *context, struct driver_producer **ret)
+{
+	struct driver_producer *producer = calloc(1, sizeof(*producer));
+	int rc;
+
+	if (!producer)
+		return -ENOMEM;
+	producer->delivered = delivered;
+	producer->context = context;
+	rc = configure(producer, target);
+	if (rc == 0)
+		rc = redis_open(target, &producer->connection);
+	if (rc == 0)
+		rc = greet(producer);
+	if (rc < 0) {
+		redis_producer_free(producer);
+		return rc;
+	}
+	*ret = producer;
+	return 0;
+}
+
+void redis_producer_free(struct driver_producer *producer)
+{
+	if (!producer)
+		return;
+	if (producer->connection)
+		redisFree(producer->connection);
+	topics_fini(&producer->topics);
+	window_fini(&producer->window);
+	free(producer->url);
+	free(producer);
+}
+
+/* ---- produce ---- */
+
+struct command {
+	const char *words[ARGUMENTS_MAX];
+	size_t bytes[ARGUMENTS_MAX];
+	int count;
+};
+
+static void command_add(struct command *command, const void *word, size_t bytes)
+{
+	command->words[command->count] = word;
+	command->bytes[command->count++] = bytes;
+}
+
+static void command_word(struct command *command, const char *word)
+{
+	command_add(command, word, strlen(word));
+}
+
+/* XADD stream [MAXLEN ~ n] * [k key] v value */
+static int queue_xadd(struct driver_producer *producer, const char *stream,
+		      const struct driver_record *record)
+{
+	struct command command = {.count = 0};
+
+	command_add(&command, "XADD", 4);
+	command_word(&command, stream);
+	if (*producer->maxlen) {
+		command_add(&command, "MAXLEN", 6);
+		command_add(&command, "~", 1);
+		command_word(&command, producer->maxlen);
+	}
+	command_add(&command, "*", 1);
+	if (record->key) {
+		command_add(&command, "k", 1);
+		command_add(&command, record->key, record->key_bytes);
+	}
+	command_add(&command, "v", 1);
+	command_add(&command, record->value, record->value_bytes);
+	return redisAppendCommandArgv(producer->connection, command.count, command.words,
+				      command.bytes) == REDIS_OK
+		       ? 0
+		       : -ENOMEM;
+}
+
+/* How many partitions a topic has is asked on a connection of its own: this one's replies are the
+ * records', or it has none. */
+static int find_topic(struct driver_producer *producer, const char *name, struct topic **ret)
+{
+	struct driver_target here = {.url = producer->url};
+	struct topic *topic = topics_find(&producer->topics, name);
+	redisContext *connection;
+	int rc;
+
+	if (topic) {
+		*ret = topic;
+		return 0;
+	}
+	rc = redis_open(&here, &connection);
+	if (rc < 0)
+		return rc;
+	rc = redis_topic(connection, &producer->topics, name, ret);
+	redisFree(connection);
+	return rc;
+}
+
+int redis_produce(struct driver_producer *producer, const struct driver_record *record,
+		  uint64_t tag)
+{
+	struct topic *topic = NULL;
+	unsigned partition = 0;
+	int rc = producer->failure;
+
+	if (rc < 0)
+		return rc;
+	if (window_full(&producer->window) ||
+	    sdslen(producer->connection->obuf) >= UNSENT_BYTES_MAX)
+		return -EAGAIN;
+	rc = find_topic(producer, record->topic, &topic);
+	if (rc == 0)
+		rc = topic_route(topic, record, &partition);
+	if (rc < 0)
+		return rc;
+	if (!redis_unsent(producer->connection))
+		producer->due_us = producer->linger_us ? driver_now_us() + producer->linger_us : 0;
+	rc = queue_xadd(producer, topic->partitions[partition], record);
+	if (rc < 0)
+		return rc;
+	window_add(&producer->window, tag);
+	if (sdslen(producer->connection->obuf) >= producer->batch_bytes)
+		producer->failure = redis_send(producer->connection);
+	return 0;
+}
+
+/* ---- what comes back ---- */
+
+static int end_oldest(struct driver_producer *producer, int rc)
+{
+	uint64_t tag;
+
+	if (window_end_oldest(&producer->window, &tag) < 0)
+		return 0;
+	producer->delivered(producer->context, tag, rc);
+	return 1;
+}
+
+static int end_all(struct driver_producer *producer, int rc)
+{
+	int count = 0;
+
+	while (end_oldest(producer, rc))
+		count++;
+	return count;
+}
+
+static int rc_of(struct driver_producer *producer, const redisReply *reply)
+{
+	if (reply->type != REDIS_REPLY_ERROR)
+		return 0;
+	if (!producer->complained)
+		driver_complain(&driver_redis, "not stored: %s", reply->str);
+	producer->complained = true;
+	return -EPROTO;
+}
+
+/* Replies that have been read; of a broker that says nothing, what has been sent. */
+static int serve(struct driver_producer *producer)
+{
+	redisReply *reply = NULL;
+	int count = 0;
+
+	if (producer->unacknowledged && !producer->failure && !redis_unsent(producer->connection))
+		return end_all(producer, 0);
+	while (!producer->failure) {
+		producer->failure = redis_reply(producer->connection, &reply);
+		if (producer->failure || !reply)
+			break;
+		count += end_oldest(producer, rc_of(producer, reply));
+		freeReplyObject(reply);
+	}
+	if (producer->failure)
+		count += end_all(producer, producer->failure);
+	return count;
+}
+
+/* Sends if that is due, and waits for replies where none is there. */
+static int turn(struct driver_producer *producer, unsigned timeout_us, bool hurry)
+{
+	unsigned linger_us = hurry ? 0 : driver_left_us(producer->due_us);
+	int count;
+
+	if (!producer->failure && !linger_us)
+		producer->failure = redis_send(producer->connection);
+	count = serve(producer);
+	if (count || !timeout_us || producer->failure)
+		return count ? count : producer->failure;
+	if (linger_us && linger_us < timeout_us && redis_unsent(producer->connection))
+		timeout_us = linger_us;
+	producer->failure = redis_wait(producer->connection, !linger_us, timeout_us);
+	count = serve(producer);
+	return count ? count : producer->failure;
+}
+
+int redis_producer_poll(struct driver_producer *producer, unsigned timeout_us)
+{
+	return turn(producer, timeout_us, false);
+}
+
+int redis_producer_flush(struct driver_producer *producer, unsigned timeout_ms)
+{
+	uint64_t deadline_us = driver_now_us() + (uint64_t)timeout_ms * 1000;
+	unsigned left_us;
+	int rc = 0;
+
+	while (rc >= 0 && !window_empty(&producer->window)) {
+		left_us = driver_left_us(deadline_us);
+		if (!left_us)
+			return -ETIMEDOUT;
+		rc = turn(producer, left_us, true);
+	}
+	return rc < 0 ? rc : 0;
+}
