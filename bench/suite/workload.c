@@ -219,6 +219,66 @@ int workload_set(struct workload *workload, const char *key, const char *value, 
 	return 0;
 }
 
+static int64_t load_number(const struct field *field, const void *at)
+{
+	if (field->bytes == sizeof(bool))
+		return *(const bool *)at;
+	if (field->bytes == sizeof(uint32_t))
+		return *(const uint32_t *)at;
+	return *(const int64_t *)at;
+}
+
+/* Number `index` of "one|two|three". */
+static const char *choice_text(const char *choices, int64_t index, char *text, size_t bytes)
+{
+	while (index-- > 0 && *choices) {
+		choices += strcspn(choices, "|");
+		choices += *choices == '|';
+	}
+	snprintf(text, bytes, "%.*s", (int)strcspn(choices, "|"), choices);
+	return text;
+}
+
+static const char *number_text(const struct param *param, int64_t number, char *text, size_t bytes)
+{
+	if (param->kind == PARAM_CHOICE)
+		return choice_text(param->choices, number, text, bytes);
+	if (param->kind == PARAM_BOOL)
+		snprintf(text, bytes, "%s", number ? "true" : "false");
+	else
+		snprintf(text, bytes, "%" PRId64, number);
+	return text;
+}
+
+const char *workload_get(const struct workload *workload, size_t key_index, size_t value_index,
+			 char *text, size_t bytes)
+{
+	if (key_index >= array_count(params))
+		return NULL;
+	const struct param *param = &params[key_index];
+	const struct field *field = &fields[key_index];
+	const void *at = (const char *)workload + field->at;
+	if (field->kind == FIELD_SETTINGS) {
+		const char *setting = value_index < WORKLOAD_SETTINGS_MAX
+					      ? ((char *const *)at)[value_index]
+					      : NULL;
+		if (setting)
+			snprintf(text, bytes, "%s", setting);
+		return setting ? text : NULL;
+	}
+	if (value_index > 0 || field->kind == FIELD_NONE)
+		return NULL;
+	if (field->kind == FIELD_TEXT)
+		snprintf(text, bytes, "%s", (const char *)at);
+	else if (field->kind == FIELD_RATIO)
+		snprintf(text, bytes, "%.6f", *(const double *)at);
+	else if (load_number(field, at) % field->unit == 0)
+		return number_text(param, load_number(field, at) / field->unit, text, bytes);
+	else
+		return NULL;
+	return text;
+}
+
 /* ---- as a whole ---- */
 
 void workload_init(struct workload *workload)

@@ -79,6 +79,11 @@ int workload_read_yaml(const char *path, struct workload *ret, char *why, size_t
 /* The text of one; `file` is for `why`, and the name of one that has none. */
 int workload_parse_yaml(const char *file, const void *text, size_t bytes, struct workload *ret,
 			char *why, size_t why_bytes);
+/* What workload_set would be given to say the same: a setting that may be repeated has more than
+ * one `value_index`.  Returns `text`, cut; null: there is no such key, no such value of it, or the
+ * key says nothing about this workload, as minutes do about 90 seconds. */
+const char *workload_get(const struct workload *workload, size_t key_index, size_t value_index,
+			 char *text, size_t bytes);
 /* Does it fit together?  -EINVAL with `why`. */
 int workload_check(const struct workload *workload, char *why, size_t why_bytes);
 void workload_fini(struct workload *workload);
