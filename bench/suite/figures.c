@@ -125,5 +125,6 @@ void histogram_from_ladder(struct histogram *ret, const struct histogram_rung *r
 		if (upto > ret->total)
 			histogram_add_many(ret, rungs[i].ns, upto - ret->total);
 	}
-	ret->sum_ns = (uint64_t)(mean_ns * (double)ret->total);
+	double sum_ns = mean_ns * (double)ret->total;
+	ret->sum_ns = sum_ns < 0x1p64 ? (uint64_t)sum_ns : UINT64_MAX;
 }
