@@ -89,13 +89,13 @@ static int open_socket(const struct driver_hello *hello, const struct addrinfo *
 
 static int open_sockets(struct idle *idle, const struct driver_target *target, unsigned count)
 {
-	struct addrinfo *to;
+	struct addrinfo *to = NULL;
 	int rc = allow_files(idle->driver, count);
 	int fd = 0;
 
 	if (rc == 0)
 		rc = resolve(idle->driver, target->url, &to);
-	if (rc < 0)
+	if (rc != 0)
 		return rc;
 	while (idle->count < count) {
 		fd = open_socket(idle->driver->hello, to);

@@ -259,10 +259,11 @@ static void name_by_file(struct workload *workload, const char *file)
 int workload_parse_yaml(const char *file, const void *text, size_t bytes, struct workload *ret,
 			char *why, size_t why_bytes)
 {
-	struct reader reader = {
-		.file = file, .text = text, .bytes = bytes, .why = why, .why_bytes = why_bytes};
+	struct reader reader = {.file = file, .text = text, .bytes = bytes};
 	int rc;
 
+	reader.why = why;
+	reader.why_bytes = why_bytes;
 	if (!yaml_parser_initialize(&reader.parser))
 		return -ENOMEM;
 	yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
