@@ -68,6 +68,8 @@ static inline void histogram_merge(struct histogram *histogram, const struct his
 {
 	uint64_t max_ns = histogram_look(&from->max_ns);
 
+	if (histogram_look(&from->total) == 0)
+		return;
 	for (unsigned power = 0; power < HISTOGRAM_POWERS; power++) {
 		for (unsigned step = 0; step < HISTOGRAM_STEPS; step++) {
 			uint64_t count = histogram_look(&from->counts[power][step]);

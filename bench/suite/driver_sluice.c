@@ -3,23 +3,21 @@
  * libsluice hands one pointer to a delivery, so what a producer has under way lies in a pool of
  * slots, as many as its window has. */
 #include "bench/suite/driver_common.h"
+#include "bench/suite/window.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/check.h"
 #include "client/sluice.h"
 
 enum {
-	WINDOW_DEFAULT = 65536, /* records; buffer.memory bounds large ones before */
 	BATCHES_A_POLL = 16,
+	SPIN_US_MAX = 1000,
 	TOPIC_CONFIGS_MAX = 64,
-	ID_BYTES = 16,
 };
 
 struct slot {
@@ -33,8 +31,12 @@ struct driver_producer {
 	driver_delivered *delivered;
 	void *context;
 	bool dedup;
-	int ran; /* callbacks in this call */
+	bool spins;       /* over a port of DPDK, which is asked for what has come */
+	size_t under_way; /* records */
+	int ran;          /* callbacks in this call */
 	struct slot *free_slots;
+	size_t fresh; /* slots from here on were never taken, and their memory never touched */
+	size_t window;
 	struct slot slots[];
 };
 
@@ -67,15 +69,10 @@ static int set_number(struct sluice_options *options, const char *name, uint64_t
 static int set_text(struct sluice_options *options, const char *setting)
 {
 	char name[128];
-	size_t length = strcspn(setting, "=");
+	const char *value;
+	int rc = driver_setting_split(&driver_sluice, setting, name, sizeof(name), &value);
 
-	if (!setting[length] || length >= sizeof(name)) {
-		driver_complain(&driver_sluice, "a setting is NAME=VALUE, not '%s'", setting);
-		return -EINVAL;
-	}
-	memcpy(name, setting, length);
-	name[length] = 0;
-	return set(options, name, setting + length + 1);
+	return rc < 0 ? rc : set(options, name, value);
 }
 
 static int set_all(struct sluice_options *options, const struct driver_target *target)
@@ -136,26 +133,27 @@ static int sluice_driver_version(const struct driver_target *target, char *text,
 
 /* ---- topics ---- */
 
+/* `names` is room for the configs' names, one after the other. */
 static int read_configs(const struct driver_target *target, const char *const *configs,
 			struct sluice_config *ret, size_t *ret_count, char *names, size_t bytes)
 {
 	size_t count = 0;
-	size_t used = 0;
 
 	if (target->dedup)
 		ret[count++] = (struct sluice_config){.name = "dedup.enable", .value = "true"};
-	for (; configs && *configs; configs++) {
-		size_t length = strcspn(*configs, "=");
-		if (!(*configs)[length] || count == TOPIC_CONFIGS_MAX ||
-		    used + length + 1 > bytes) {
-			driver_complain(&driver_sluice, "not a topic's setting: '%s'", *configs);
-			return -EINVAL;
+	for (; configs && *configs; configs++, count++) {
+		const char *value;
+		if (count == TOPIC_CONFIGS_MAX) {
+			driver_complain(&driver_sluice, "more than %d settings of a topic",
+					TOPIC_CONFIGS_MAX);
+			return -ERANGE;
 		}
-		memcpy(names + used, *configs, length);
-		names[used + length] = 0;
-		ret[count++] = (struct sluice_config){.name = names + used,
-						      .value = *configs + length + 1};
-		used += length + 1;
+		int rc = driver_setting_split(&driver_sluice, *configs, names, bytes, &value);
+		if (rc < 0)
+			return rc;
+		ret[count] = (struct sluice_config){.name = names, .value = value};
+		bytes -= strlen(names) + 1;
+		names += strlen(names) + 1;
 	}
 	*ret_count = count;
 	return 0;
@@ -197,10 +195,25 @@ static int sluice_driver_topic_delete(const struct driver_target *target, const 
 
 /* ---- producers ---- */
 
+/* Null: the window is full. */
+static struct slot *slot_get(struct driver_producer *producer)
+{
+	struct slot *slot = producer->free_slots;
+
+	if (slot)
+		producer->free_slots = slot->next;
+	else if (producer->fresh < producer->window)
+		slot = &producer->slots[producer->fresh++];
+	if (slot)
+		producer->under_way++;
+	return slot;
+}
+
 static void slot_put(struct slot *slot)
 {
 	slot->next = slot->producer->free_slots;
 	slot->producer->free_slots = slot;
+	slot->producer->under_way--;
 }
 
 static void record_delivered(void *user, const struct sluice_delivery *delivery)
@@ -231,7 +244,7 @@ static int sluice_driver_producer_new(const struct driver_target *target,
 				      driver_delivered *delivered, void *context,
 				      struct driver_producer **ret)
 {
-	size_t window = target->window ? target->window : WINDOW_DEFAULT;
+	size_t window = target->window ? target->window : WINDOW_CAPACITY_DEFAULT;
 	struct driver_producer *producer = calloc(1,
 						  sizeof(*producer) + window * sizeof(struct slot));
 
@@ -240,10 +253,8 @@ static int sluice_driver_producer_new(const struct driver_target *target,
 	producer->delivered = delivered;
 	producer->context = context;
 	producer->dedup = target->dedup;
-	for (size_t i = window; i-- > 0;) {
-		producer->slots[i].producer = producer;
-		slot_put(&producer->slots[i]);
-	}
+	producer->spins = strncmp(target->url, "dpdk:", 5) == 0;
+	producer->window = window;
 	int rc = client_new(target, &producer->client);
 	if (rc == 0)
 		rc = connect_now(producer->client);
@@ -259,9 +270,11 @@ static int sluice_driver_producer_new(const struct driver_target *target,
 static int sluice_driver_produce(struct driver_producer *producer,
 				 const struct driver_record *record, uint64_t tag)
 {
-	struct slot *slot = producer->free_slots;
-	char id[ID_BYTES + 1];
-	struct sluice_header header = {.name = "dedup-id", .name_length = 8, .value = id};
+	struct slot *slot = slot_get(producer);
+	const struct sluice_header id = {.name = "dedup-id",
+					 .name_length = 8,
+					 .value = &record->id,
+					 .value_length = sizeof(record->id)};
 	struct sluice_record told = {
 		.topic = record->topic,
 		.partition = record->partition < 0 ? SLUICE_PARTITION_ANY : record->partition,
@@ -274,13 +287,11 @@ static int sluice_driver_produce(struct driver_producer *producer,
 	if (!slot)
 		return -EAGAIN;
 	if (producer->dedup) {
-		header.value_length = (size_t)snprintf(id, sizeof(id), "%016" PRIx64, record->id);
-		told.headers = &header;
+		told.headers = &id;
 		told.header_count = 1;
 	}
+	slot->producer = producer;
 	slot->tag = tag;
-	/* Before it is produced: the delivery may give it back at once. */
-	producer->free_slots = slot->next;
 	int rc = sluice_produce(producer->client, &told, record_delivered, slot);
 	if (rc < 0)
 		slot_put(slot);
@@ -289,22 +300,28 @@ static int sluice_driver_produce(struct driver_producer *producer,
 	return rc;
 }
 
-static int wait_for(struct sluice_client *client, unsigned timeout_us)
+/* Its descriptor would only tell when the next look is due, and answers come sooner. */
+static int spin(struct driver_producer *producer, unsigned timeout_us)
 {
-	struct pollfd ready = {.fd = sluice_fd(client), .events = POLLIN};
-	struct timespec timeout = {.tv_sec = timeout_us / 1000000,
-				   .tv_nsec = timeout_us % 1000000 * 1000L};
+	unsigned spin_us = timeout_us < SPIN_US_MAX ? timeout_us : SPIN_US_MAX;
+	uint64_t end_us = driver_now_us() + spin_us;
+	int rc = 0;
 
-	if (timeout_us && ppoll(&ready, 1, &timeout, NULL) < 0 && errno != EINTR)
-		return -errno;
-	return 0;
+	while (rc >= 0 && !producer->ran && producer->under_way && driver_left_us(end_us))
+		rc = sluice_process(producer->client, 0);
+	return rc < 0 ? rc : 0;
 }
 
 static int sluice_driver_producer_poll(struct driver_producer *producer, unsigned timeout_us)
 {
+	int rc = 0;
+
 	producer->ran = 0;
-	int rc = wait_for(producer->client, timeout_us);
-	if (rc == 0)
+	if (producer->spins)
+		rc = spin(producer, timeout_us);
+	if (rc == 0 && !producer->ran && timeout_us)
+		rc = driver_wait(sluice_fd(producer->client), POLLIN, timeout_us);
+	if (rc >= 0)
 		rc = sluice_process(producer->client, 0);
 	if (rc < 0 && rc != -EINTR)
 		return complain_of(producer->client, "poll", rc);

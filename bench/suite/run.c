@@ -15,6 +15,7 @@
 
 enum {
 	TICK_MS = 1000,
+	STACK_BYTES = 1 << 20,  /* there may be a thousand */
 	LOOK_MS = 20,           /* how often it looks whether something has ended */
 	HEAD_START_MS = 20,     /* from the decision to begin to the first record */
 	SILENCE_MS_MAX = 20000, /* the default */
@@ -88,12 +89,18 @@ static void delete_topics(struct run *run, unsigned made)
 static int start(struct run *run, struct run_thread *threads, unsigned count,
 		 void *(*function)(void *))
 {
-	for (unsigned i = 0; i < count; i++) {
-		int rc = pthread_create(&threads[i].id, NULL, function, &threads[i]);
-		if (rc)
-			return -rc;
-		threads[i].started = true;
+	pthread_attr_t attributes;
+	int rc = pthread_attr_init(&attributes);
+
+	if (rc == 0)
+		rc = pthread_attr_setstacksize(&attributes, STACK_BYTES);
+	for (unsigned i = 0; rc == 0 && i < count; i++) {
+		rc = pthread_create(&threads[i].id, &attributes, function, &threads[i]);
+		threads[i].started = rc == 0;
 	}
+	pthread_attr_destroy(&attributes);
+	if (rc)
+		return -rc;
 	for (unsigned i = 0; i < count; i++) {
 		while (!atomic_load(&threads[i].ready) && !error_of(run) && !interrupted)
 			nap_a_look();
@@ -270,7 +277,7 @@ static int measure(struct run *run, struct run_meter *meter, uint64_t drain, str
 		atomic_store(&run->end_ns, now_ns);
 	if (rc == 0)
 		rc = run_meter_sample(meter, &last);
-	run_meter_end(meter, result);
+	run->sent_in_time = run_meter_end(meter, result);
 	set_phase(run, RUN_STOPPING);
 	return rc;
 }

@@ -21,7 +21,7 @@
 enum run_phase { RUN_OPENING, RUN_FILLING, RUN_GOING, RUN_STOPPING, RUN_OVER };
 
 enum {
-	RUN_POLL_US = 50000,      /* longest wait, so that a new phase is seen */
+	RUN_POLL_US = 100000,     /* longest wait, so that a new phase is seen */
 	RUN_SHARED_POLL_US = 500, /* of one among several in a thread */
 	RUN_FLUSH_MS = 30000,
 	RUN_LINE = 64, /* of a cache */
@@ -34,7 +34,8 @@ struct run_producer {
 	struct pace pace;
 	unsigned index; /* of all */
 	uint64_t sequence;
-	bool full; /* its window, when last tried */
+	unsigned passed; /* rounds in which nobody looked for answers */
+	bool full;       /* its window, when last tried */
 	_Atomic uint64_t sent;
 	_Atomic uint64_t stored; /* acknowledged */
 	_Atomic uint64_t failed;
@@ -93,6 +94,7 @@ struct run {
 	_Atomic uint64_t begin_ns; /* of pacing; all three are set before the phase begins */
 	_Atomic uint64_t measure_ns;
 	_Atomic uint64_t end_ns;
+	uint64_t sent_in_time;   /* while it measured */
 	_Atomic uint64_t unsent; /* due before end_ns, and never sent */
 };
 

@@ -255,7 +255,7 @@ int run_meter_sample(struct run_meter *meter, struct sample *ret)
 	return meter->keeps ? keep(meter, &sample) : 0;
 }
 
-void run_meter_end(struct run_meter *meter, struct result *result)
+uint64_t run_meter_end(struct run_meter *meter, struct result *result)
 {
 	const struct run_totals *begin = &meter->begin;
 	struct run_totals end;
@@ -270,6 +270,7 @@ void run_meter_end(struct run_meter *meter, struct result *result)
 	result->bytes = result->published * meter->run->workload->message_bytes;
 	result->published_per_s = per_second(end.stored, begin->stored, result->seconds);
 	result->consumed_per_s = per_second(end.received, begin->received, result->seconds);
+	return end.sent - begin->sent;
 }
 
 static int copy(const struct histogram *from, struct histogram **ret)

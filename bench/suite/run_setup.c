@@ -8,14 +8,21 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { THREADS_MAX = 32 /* of either kind, unless more are asked for */ };
+enum { THREADS_MAX = 1024 /* of either kind, unless more are asked for */ };
 
+/* Of what has cache lines of its own. */
 static void *array_new(size_t count, size_t bytes)
 {
 	/* One at least: null is out of memory. */
 	void *array = aligned_alloc(RUN_LINE, (count ? count : 1) * bytes);
 
 	return array ? memset(array, 0, (count ? count : 1) * bytes) : NULL;
+}
+
+/* Histograms that nothing is added to stay untouched, as the kernel made them. */
+static struct run_thread *threads_new(unsigned count)
+{
+	return calloc(count ? count : 1, sizeof(struct run_thread));
 }
 
 static int name_topics(struct run *run)
@@ -77,7 +84,7 @@ static int producers_new(struct run *run)
 	unsigned threads = threads_for(run, count);
 
 	run->producers = array_new(count, sizeof(*run->producers));
-	run->producer_threads = array_new(threads, sizeof(*run->producer_threads));
+	run->producer_threads = threads_new(threads);
 	if (!run->producers || !run->producer_threads)
 		return -ENOMEM;
 	run->producer_count = count;
@@ -146,7 +153,7 @@ static int consumers_new(struct run *run)
 	unsigned tail_threads = threads_for(run, tail);
 
 	run->consumers = array_new(others + tail, sizeof(*run->consumers));
-	run->consumer_threads = array_new(threads + tail_threads, sizeof(*run->consumer_threads));
+	run->consumer_threads = threads_new(threads + tail_threads);
 	if (!run->consumers || !run->consumer_threads)
 		return -ENOMEM;
 	run->consumer_count = others + tail;

@@ -1,0 +1,156 @@
+"""sluice-bench against a broker: that it measures, counts, and says what is wrong."""
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+import harness
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(harness.program()).resolve().parents[1]
+PROGRAM = os.environ.get("SLUICE_BENCH", BUILD / "bench/suite/sluice-bench")
+SECONDS = 60
+SHORT = ("--set", "duration=1s", "--set", "warmupDuration=200ms")
+LINE = re.compile(r"(\d+)/s in, (\d+)/s out, (\d+) errors(.*)")
+
+
+@pytest.fixture(name="broker", scope="module")
+def running_broker():
+    with harness.Broker(shards=1) as broker:
+        yield broker
+        broker.check_alive()
+
+
+def bench(*words, code=0, program=(PROGRAM,), **options):
+    done = subprocess.run([*map(str, program), *map(str, words)], capture_output=True, text=True,
+                          timeout=SECONDS, check=False, **options)
+    assert done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
+    return done
+
+
+def run(broker, *words, scheme="tcp", **options):
+    """What it printed of each run: records a second in and out, errors, latencies and caveats."""
+    done = bench("run", "--url", f"{scheme}://{broker.address}", *SHORT, *words, **options)
+    found = LINE.findall(done.stdout)
+    assert found and "are missing" not in done.stdout and "twice" not in done.stdout, done.stdout
+    return [(int(put), int(got), int(errors), rest) for put, got, errors, rest in found]
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "udp"])
+def test_a_rate_is_kept_and_all_of_it_read(broker, scheme):
+    put, got, errors, rest = run(broker, "--workload", "latency", "--set", "producerRate=500",
+                                 scheme=scheme)[0]
+    assert put > 250 and got > 250 and errors == 0
+    assert "publish p50" in rest and "end to end p50" in rest
+
+
+@pytest.mark.parametrize("workload, settings", [
+    ("produce", ()),
+    ("consume", ("--set", "consumerBacklogSize=20m")),
+    ("mixed", ("--set", "producerRate=1000")),
+    ("many-partitions", ("--set", "partitionsPerTopic=100", "--set", "producerRate=1000")),
+    ("many-connections", ("--set", "idleConnections=50", "--set", "producerRate=200")),
+    ("catch-up-beside-tail", ("--set", "consumerBacklogSize=20m", "--set", "producerRate=500")),
+    ("dedup-on", ()),
+    ("transport", ("--set", "producerRate=200")),
+])
+def test_a_workload_moves_records(broker, workload, settings):
+    put, got, errors, _ = run(broker, "--workload", workload, *settings)[0]
+    assert errors == 0
+    assert got > 0 if workload == "consume" else put > 0
+
+
+def test_runs_and_workloads_follow_each_other(broker):
+    found = run(broker, "--workload", "transport", "--workload", "latency", "--runs", "2", "--set",
+                "producerRate=200", "--set", "duration=300ms")
+    assert len(found) == 4
+
+
+def test_topics_go_unless_they_are_to_stay(broker):
+    def left():
+        with broker.connect() as connection:
+            body = connection.request("Metadata", 9, topics=None)
+            return {t["name"] for t in body["topics"] if t["name"].startswith("sluice-bench-")}
+
+    before = left()
+    words = ("--workload", "transport", "--set", "duration=200ms", "--set", "topics=2")
+    run(broker, *words)
+    assert left() == before
+    run(broker, *words, "--keep-topics")
+    assert len(left() - before) == 2
+
+
+def test_sluice_runs_it(broker):
+    sluice = os.environ.get("SLUICE", BUILD / "client/sluice")
+    done = bench("bench", "run", "--url", f"tcp://{broker.address}", *SHORT, "--workload",
+                 "transport", program=(sluice,))
+    assert LINE.search(done.stdout)
+    assert "sluice-bench run" in bench("bench", "--help", program=(sluice,)).stdout
+    assert "sluice bench" in bench("help", program=(sluice,)).stdout
+
+
+@pytest.mark.parametrize("words, said", [
+    ((), "what is it to do"),
+    (("fly",), "no 'fly'"),
+    (("run", "--fast"), "no flag '--fast'"),
+    (("run", "--runs"), "--runs needs N"),
+    (("run", "--runs", "0"), "--runs takes a whole number"),
+    (("run", "--runs=-1"), "--runs takes a whole number"),
+    (("run", "--pid", "x"), "--pid takes a whole number"),
+    (("run", "here"), "run takes no 'here'"),
+    (("run", "--driver", "mqtt"), "no driver 'mqtt'"),
+    (("run", "--workload", "idle"), "no workload 'idle'"),
+    (("run", "--set", "producerRate"), "--set takes KEY=VALUE"),
+    (("run", "--set", "producerRates=1"), 'did you mean "producerRate"'),
+    (("run", "--set", "producerRate=fast"), "producerRate"),
+    (("run", "--set", "tailConsumers=1"), "tailConsumers without consumerBacklogSize"),
+    (("run", "--url", "ftp://x"), "ftp"),
+])
+def test_a_wrong_command_line_is_told(words, said):
+    code = 1 if "--url" in words else 2
+    assert said in bench(*words, code=code).stderr
+
+
+def test_a_workload_file_that_is_not_there_is_told():
+    assert "no-such.yaml" in bench("run", "--workload", "no-such.yaml", code=1).stderr
+
+
+def test_nobody_there_is_told():
+    port = harness.free_port()
+    done = bench("run", "--url", f"tcp://127.0.0.1:{port}", "--set",
+                 "clientSetting=default.api.timeout.ms=500", code=1)
+    assert f"127.0.0.1:{port}" in done.stderr
+
+
+def start(broker, *words):
+    return subprocess.Popen([PROGRAM, "run", "--url", f"tcp://{broker.address}", *words],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_broker_that_dies_ends_it():
+    with harness.Broker(shards=1) as broker:
+        running = start(broker, "--workload", "transport", "--set", "duration=60s", "--give-up",
+                        "2", "--set", "clientSetting=default.api.timeout.ms=500")
+        time.sleep(3)
+        broker.kill()
+        out, told = running.communicate(timeout=SECONDS)
+    assert running.returncode == 1, (out, told)
+    assert "giving up" in told or "refused" in told
+
+
+def test_an_interrupt_keeps_what_was_measured(broker):
+    running = start(broker, "--workload", "transport", "--set", "duration=60s", "--set",
+                    "warmupDuration=0s")
+    time.sleep(3)
+    running.send_signal(signal.SIGINT)
+    out, told = running.communicate(timeout=SECONDS)
+    assert running.returncode == 0, (out, told)
+    assert "Ended early" in out and LINE.search(out)
+
+
+def test_the_lists_show_drivers_workloads_and_keys():
+    told = bench("list").stdout
+    assert all(word in told for word in ("sluice", "latency", "producerRate"))
