@@ -32,6 +32,7 @@ struct channel_buffer *channel_buffer_new(size_t length); /* one reference; null
 void channel_buffer_acquire(struct channel_buffer *buffer);
 void channel_buffer_release(struct channel_buffer *buffer); /* null is fine */
 
+struct exchange;
 enum channel_call_flags { CHANNEL_NO_RESPONSE = 1 };
 
 /* Embedded in the request that owns it.  The vectors and their bytes stay put until `done`, which
@@ -44,8 +45,9 @@ struct channel_call {
 	size_t bytes;
 	unsigned flags;
 	void (*done)(struct channel_call *call, int rc, struct channel_buffer *response);
-	size_t sent;      /* the channel's: bytes that have left */
-	uint8_t frame[4]; /* the channel's */
+	size_t sent;               /* the channel's: bytes that have left */
+	struct exchange *exchange; /* the channel's: datagram.c's */
+	uint8_t frame[4];          /* the channel's */
 };
 
 struct channel_owner {
@@ -83,6 +85,10 @@ struct channel_ops {
 		    const struct channel_settings *settings, struct channel_owner *owner);
 	/* Legal from opened on. */
 	void (*call)(struct channel *channel, struct channel_call *call);
+	/* Of a call that is not done: its owner has lost interest.  It is done in a later turn,
+	 * with -ETIMEDOUT where no answer has come by now; others go on.  Null: where answers have
+	 * to come in order no call can be left out. */
+	void (*cancel)(struct channel *channel, struct channel_call *call);
 	/* Calls under way are done first, with what `lost` was told, else -ECANCELED.  Null is
 	 * fine. */
 	void (*close)(struct channel *channel);

@@ -324,6 +324,7 @@ void datagram_call(struct channel *channel, struct channel_call *call)
 
 	list_push_back(&d->under_way, &call->link);
 	int rc = exchange_new(d, call, &exchange);
+	call->exchange = exchange;
 	if (rc == 0) {
 		/* `done` may run inside and move it on. */
 		list_init(&exchange->link);
@@ -340,6 +341,18 @@ void datagram_call(struct channel *channel, struct channel_call *call)
 	}
 	d->endpoint->ops->flush(d->endpoint);
 	/* The rest, and what there is to tell, in a turn of the loop. */
+	arm(d->endpoint, 0);
+}
+
+void datagram_cancel(struct channel *channel, struct channel_call *call)
+{
+	struct datagram *d = datagram_of(channel);
+
+	/* Without a session or an exchange it is to be told of its end already. */
+	if (!d->session || !call->exchange)
+		return;
+	transport_cancel(d->session, &call->exchange->transport, loop_now());
+	d->endpoint->ops->flush(d->endpoint);
 	arm(d->endpoint, 0);
 }
 

@@ -55,6 +55,7 @@ int datagram_open(struct channel **ret, struct endpoint *endpoint, const struct 
 		  const struct transport_address *to, const struct channel_settings *settings,
 		  struct channel_owner *owner);
 void datagram_call(struct channel *channel, struct channel_call *call);
+void datagram_cancel(struct channel *channel, struct channel_call *call);
 void datagram_close(struct channel *channel);
 /* The channel is of no use any more: its owner is told in the next drive. */
 void datagram_fail(struct channel *channel, int rc);

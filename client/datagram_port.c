@@ -519,5 +519,6 @@ const struct channel_ops channel_dpdk = {
 	.stop = carrier_stop,
 	.open = carrier_open,
 	.call = datagram_call,
+	.cancel = datagram_cancel,
 	.close = datagram_close,
 };

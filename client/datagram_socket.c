@@ -213,5 +213,6 @@ const struct channel_ops channel_udp = {
 	.scheme = "udp",
 	.open = socket_open,
 	.call = datagram_call,
+	.cancel = datagram_cancel,
 	.close = datagram_close,
 };

@@ -189,6 +189,8 @@ static void call_done(struct channel_call *call, int rc, struct channel_buffer *
 	struct peer *peer = request->peer;
 
 	request->frame = response;
+	if (rc == 0)
+		peer->timeouts = 0;
 	/* The channel does not know why it is closed. */
 	if (rc == -ECANCELED && peer->failing)
 		rc = peer->failing;
@@ -322,6 +324,7 @@ static void channel_opened(struct channel_owner *owner)
 
 	peer->datagram_bytes = peer->channel->datagram_bytes;
 	peer->state = PEER_NEGOTIATING;
+	peer->timeouts = 0;
 	ask_versions(peer, VERSIONS_FIRST);
 }
 
@@ -353,8 +356,33 @@ static void begin_connecting(struct peer *peer, uint64_t now_ns)
 		peer->failing = rc;
 }
 
-/* Requests whose time is over.  One that was sent takes the connection with it: its answer would
- * come before those of the others. */
+/* Of those that were sent.  One alone, or where its answer has to come before those of the others,
+ * takes the connection with it, as does one too many; else they go on without it. */
+static void expire_sent(struct peer *peer, uint64_t now_ns)
+{
+	bool expired = false, others = false;
+
+	list_foreach(node, &peer->sent) {
+		expired |= request_of(node)->deadline_ns <= now_ns;
+		others |= request_of(node)->deadline_ns > now_ns;
+	}
+	if (!expired || peer->failing)
+		return;
+	if (!others || !peer->ops->cancel || peer->timeouts >= PEER_TIMEOUTS_MAX) {
+		peer->failing = -ETIMEDOUT;
+		return;
+	}
+	list_foreach(node, &peer->sent) {
+		struct request *request = request_of(node);
+		if (request->deadline_ns > now_ns)
+			continue;
+		request->deadline_ns = UINT64_MAX; /* it is done in a later turn */
+		peer->timeouts++;
+		peer->ops->cancel(peer->channel, &request->call);
+	}
+}
+
+/* Requests whose time is over. */
 static void expire(struct peer *peer, uint64_t now_ns)
 {
 	list_foreach_safe(node, after, &peer->waiting) {
@@ -362,8 +390,7 @@ static void expire(struct peer *peer, uint64_t now_ns)
 		if (request->deadline_ns <= now_ns)
 			finish(request, request->error ? request->error : -ETIMEDOUT);
 	}
-	if (earliest(UINT64_MAX, &peer->sent) <= now_ns && !peer->failing)
-		peer->failing = -ETIMEDOUT;
+	expire_sent(peer, now_ns);
 	if (peer->state == PEER_CONNECTING && peer->connect_deadline_ns <= now_ns && !peer->failing)
 		peer->failing = -ETIMEDOUT;
 }

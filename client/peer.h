@@ -22,7 +22,10 @@
 struct sluice_options;
 
 enum peer_state { PEER_IDLE, PEER_CONNECTING, PEER_NEGOTIATING, PEER_READY };
-enum { PEER_API_KEYS = 128 };
+enum {
+	PEER_API_KEYS = 128,
+	PEER_TIMEOUTS_MAX = 16, /* without an answer between them: nothing comes back any more */
+};
 
 struct peer_versions {
 	int16_t max[PEER_API_KEYS]; /* -1: the broker has no such API, or none of ours */
@@ -43,6 +46,7 @@ struct peer {
 	uint32_t datagram_bytes;          /* that passed last */
 	uint64_t datagram_bytes_until_ns; /* for so long that is believed */
 	unsigned failures;                /* one after the other */
+	unsigned timeouts;                /* likewise, of requests, since the last answer */
 	int failing;                      /* negative: to be closed in the timer's turn */
 	struct list waiting;              /* requests, until ready */
 	struct list sent;

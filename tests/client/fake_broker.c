@@ -111,7 +111,7 @@ enum fake_answer fake_broker_answer(struct fake_broker *fake, const uint8_t *fra
 		fill_metadata(fake, request, response, arena);
 	if (how == FAKE_DEFAULT && api->key == KAFKA_API_VERSIONS)
 		fill_versions(response, arena);
-	if (how == FAKE_SILENCE || how == FAKE_CLOSE || how == FAKE_CLOSE_ALL)
+	if (how == FAKE_SILENCE || how == FAKE_STUCK || how == FAKE_CLOSE || how == FAKE_CLOSE_ALL)
 		return how;
 	int16_t version = header.api_version;
 	/* As brokers do with a version that they do not know. */

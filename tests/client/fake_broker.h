@@ -12,9 +12,10 @@
 #include "kafka_messages.h"
 
 enum fake_answer {
-	FAKE_DEFAULT, /* as said above; other requests get an empty response */
-	FAKE_ANSWER,  /* the response that was filled */
-	FAKE_SILENCE,
+	FAKE_DEFAULT,   /* as said above; other requests get an empty response */
+	FAKE_ANSWER,    /* the response that was filled */
+	FAKE_SILENCE,   /* over datagrams an answer of no bytes */
+	FAKE_STUCK,     /* not even that */
 	FAKE_CLOSE,     /* the connection ends */
 	FAKE_CLOSE_ALL, /* all of them */
 	FAKE_GARBAGE,   /* an answer to nothing that was asked */

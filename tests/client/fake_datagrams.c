@@ -108,6 +108,10 @@ static void hook_request(void *context, struct transport_session *session,
 		hook_released(NULL, sent);
 		return;
 	}
+	if (how == FAKE_STUCK) {
+		hook_released(NULL, sent);
+		return;
+	}
 	/* Without the size; acks=0 is answered with nothing, which frees the slot. */
 	check(writer.vector_count <= TRANSPORT_PIECES_MAX);
 	for (size_t i = 0; i < writer.vector_count; i++) {
