@@ -90,7 +90,7 @@ static const char *verdict(const struct spread *ratios, const struct figure *fig
 		return figure->larger_is_better ? "better" : "worse";
 	if (ratios->largest < 1)
 		return figure->larger_is_better ? "worse" : "better";
-	return "";
+	return ratios->smallest == ratios->largest ? "the same" : "unclear";
 }
 
 static void row_add(struct table *table, const struct series *a, const struct series *b,
