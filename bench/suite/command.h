@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bench/suite/result.h"
+
 enum exit_code {
 	EXIT_DONE = 0,
 	EXIT_FAILED = 1, /* nothing was measured, or a file could not be read or written */
@@ -18,7 +20,7 @@ enum flag_index {
 	FLAG_COUNT
 };
 
-enum { FLAG_VALUES_MAX = 64 };
+enum { FLAG_VALUES_MAX = 64, MANY = INT32_MAX };
 
 struct arguments {
 	struct {
@@ -31,6 +33,8 @@ struct arguments {
 	char **argv;
 };
 
+extern const char bench_commit[]; /* of this program's source; "" when unknown */
+
 /* Null: not given.  The last one counts. */
 const char *argument_of(const struct arguments *arguments, enum flag_index flag);
 /* False, and a complaint: not a whole number from `min` to `max`. */
@@ -40,6 +44,16 @@ bool argument_number(const char *text, const char *name, uint64_t min, uint64_t 
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Of the command line: with a word about help.  Returns EXIT_USAGE. */
 int complain_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* All that was measured so far. */
+struct results {
+	struct result *list;
+	size_t count;
+};
+
+/* What run and report make of results: the summary, and the files that flags ask for.  EXIT_DONE
+ * or EXIT_FAILED. */
+int results_show(const struct arguments *arguments, const struct results *results);
 
 #define COMMAND(name, words, fewest, most, function, help)                                         \
 	int command_##function(const struct arguments *arguments);

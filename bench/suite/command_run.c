@@ -12,12 +12,6 @@
 
 enum { RUNS_MAX = 1000, THREADS_MAX = 4096, GIVE_UP_S_MAX = 86400 };
 
-/* All that was measured so far. */
-struct results {
-	struct result *list;
-	size_t count;
-};
-
 struct plan {
 	struct run_options options;
 	uint64_t runs;
@@ -129,25 +123,37 @@ static void print_latency(const char *what, const struct histogram *histogram)
 	struct histogram_figures figures = histogram_figures_of(histogram);
 
 	if (figures.count)
-		printf(", %s p50 %.3f p99 %.3f p99.9 %.3f max %.3f ms", what,
-		       (double)figures.p50 / 1e6, (double)figures.p99 / 1e6,
-		       (double)figures.p999 / 1e6, (double)figures.max / 1e6);
+		fprintf(stderr, ", %s p50 %.3f p99 %.3f p99.9 %.3f max %.3f ms", what,
+			(double)figures.p50 / 1e6, (double)figures.p99 / 1e6,
+			(double)figures.p999 / 1e6, (double)figures.max / 1e6);
 }
 
+/* Of one run, for those who wait for the next. */
 static void print_line(const char *what, const struct result *result)
 {
-	printf("%s: %.0f/s in, %.0f/s out, %" PRIu64 " errors", what, result->published_per_s,
-	       result->consumed_per_s, result->publish_errors);
+	fprintf(stderr, "%s: %.0f/s in, %.0f/s out, %" PRIu64 " errors", what,
+		result->published_per_s, result->consumed_per_s, result->publish_errors);
 	print_latency("publish", result->publish);
 	print_latency("end to end", result->end_to_end);
-	putchar('\n');
+	fputc('\n', stderr);
 	if (*result->caveats)
-		printf("  %s\n", result->caveats);
-	fflush(stdout);
+		fprintf(stderr, "  %s\n", result->caveats);
 }
 
-static int run_once(const struct plan *plan, const struct workload *workload, unsigned number,
-		    struct results *results)
+static void describe(const struct arguments *arguments, const struct plan *plan,
+		     struct result *result)
+{
+	size_t used = 0;
+
+	snprintf(result->label, sizeof(result->label), "%s", plan->label);
+	snprintf(result->commit, sizeof(result->commit), "%s", bench_commit);
+	for (int i = 0; i < arguments->argc && used < sizeof(result->command); i++)
+		used += (size_t)snprintf(result->command + used, sizeof(result->command) - used,
+					 "%s%s", i ? " " : "", arguments->argv[i]);
+}
+
+static int run_once(const struct arguments *arguments, const struct plan *plan,
+		    const struct workload *workload, unsigned number, struct results *results)
 {
 	struct result *list = realloc(results->list, (results->count + 1) * sizeof(*list));
 	struct run_options options = plan->options;
@@ -167,7 +173,7 @@ static int run_once(const struct plan *plan, const struct workload *workload, un
 	if (rc < 0)
 		return rc;
 	struct result *result = &list[results->count++];
-	snprintf(result->label, sizeof(result->label), "%s", plan->label);
+	describe(arguments, plan, result);
 	print_line(what, result);
 	return 0;
 }
@@ -182,7 +188,7 @@ static int run_named(const struct arguments *arguments, const struct plan *plan,
 	if (code != EXIT_DONE)
 		return code;
 	for (unsigned i = 1; rc == 0 && i <= plan->runs; i++)
-		rc = run_once(plan, &workload, i, results);
+		rc = run_once(arguments, plan, &workload, i, results);
 	workload_fini(&workload);
 	if (rc < 0)
 		complain("%s: %s", name, strerror(-rc));
@@ -201,6 +207,11 @@ int command_run(const struct arguments *arguments)
 	for (size_t i = 0; code == EXIT_DONE && i < workloads; i++)
 		code = run_named(arguments, &plan, arguments->flags[FLAG_workload].values[i],
 				 &results);
+	/* What was measured before something failed is not lost. */
+	if (results.count) {
+		int shown = results_show(arguments, &results);
+		code = code == EXIT_DONE ? shown : code;
+	}
 	result_free(results.list, results.count);
 	return code;
 }

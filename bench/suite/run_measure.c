@@ -179,10 +179,11 @@ void run_meter_free(struct run_meter *meter)
 
 void run_meter_begin(struct run_meter *meter)
 {
-	usages_of(meter->run, &meter->begin_usages);
-	meter->last_usages = meter->begin_usages;
+	/* First, as looking at processes takes its time. */
 	run_totals_of(meter->run, &meter->begin);
 	meter->last = meter->begin;
+	usages_of(meter->run, &meter->begin_usages);
+	meter->last_usages = meter->begin_usages;
 	meter->keeps = true;
 }
 

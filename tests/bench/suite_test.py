@@ -1,4 +1,5 @@
 """sluice-bench against a broker: that it measures, counts, and says what is wrong."""
+import json
 import os
 import pathlib
 import re
@@ -34,8 +35,8 @@ def bench(*words, code=0, program=(PROGRAM,), **options):
 def run(broker, *words, scheme="tcp", **options):
     """What it printed of each run: records a second in and out, errors, latencies and caveats."""
     done = bench("run", "--url", f"{scheme}://{broker.address}", *SHORT, *words, **options)
-    found = LINE.findall(done.stdout)
-    assert found and "are missing" not in done.stdout and "twice" not in done.stdout, done.stdout
+    found = LINE.findall(done.stderr)
+    assert found and "are missing" not in done.stderr and "twice" not in done.stderr, done.stderr
     return [(int(put), int(got), int(errors), rest) for put, got, errors, rest in found]
 
 
@@ -47,26 +48,27 @@ def test_a_rate_is_kept_and_all_of_it_read(broker, scheme):
     assert "publish p50" in rest and "end to end p50" in rest
 
 
-@pytest.mark.parametrize("workload, settings", [
-    ("produce", ()),
-    ("consume", ("--set", "consumerBacklogSize=20m")),
-    ("mixed", ("--set", "producerRate=1000")),
-    ("many-partitions", ("--set", "partitionsPerTopic=100", "--set", "producerRate=1000")),
-    ("many-connections", ("--set", "idleConnections=50", "--set", "producerRate=200")),
-    ("catch-up-beside-tail", ("--set", "consumerBacklogSize=20m", "--set", "producerRate=500")),
-    ("dedup-on", ()),
-    ("transport", ("--set", "producerRate=200")),
-])
-def test_a_workload_moves_records(broker, workload, settings):
-    put, got, errors, _ = run(broker, "--workload", workload, *settings)[0]
-    assert errors == 0
-    assert got > 0 if workload == "consume" else put > 0
-
-
 def test_runs_and_workloads_follow_each_other(broker):
     found = run(broker, "--workload", "transport", "--workload", "latency", "--runs", "2", "--set",
                 "producerRate=200", "--set", "duration=300ms")
     assert len(found) == 4
+
+
+def test_results_are_kept_shown_again_and_compared(broker, tmp_path):
+    for name in ("a", "b"):
+        run(broker, "--workload", "transport", "--runs", "2", "--set", "producerRate=200", "--set",
+            "duration=300ms", "--label", name, "--json", tmp_path / f"{name}.json", "--pid",
+            broker.pid)
+    kept = json.loads((tmp_path / "a.json").read_text())
+    assert len(kept) == 2
+    a, b = tmp_path / "a.json", tmp_path / "b.json"
+    shown = bench("report", a, b).stdout
+    assert "transport" in shown and "publish latency" in shown and "2 runs" in shown
+    words = ("compare", a, b, "--gate")
+    assert "published" in bench(*words, "published_per_s>=0.01").stdout
+    bench(*words, "published_per_s>=100", code=3)
+    assert "no figure is called" in bench(*words, "speed>=1", code=2).stderr
+    assert "no-such.json" in bench("report", tmp_path / "no-such.json", code=1).stderr
 
 
 def test_topics_go_unless_they_are_to_stay(broker):
@@ -87,7 +89,7 @@ def test_sluice_runs_it(broker):
     sluice = os.environ.get("SLUICE", BUILD / "client/sluice")
     done = bench("bench", "run", "--url", f"tcp://{broker.address}", *SHORT, "--workload",
                  "transport", program=(sluice,))
-    assert LINE.search(done.stdout)
+    assert LINE.search(done.stderr)
     assert "sluice-bench run" in bench("bench", "--help", program=(sluice,)).stdout
     assert "sluice bench" in bench("help", program=(sluice,)).stdout
 
@@ -108,6 +110,8 @@ def test_sluice_runs_it(broker):
     (("run", "--set", "producerRate=fast"), "producerRate"),
     (("run", "--set", "tailConsumers=1"), "tailConsumers without consumerBacklogSize"),
     (("run", "--url", "ftp://x"), "ftp"),
+    (("compare", "a.json"), "compare needs A.json B.json"),
+    (("report",), "report needs RESULT.json"),
 ])
 def test_a_wrong_command_line_is_told(words, said):
     code = 1 if "--url" in words else 2
@@ -148,7 +152,7 @@ def test_an_interrupt_keeps_what_was_measured(broker):
     running.send_signal(signal.SIGINT)
     out, told = running.communicate(timeout=SECONDS)
     assert running.returncode == 0, (out, told)
-    assert "Ended early" in out and LINE.search(out)
+    assert "Ended early" in out and LINE.search(told)
 
 
 def test_the_lists_show_drivers_workloads_and_keys():
