@@ -51,7 +51,8 @@ typedef void driver_received(void *context, const char *topic, const void *value
 struct driver_consumer_options {
 	const char *const *topics; /* ended by null */
 	const char *group; /* competing consumers; null: all partitions are assigned to it */
-	/* Without a group: only partitions p with p % share_count == share_index. */
+	/* Without a group: only partitions p with p % share_count == share_index, which may be
+	 * none. */
 	unsigned share_index;
 	unsigned share_count;
 	bool from_earliest; /* else what comes after consumer_new has returned */

@@ -173,7 +173,8 @@ rd_kafka_resp_err_t kafka_seek_ends(rd_kafka_t *client, rd_kafka_topic_partition
 		rd_kafka_topic_partition_list_add(ends, partition->topic, partition->partition)
 			->offset = RD_KAFKA_OFFSET_END;
 	}
-	error = rd_kafka_offsets_for_times(client, ends, (int)timeout_ms);
+	error = ends->cnt ? rd_kafka_offsets_for_times(client, ends, (int)timeout_ms)
+			  : RD_KAFKA_RESP_ERR_NO_ERROR;
 	for (i = 0; !error && i < ends->cnt; i++) {
 		error = ends->elems[i].err;
 		if (!error && partitions->elems[i].offset < 0)

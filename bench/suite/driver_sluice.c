@@ -435,8 +435,13 @@ static int sluice_driver_consumer_poll(struct driver_consumer *consumer, unsigne
 {
 	struct sluice_batch *batch;
 	int ran = 0;
-	int rc = sluice_fetch(consumer->client, (int)(timeout_us / 1000), &batch);
+	int rc = 0;
 
+	/* sluice_fetch counts milliseconds. */
+	if (timeout_us && timeout_us < 1000)
+		rc = driver_wait(sluice_fd(consumer->client), POLLIN, timeout_us);
+	if (rc >= 0)
+		rc = sluice_fetch(consumer->client, (int)(timeout_us / 1000), &batch);
 	for (unsigned i = 0; rc == 1; i++) {
 		rc = hand_on(consumer, batch);
 		if (rc < 0)

@@ -48,9 +48,9 @@ def bench(*words):
     return run.stdout
 
 
-def measure(name, url, driver="sluice"):
+def measure(name, url, driver="sluice", **more):
     """Records a second in, and out."""
-    settings = {**SHORT, **SHORTER.get(name, {})}
+    settings = {**SHORT, **SHORTER.get(name, {}), **more}
     said = bench("run", "--driver", driver, "--url", url, "--workload", name,
                  *(word for key, value in settings.items() for word in ("--set", f"{key}={value}")))
     published, consumed, errors = LINE.search(said).groups()
@@ -84,6 +84,13 @@ def test_a_workload_runs_over_datagrams(broker, name):
     published, consumed = measure(name, f"udp://{broker.host}:{broker.port}")
     assert (published > 0) == (name not in SILENT)
     assert (consumed > 0) == (name not in UNREAD)
+
+
+@pytest.mark.parametrize("driver", ["sluice", "kafka"])
+def test_consumers_may_be_more_than_partitions(broker, driver):
+    published, consumed = measure("latency", f"tcp://{broker.host}:{broker.port}", driver,
+                                  partitionsPerTopic=2, consumerPerSubscription=3)
+    assert published > 0 and consumed > 0
 
 
 def test_groups_are_refused_by_a_driver_that_has_none(broker):
