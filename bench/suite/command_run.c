@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "bench/suite/progress.h"
+#include "bench/suite/report.h"
 #include "bench/suite/run.h"
 
 enum { RUNS_MAX = 1000, THREADS_MAX = 4096, GIVE_UP_S_MAX = 86400 };
@@ -17,6 +18,7 @@ struct plan {
 	uint64_t runs;
 	pid_t pids[FLAG_VALUES_MAX];
 	const char *label;
+	struct host host;
 };
 
 /* ---- what is asked ---- */
@@ -146,6 +148,7 @@ static void describe(const struct arguments *arguments, const struct plan *plan,
 	size_t used = 0;
 
 	snprintf(result->label, sizeof(result->label), "%s", plan->label);
+	result->host = plan->host;
 	snprintf(result->commit, sizeof(result->commit), "%s", bench_commit);
 	for (int i = 0; i < arguments->argc && used < sizeof(result->command); i++)
 		used += (size_t)snprintf(result->command + used, sizeof(result->command) - used,
@@ -200,8 +203,12 @@ int command_run(const struct arguments *arguments)
 	size_t workloads = arguments->flags[FLAG_workload].count;
 	struct plan plan = {0};
 	struct results results = {0};
+	const char *data = argument_of(arguments, FLAG_data);
 	int code = read_plan(arguments, &plan);
 
+	/* Before the load that it would see. */
+	if (code == EXIT_DONE)
+		host_describe(&plan.host, data ? data : ".", plan.options.url);
 	if (code == EXIT_DONE && !workloads)
 		code = run_named(arguments, &plan, "latency", &results);
 	for (size_t i = 0; code == EXIT_DONE && i < workloads; i++)

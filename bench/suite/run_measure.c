@@ -8,6 +8,8 @@
 
 #include "base/clock.h"
 
+#define SAMPLE_S_MIN 0.1
+
 struct latencies {
 	struct histogram publish;
 	struct histogram delay;
@@ -136,19 +138,17 @@ static void sample_usage(struct run_meter *meter, double seconds, struct sample 
 	meter->last_usages = now;
 }
 
-static void give_usage(struct run_meter *meter, struct result *result)
+static void give_usage(const struct run_meter *meter, struct result *result)
 {
 	const struct usages *begin = &meter->begin_usages;
-	struct usages end;
+	const struct usages *end = &meter->last_usages;
 
-	usages_of(meter->run, &end);
-	see_memory(meter, &end);
-	result->broker_known = begin->broker_known && end.broker_known;
+	result->broker_known = begin->broker_known && end->broker_known;
 	if (result->broker_known) {
-		result->broker = usage_between(&begin->broker, &end.broker);
+		result->broker = usage_between(&begin->broker, &end->broker);
 		result->broker.resident_bytes_max = meter->broker_resident_max;
 	}
-	result->client = usage_between(&begin->client, &end.client);
+	result->client = usage_between(&begin->client, &end->client);
 	result->client.resident_bytes_max = meter->client_resident_max;
 }
 
@@ -253,25 +253,26 @@ int run_meter_sample(struct run_meter *meter, struct sample *ret)
 	sample_usage(meter, seconds, &sample);
 	meter->last = now;
 	*ret = sample;
-	return meter->keeps ? keep(meter, &sample) : 0;
+	/* At an early end there may be next to nothing left, which has no rates. */
+	bool is_long = seconds >= SAMPLE_S_MIN || meter->sample_count == 0;
+	return meter->keeps && is_long ? keep(meter, &sample) : 0;
 }
 
 uint64_t run_meter_end(struct run_meter *meter, struct result *result)
 {
 	const struct run_totals *begin = &meter->begin;
-	struct run_totals end;
+	const struct run_totals *end = &meter->last;
 
-	run_totals_of(meter->run, &end);
 	meter->keeps = false;
 	give_usage(meter, result);
-	result->seconds = seconds_between(begin, &end);
-	result->published = end.stored - begin->stored;
-	result->publish_errors = end.failed - begin->failed;
-	result->consumed = end.received - begin->received;
+	result->seconds = seconds_between(begin, end);
+	result->published = end->stored - begin->stored;
+	result->publish_errors = end->failed - begin->failed;
+	result->consumed = end->received - begin->received;
 	result->bytes = result->published * meter->run->workload->message_bytes;
-	result->published_per_s = per_second(end.stored, begin->stored, result->seconds);
-	result->consumed_per_s = per_second(end.received, begin->received, result->seconds);
-	return end.sent - begin->sent;
+	result->published_per_s = per_second(end->stored, begin->stored, result->seconds);
+	result->consumed_per_s = per_second(end->received, begin->received, result->seconds);
+	return end->sent - begin->sent;
 }
 
 static int copy(const struct histogram *from, struct histogram **ret)

@@ -28,7 +28,8 @@ void run_meter_free(struct run_meter *meter); /* null is fine */
 void run_meter_begin(struct run_meter *meter);
 /* What came since the last one, or since the beginning; 0, -ENOMEM. */
 int run_meter_sample(struct run_meter *meter, struct sample *ret);
-/* Measuring ends: counts and rates are those of the time between.  Returns how many were sent. */
+/* Measuring has ended with the last sample: counts and rates are those of the time between. Returns
+ * how many were sent. */
 uint64_t run_meter_end(struct run_meter *meter, struct result *result);
 /* After the last record has come: latencies of all that was due while it measured, and the samples.
  * They become the result's.  -ENOMEM. */

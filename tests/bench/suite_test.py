@@ -155,6 +155,14 @@ def test_an_interrupt_keeps_what_was_measured(broker):
     assert "Ended early" in out and LINE.search(told)
 
 
+def test_a_host_is_sized_with_a_broker_of_its_own(tmp_path):
+    done = bench("--build", BUILD, "--dir", tmp_path, *SHORT, "--workload", "transport",
+                 program=(ROOT / "bench/size_host.py",))
+    assert "broker's CPU" in done.stdout
+    assert json.loads((tmp_path / "report/results.json").read_text())["workload"] == "transport"
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
 def test_the_lists_show_drivers_workloads_and_keys():
     told = bench("list").stdout
     assert all(word in told for word in ("sluice", "latency", "producerRate"))
