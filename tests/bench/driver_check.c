@@ -251,6 +251,38 @@ static void group(void)
 	delete ();
 }
 
+/* A member that leaves while records come loses none, and none comes twice. */
+static void leaving(void)
+{
+	struct driver_consumer *members[2];
+	struct driver_producer *producer;
+	time_t limit_s = now_s() + LIMIT_S;
+	unsigned i;
+
+	create(PARTITIONS);
+	all.unordered = true;
+	members[0] = open_consumer(&all, "check-leaving", 0, 1, true);
+	producer = open_producer(&written);
+	produce_all(producer, 0, RECORDS / 2, &written);
+	while (all.count < 100) {
+		expect(driver->consumer_poll(members[0], POLL_US) >= 0, "consumer_poll");
+		expect(now_s() < limit_s, "%u records were received", all.count);
+	}
+	for (i = RECORDS / 2; i < RECORDS && now_s() < limit_s;)
+		if (produce_one(producer, i, (int)(i % PARTITIONS)) == 0)
+			i++;
+		else
+			driver->producer_poll(producer, POLL_US);
+	driver->producer_poll(producer, 0);
+	driver->consumer_free(members[0]);
+	expect(driver->producer_flush(producer, LIMIT_S * 1000) == 0, "records are under way");
+	members[1] = open_consumer(&all, "check-leaving", 0, 1, true);
+	read_until(&members[1], 1, &all, RECORDS);
+	driver->consumer_free(members[1]);
+	driver->producer_free(producer);
+	delete ();
+}
+
 /* Without a partition the library spreads records itself; by key, always to the same one. */
 static void spread(void)
 {
@@ -372,8 +404,8 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } steps[] = {
-	{"exchange", exchange}, {"group", group},   {"spread", spread},
-	{"window", window},     {"killed", killed}, {"refused", refused},
+	{"exchange", exchange}, {"leaving", leaving}, {"group", group},     {"spread", spread},
+	{"window", window},     {"killed", killed},   {"refused", refused},
 };
 
 int main(int argc, char **argv)

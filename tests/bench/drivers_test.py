@@ -70,10 +70,11 @@ def test_a_driver_keeps_its_contract(running, step):
     check(*running, step)
 
 
-def test_members_of_a_group_go_on_where_it_left_off(running):
+@pytest.mark.parametrize("step", ["group", "leaving"])
+def test_a_group_goes_on_where_its_last_member_left_off(running, step):
     if running[0] in NO_GROUPS:
         pytest.skip(f"{running[0]} has no competing consumers")
-    check(*running, "group")
+    check(*running, step)
 
 
 @pytest.mark.parametrize("name", PAIRS)
