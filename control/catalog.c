@@ -284,11 +284,12 @@ static void end_change(struct change *change)
 
 static int replay(void *context, const void *payload, size_t length)
 {
-	json_t *record = json_loadb(payload, length, 0, NULL);
+	json_error_t error;
+	json_t *record = json_loadb(payload, length, 0, &error);
 	struct change change;
 
 	if (!record)
-		return -ERR_FORMAT;
+		return json_error_code(&error) == json_error_out_of_memory ? -ENOMEM : -ERR_FORMAT;
 	int rc = prepare(context, record, &change);
 	if (rc == 0)
 		change.op->commit(context, &change);
@@ -299,16 +300,29 @@ static int replay(void *context, const void *payload, size_t length)
 
 /* ---- records: making and writing them; a null record (out of memory) is passed through ---- */
 
-static json_t *config_object(const struct topic_overrides *overrides)
+/* Takes over both, and gives the first with the other in it. */
+static json_t *with(json_t *record, const char *key, json_t *value)
+{
+	if (json_object_set_new(record, key, value) == 0)
+		return record;
+	json_decref(record);
+	return NULL;
+}
+
+static json_t *config_object(const struct param *params, char *const *texts, size_t count)
 {
 	json_t *config = json_object();
 
-	for (size_t i = 0; i < TOPIC_CONFIG_COUNT; i++) {
-		if (overrides->texts[i])
-			json_object_set_new(config, topic_params[i].key,
-					    json_string(overrides->texts[i]));
+	for (size_t i = 0; i < count; i++) {
+		if (texts[i])
+			config = with(config, params[i].key, json_string(texts[i]));
 	}
 	return config;
+}
+
+static json_t *topic_config_object(const struct topic_overrides *overrides)
+{
+	return config_object(topic_params, overrides->texts, TOPIC_CONFIG_COUNT);
 }
 
 static json_t *create_record(const char *name, const struct uuid *id, int32_t partition_count,
@@ -319,7 +333,7 @@ static json_t *create_record(const char *name, const struct uuid *id, int32_t pa
 	uuid_text(id, id_text);
 	return json_pack("{s:s, s:s, s:s, s:i, s:o}", "op", "create-topic", "name", name, "id",
 			 id_text, "partitions", partition_count, "config",
-			 config_object(overrides));
+			 topic_config_object(overrides));
 }
 
 static json_t *cluster_record(const struct uuid *id)
@@ -342,22 +356,21 @@ static json_t *producer_ids_record(int64_t next)
 
 static json_t *group_record(const char *id, const struct group_overrides *overrides)
 {
-	json_t *config = json_object();
+	json_t *config = config_object(group_params, overrides->texts, GROUP_CONFIG_COUNT);
 
-	for (size_t i = 0; i < GROUP_CONFIG_COUNT; i++) {
-		if (overrides->texts[i])
-			json_object_set_new(config, group_params[i].key,
-					    json_string(overrides->texts[i]));
-	}
 	return json_pack("{s:s, s:s, s:o}", "op", "configure-group", "group", id, "config", config);
 }
 
-/* Takes over `record`. */
+/* Takes over `record`.  With memory that is there before: where json_dumps finds none for a key it
+ * leaves that out and says nothing (Jansson 2.14). */
 static int append(struct journal *journal, json_t *record)
 {
-	char *text = record ? json_dumps(record, JSON_COMPACT) : NULL;
-	int rc = text ? journal_append(journal, text, strlen(text)) : -ENOMEM;
+	size_t length = record ? json_dumpb(record, NULL, 0, JSON_COMPACT) : 0;
+	char *text = length ? malloc(length) : NULL;
+	int rc = -ENOMEM;
 
+	if (text && json_dumpb(record, text, length, JSON_COMPACT) == length)
+		rc = journal_append(journal, text, length);
 	free(text);
 	json_decref(record);
 	return rc;
@@ -509,8 +522,7 @@ int catalog_grow_topic(struct catalog *catalog, const struct catalog_topic *topi
 	json_t *record = topic_record("grow-topic", topic);
 
 	check(partition_count > topic->partition_count);
-	json_object_set_new(record, "partitions", json_integer(partition_count));
-	return change(catalog, record);
+	return change(catalog, with(record, "partitions", json_integer(partition_count)));
 }
 
 int catalog_configure_topic(struct catalog *catalog, const struct catalog_topic *topic,
@@ -518,8 +530,7 @@ int catalog_configure_topic(struct catalog *catalog, const struct catalog_topic 
 {
 	json_t *record = topic_record("configure-topic", topic);
 
-	json_object_set_new(record, "config", config_object(overrides));
-	return change(catalog, record);
+	return change(catalog, with(record, "config", topic_config_object(overrides)));
 }
 
 int catalog_configure_group(struct catalog *catalog, const char *id,
