@@ -193,6 +193,9 @@ struct log {
 	int64_t ahead_offset;
 	uint64_t ahead_position;
 	uint64_t ahead_ns; /* when */
+	/* ... and what is being read ahead of them; null: nothing. */
+	struct file_read *coming;
+	int64_t coming_offset;
 
 	uint64_t flush_bytes; /* that a flush has made durable, running mean */
 

@@ -318,7 +318,7 @@ void sim_settle(struct io_backend *backend)
 {
 	struct sim *sim = sim_of(backend);
 
-	check(!sim->queue_count);
+	check(sim->queue_count == sim_queued(backend, IO_READ));
 	sim->before_count = 0;
 	sim->file_count = 0;
 	sim->dead = false;

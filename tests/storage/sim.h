@@ -40,5 +40,5 @@ unsigned sim_queued(const struct io_backend *backend, enum io_op op);
 void sim_power_cut(struct io_backend *backend, const char *from, const char *to);
 /* Everything queued and everything to come fails. */
 void sim_die(struct io_backend *backend);
-/* All files are what they are: as after a start. */
+/* All files are what they are: as after a start.  Nothing but reads is queued. */
 void sim_settle(struct io_backend *backend);
