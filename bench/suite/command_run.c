@@ -190,7 +190,7 @@ static int run_named(const struct arguments *arguments, const struct plan *plan,
 
 	if (code != EXIT_DONE)
 		return code;
-	for (unsigned i = 1; rc == 0 && i <= plan->runs; i++)
+	for (unsigned i = 1; rc == 0 && i <= plan->runs && !run_was_interrupted(); i++)
 		rc = run_once(arguments, plan, &workload, i, results);
 	workload_fini(&workload);
 	if (rc < 0)
@@ -211,7 +211,7 @@ int command_run(const struct arguments *arguments)
 		host_describe(&plan.host, data ? data : ".", plan.options.url);
 	if (code == EXIT_DONE && !workloads)
 		code = run_named(arguments, &plan, "latency", &results);
-	for (size_t i = 0; code == EXIT_DONE && i < workloads; i++)
+	for (size_t i = 0; code == EXIT_DONE && i < workloads && !run_was_interrupted(); i++)
 		code = run_named(arguments, &plan, arguments->flags[FLAG_workload].values[i],
 				 &results);
 	/* What was measured before something failed is not lost. */

@@ -83,6 +83,9 @@ static int set_all(struct sluice_options *options, const struct driver_target *t
 
 	if (rc == 0)
 		rc = set(options, "client.id", "sluice-bench");
+	/* Who waits for a report wants to know sooner than a service. */
+	if (rc == 0)
+		rc = set(options, "default.api.timeout.ms", "15000");
 	if (rc == 0 && target->batch_bytes_max)
 		rc = set_number(options, "batch.size", target->batch_bytes_max);
 	if (rc == 0 && target->linger_us)

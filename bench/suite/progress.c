@@ -3,11 +3,14 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 enum { PLAIN_EVERY_S = 10 };
 
 void progress_begin(struct progress *progress, const char *what)
 {
-	*progress = (struct progress){.live = isatty(STDERR_FILENO)};
+	*progress = (struct progress){.live = isatty(STDERR_FILENO),
+				      .told_ns = clock_monotonic_ns(clock_system())};
 	snprintf(progress->what, sizeof(progress->what), "%s", what);
 }
 
@@ -23,22 +26,27 @@ void progress_tell(void *context, const struct sample *sample, unsigned done_ms,
 		   bool warming_up)
 {
 	struct progress *progress = context;
+	uint64_t now_ns = clock_monotonic_ns(clock_system());
 	unsigned left_ms = total_ms > done_ms ? total_ms - done_ms : 0;
 
-	if (!progress->live && done_ms / 1000 < progress->told_s + PLAIN_EVERY_S)
+	if (!progress->live && now_ns < progress->told_ns + PLAIN_EVERY_S * NS_PER_SECOND)
 		return;
-	progress->told_s = done_ms / 1000;
+	progress->told_ns = now_ns;
 	fprintf(stderr, "%s%s: %s%.0f/s in, %.0f/s out", progress->live ? "\r" : "", progress->what,
-		warming_up ? "warming up, " : "", sample->published_per_s, sample->consumed_per_s);
+		total_ms ? (warming_up ? "warming up, " : "") : "making the backlog, ",
+		sample->published_per_s, sample->consumed_per_s);
 	if (sample->publish.count)
 		fprintf(stderr, ", publish p99 %.2f ms", (double)sample->publish.p99 / 1e6);
 	if (sample->end_to_end.count)
 		fprintf(stderr, ", end to end p99 %.2f ms", (double)sample->end_to_end.p99 / 1e6);
 	if (sample->backlog >= 1)
 		fprintf(stderr, ", backlog %.0f", sample->backlog);
-	fputs(", ", stderr);
-	print_time(stderr, (left_ms + 999) / 1000);
-	fputs(progress->live ? " left\033[K" : " left\n", stderr);
+	if (total_ms) {
+		fputs(", ", stderr);
+		print_time(stderr, (left_ms + 999) / 1000);
+		fputs(" left", stderr);
+	}
+	fputs(progress->live ? "\033[K" : "\n", stderr);
 	progress->open_line = progress->live;
 }
 

@@ -9,7 +9,7 @@
 struct progress {
 	bool live;
 	bool open_line;  /* without its end yet */
-	unsigned told_s; /* when last told, of the run */
+	uint64_t told_ns;
 	char what[128];
 };
 

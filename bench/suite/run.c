@@ -1,7 +1,7 @@
 /* A run from its topics' creation to their deletion: starts the threads, says when each phase
  * begins, and takes the samples. */
 #include "bench/suite/idle.h"
-#include "bench/suite/run_measure.h"
+#include "bench/suite/run_watch.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -14,16 +14,16 @@
 #include "base/clock.h"
 
 enum {
-	TICK_MS = 1000,
-	STACK_BYTES = 1 << 20,  /* there may be a thousand */
-	LOOK_MS = 20,           /* how often it looks whether something has ended */
-	HEAD_START_MS = 20,     /* from the decision to begin to the first record */
-	SILENCE_MS_MAX = 20000, /* the default */
-	DRAIN_MS_MAX = 60000,
-	DRAIN_SILENCE_SHARE = 4, /* of that: then what is missing is lost */
+	STACK_BYTES = 1 << 20, /* there may be a thousand */
+	HEAD_START_MS = 20,    /* from the decision to begin to the first record */
 };
 
 static volatile sig_atomic_t interrupted;
+
+bool run_was_interrupted(void)
+{
+	return interrupted;
+}
 
 uint64_t run_now_ns(void)
 {
@@ -37,27 +37,9 @@ void run_fail(struct run *run, int rc)
 	atomic_compare_exchange_strong(&run->error, &none, rc);
 }
 
-static int error_of(const struct run *run)
-{
-	return atomic_load(&run->error);
-}
-
 static void set_phase(struct run *run, enum run_phase phase)
 {
 	atomic_store_explicit(&run->phase, phase, memory_order_release);
-}
-
-static void nap_until(uint64_t until_ns)
-{
-	struct timespec until = {.tv_sec = (time_t)(until_ns / NS_PER_SECOND),
-				 .tv_nsec = (long)(until_ns % NS_PER_SECOND)};
-
-	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
-}
-
-static void nap_a_look(void)
-{
-	nap_until(run_now_ns() + LOOK_MS * NS_PER_MS);
 }
 
 /* ---- topics ---- */
@@ -102,10 +84,10 @@ static int start(struct run *run, struct run_thread *threads, unsigned count,
 	if (rc)
 		return -rc;
 	for (unsigned i = 0; i < count; i++) {
-		while (!atomic_load(&threads[i].ready) && !error_of(run) && !interrupted)
-			nap_a_look();
+		while (!atomic_load(&threads[i].ready) && !run_error(run) && !interrupted)
+			run_nap();
 	}
-	return interrupted ? -EINTR : error_of(run);
+	return interrupted ? -EINTR : run_error(run);
 }
 
 static void join(struct run_thread *threads, unsigned count)
@@ -130,116 +112,27 @@ static int start_tail(struct run *run)
 		     run->tail_thread_count, run_consume);
 }
 
-/* ---- watching ---- */
-
-/* Has the broker been silent for too long, with records under way? */
-struct silence {
-	uint64_t moved; /* when last seen */
-	uint64_t since_ns;
-};
-
-static bool is_silent(struct silence *silence, const struct run_totals *totals, unsigned limit_ms)
-{
-	uint64_t moved = totals->stored + totals->failed + totals->received;
-
-	if (moved != silence->moved || !silence->since_ns) {
-		silence->moved = moved;
-		silence->since_ns = totals->at_ns;
-	}
-	return totals->at_ns - silence->since_ns > limit_ms * NS_PER_MS;
-}
-
-static unsigned silence_ms_max(const struct run *run)
-{
-	return run->options->silence_ms_max ? run->options->silence_ms_max : SILENCE_MS_MAX;
-}
-
-static int fail_silent(struct run *run)
-{
-	driver_complain(run->options->driver, "nothing was acknowledged for %.1f s: giving up",
-			silence_ms_max(run) / 1000.0);
-	run_fail(run, -ETIMEDOUT);
-	return -ETIMEDOUT;
-}
-
-static void tell(struct run *run, const struct sample *sample, uint64_t now_ns, bool warming_up)
-{
-	uint64_t begin_ns = run_counted(&run->begin_ns);
-	uint64_t end_ns = run_counted(&run->end_ns);
-
-	if (run->options->progress)
-		run->options->progress(run->options->context, sample,
-				       (unsigned)((now_ns - begin_ns) / NS_PER_MS),
-				       (unsigned)((end_ns - begin_ns) / NS_PER_MS), warming_up);
-}
-
-/* Once a second until `until_ns`, or until what was stored at first has been read by all (with
- * `drain`). */
-static int watch(struct run *run, struct run_meter *meter, uint64_t until_ns, uint64_t drain,
-		 bool warming_up)
-{
-	struct silence silence = {0};
-	struct run_totals totals = {0};
-	struct sample sample;
-	uint64_t tick_ns = run_now_ns();
-	uint64_t now_ns;
-
-	while ((now_ns = run_now_ns()) < until_ns && !interrupted && !error_of(run)) {
-		if (now_ns >= tick_ns + TICK_MS * NS_PER_MS) {
-			tick_ns += TICK_MS * NS_PER_MS;
-			int rc = run_meter_sample(meter, &sample);
-			if (rc < 0)
-				return rc;
-			tell(run, &sample, now_ns, warming_up);
-		}
-		run_totals_of(run, &totals);
-		if (drain && totals.slowest >= drain)
-			return error_of(run);
-		if (totals.sent > totals.stored + totals.failed &&
-		    is_silent(&silence, &totals, silence_ms_max(run)))
-			return fail_silent(run);
-		uint64_t look_ns = now_ns + LOOK_MS * NS_PER_MS;
-		nap_until(look_ns < until_ns ? look_ns : until_ns);
-	}
-	return error_of(run);
-}
-
 /* ---- phases ---- */
 
-static int wait_until_stored(struct run *run, uint64_t least)
-{
-	struct silence silence = {0};
-	struct run_totals totals;
-
-	while (!interrupted && !error_of(run)) {
-		run_totals_of(run, &totals);
-		if (totals.stored >= least)
-			return 0;
-		if (is_silent(&silence, &totals, silence_ms_max(run)))
-			return fail_silent(run);
-		nap_a_look();
-	}
-	return interrupted ? -EINTR : error_of(run);
-}
-
 /* Returns the number of its records, or an error. */
-static int64_t make_backlog(struct run *run)
+static int64_t make_backlog(struct run *run, struct run_meter *meter)
 {
 	const struct workload *workload = run->workload;
-	uint64_t wanted = (workload->backlog_bytes + workload->message_bytes - 1) /
-			  workload->message_bytes;
+	const struct run_goal filled = {
+		.stored = (workload->backlog_bytes + workload->message_bytes - 1) /
+			  workload->message_bytes};
+	const struct run_goal settled = {.settled = true};
 	struct run_totals totals;
 
 	set_phase(run, RUN_FILLING);
-	int rc = wait_until_stored(run, wanted);
+	int rc = run_watch(run, meter, &filled, true);
 	set_phase(run, RUN_OPENING);
-	for (unsigned i = 0; rc == 0 && i < silence_ms_max(run) / LOOK_MS; i++) {
-		run_totals_of(run, &totals);
-		if (totals.stored + totals.failed == totals.sent)
-			return (int64_t)totals.stored;
-		nap_a_look();
-	}
-	return rc < 0 ? rc : fail_silent(run);
+	if (rc == 0)
+		rc = run_watch(run, meter, &settled, true);
+	if (rc == 0 && run_was_interrupted())
+		rc = -EINTR;
+	run_totals_of(run, &totals);
+	return rc < 0 ? rc : (int64_t)totals.stored;
 }
 
 /* Records are due from `head_start_ms` on, and count after the warm-up. */
@@ -258,8 +151,9 @@ static void begin(struct run *run, unsigned head_start_ms, unsigned warm_up_ms)
 static int warm_up(struct run *run, struct run_meter *meter)
 {
 	begin(run, HEAD_START_MS, run->workload->warm_up_ms);
-	int rc = watch(run, meter, run_counted(&run->measure_ns), 0, true);
-	if (rc == 0 && interrupted)
+	const struct run_goal warm = {.until_ns = run_counted(&run->measure_ns)};
+	int rc = run_watch(run, meter, &warm, true);
+	if (rc == 0 && run_was_interrupted())
 		rc = -EINTR; /* nothing has been measured */
 	if (rc == 0)
 		run_meter_begin(meter);
@@ -268,8 +162,9 @@ static int warm_up(struct run *run, struct run_meter *meter)
 
 static int measure(struct run *run, struct run_meter *meter, uint64_t drain, struct result *result)
 {
+	const struct run_goal end = {.until_ns = run_counted(&run->end_ns), .received = drain};
 	struct sample last;
-	int rc = watch(run, meter, run_counted(&run->end_ns), drain, false);
+	int rc = run_watch(run, meter, &end, false);
 	uint64_t now_ns = run_now_ns();
 
 	/* Ended early: what was due later does not count. */
@@ -280,20 +175,6 @@ static int measure(struct run *run, struct run_meter *meter, uint64_t drain, str
 	run->sent_in_time = run_meter_end(meter, result);
 	set_phase(run, RUN_STOPPING);
 	return rc;
-}
-
-/* Until all subscriptions have what was stored, or nothing comes any more. */
-static void drain_consumers(struct run *run)
-{
-	struct silence silence = {0};
-	struct run_totals totals;
-	uint64_t end_ns = run_now_ns() + DRAIN_MS_MAX * NS_PER_MS;
-
-	do {
-		nap_a_look();
-		run_totals_of(run, &totals);
-	} while (totals.slowest < totals.stored && totals.at_ns < end_ns && !error_of(run) &&
-		 !is_silent(&silence, &totals, silence_ms_max(run) / DRAIN_SILENCE_SHARE));
 }
 
 static int open_all(struct run *run)
@@ -311,7 +192,7 @@ static int open_all(struct run *run)
 
 static int measure_backlog(struct run *run, struct run_meter *meter, struct result *result)
 {
-	int64_t drain = make_backlog(run);
+	int64_t drain = make_backlog(run, meter);
 	int rc = drain < 0 ? (int)drain : start_consumers(run);
 
 	if (rc < 0)
@@ -343,14 +224,14 @@ static int go(struct run *run, struct run_meter *meter, struct result *result)
 	set_phase(run, RUN_STOPPING);
 	join(run->producer_threads, run->producer_thread_count);
 	if (rc == 0)
-		drain_consumers(run);
+		run_drain(run);
 	set_phase(run, RUN_OVER);
 	join(run->consumer_threads, run->consumer_thread_count);
 	if (rc == 0 && idle_lost(run->idle))
 		run_caveat(result, "The broker closed %u of the idle connections.",
 			   idle_lost(run->idle));
 	idle_close(run->idle);
-	return rc < 0 ? rc : error_of(run);
+	return rc < 0 ? rc : run_error(run);
 }
 
 /* ---- the whole ---- */
@@ -409,16 +290,19 @@ int run_workload(const struct workload *workload, const struct run_options *opti
 {
 	/* The second signal ends the program. */
 	struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND};
-	struct sigaction before;
+	struct sigaction before_interrupt;
+	struct sigaction before_end;
 	struct run run = {0};
 	struct result result = {0};
 
 	interrupted = 0;
-	sigaction(SIGINT, &action, &before);
+	sigaction(SIGINT, &action, &before_interrupt);
+	sigaction(SIGTERM, &action, &before_end);
 	int rc = run_init(&run, workload, options);
 	if (rc == 0)
 		rc = run_it(&run, &result);
-	sigaction(SIGINT, &before, NULL);
+	sigaction(SIGINT, &before_interrupt, NULL);
+	sigaction(SIGTERM, &before_end, NULL);
 	run_fini(&run);
 	if (rc < 0)
 		result_fini(&result);

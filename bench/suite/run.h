@@ -3,8 +3,8 @@
  * create topics -> consumers -> producers -> warm up -> measure, with samples -> drain -> delete
  *
  * Threads: one for each producer and consumer up to `threads` of each, which share them out; the
- * caller's takes the samples and calls `progress`.  SIGINT ends the measured time early: what was
- * measured is returned, with a caveat. */
+ * caller's takes the samples and calls `progress`.  SIGINT or SIGTERM ends the measured time early:
+ * what was measured is returned, with a caveat. */
 #pragma once
 #include "bench/suite/result.h"
 
@@ -16,9 +16,9 @@ struct run_options {
 	const pid_t *broker_pids; /* with their children; none: the broker's usage is unknown */
 	size_t broker_pid_count;
 	unsigned threads;        /* 0: as many as it has producers, as consumers */
-	unsigned silence_ms_max; /* without an acknowledgement, then it gives up; 0: 20 s */
+	unsigned silence_ms_max; /* of the broker, then it gives up; 0: 20 s */
 	bool keep_topics;
-	/* May be null.  `done` of `total` ms, warm-up included. */
+	/* May be null.  `done` of `total` ms, warm-up included; both 0 while a backlog is made. */
 	void (*progress)(void *context, const struct sample *sample, unsigned done_ms,
 			 unsigned total_ms, bool warming_up);
 	void *context;
@@ -27,3 +27,5 @@ struct run_options {
 /* 0; -errno, and standard error has why.  *ret is the caller's to result_fini. */
 int run_workload(const struct workload *workload, const struct run_options *options,
 		 struct result *ret);
+/* Did a signal end the last one early? */
+bool run_was_interrupted(void);

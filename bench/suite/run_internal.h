@@ -130,6 +130,11 @@ static inline enum run_phase run_phase_of(const struct run *run)
 	return (enum run_phase)atomic_load_explicit(&run->phase, memory_order_acquire);
 }
 
+static inline int run_error(const struct run *run)
+{
+	return atomic_load(&run->error);
+}
+
 uint64_t run_now_ns(void);
 /* The first failure ends the run. */
 void run_fail(struct run *run, int rc);

@@ -145,11 +145,12 @@ def test_a_broker_that_dies_ends_it():
     assert "giving up" in told or "refused" in told
 
 
-def test_an_interrupt_keeps_what_was_measured(broker):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_what_was_measured_and_ends_the_other_runs(broker, number):
     running = start(broker, "--workload", "transport", "--set", "duration=60s", "--set",
-                    "warmupDuration=0s")
+                    "warmupDuration=0s", "--runs", "3")
     time.sleep(3)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     out, told = running.communicate(timeout=SECONDS)
     assert running.returncode == 0, (out, told)
     assert "Ended early" in out and LINE.search(told)
@@ -161,6 +162,17 @@ def test_a_host_is_sized_with_a_broker_of_its_own(tmp_path):
     assert "broker's CPU" in done.stdout
     assert json.loads((tmp_path / "report/results.json").read_text())["workload"] == "transport"
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+def test_a_terminal_sees_one_live_line(broker):
+    ours, its = os.openpty()
+    done = subprocess.run([PROGRAM, "run", "--url", f"tcp://{broker.address}", "--workload",
+                           "transport", "--set", "duration=2500ms", "--set", "warmupDuration=0s"],
+                          stdout=subprocess.DEVNULL, stderr=its, timeout=SECONDS, check=False)
+    os.close(its)
+    told = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert done.returncode == 0 and re.search(r"\r.*/s in, .*publish p99 .* left\x1b\[K", told), told
 
 
 def test_the_lists_show_drivers_workloads_and_keys():
