@@ -7,17 +7,26 @@
 
 #include "bench/suite/report.h"
 
+/* Complains if it is not. */
+static bool is_written(const char *path, int rc)
+{
+	if (rc < 0)
+		complain("%s: %s", path, strerror(-rc));
+	return rc == 0;
+}
+
 int results_show(const struct arguments *arguments, const struct results *results)
 {
 	const char *json = argument_of(arguments, FLAG_json);
-	int rc = 0;
+	const char *html = argument_of(arguments, FLAG_html);
+	bool written = true;
 
 	report_summary(stdout, results->list, results->count);
 	if (json)
-		rc = result_write(json, results->list, results->count);
-	if (rc < 0)
-		complain("%s: %s", json, strerror(-rc));
-	return rc < 0 ? EXIT_FAILED : EXIT_DONE;
+		written &= is_written(json, result_write(json, results->list, results->count));
+	if (html)
+		written &= is_written(html, report_html(html, results->list, results->count));
+	return written ? EXIT_DONE : EXIT_FAILED;
 }
 
 static int read_file(const char *path, struct results *ret)

@@ -30,16 +30,16 @@ int report_gate_parse(const char *text, struct report_gate *ret, char *why, size
 	const char *bound = text + length;
 	char name[64], *end;
 
-	if ((strncmp(bound, ">=", 2) != 0 && strncmp(bound, "<=", 2) != 0)) {
-		snprintf(why, why_bytes, "\"%.80s\" is no gate: FIGURE>=RATIO or FIGURE<=RATIO",
-			 text);
-		return -EINVAL;
-	}
 	snprintf(name, sizeof(name), "%.*s", (int)length, text);
 	const struct figure *figure = figure_find(name);
 	if (!figure) {
 		snprintf(why, why_bytes, "no figure is called \"%.60s\"; there are:", name);
 		name_all(why, why_bytes);
+		return -EINVAL;
+	}
+	if (strncmp(bound, ">=", 2) != 0 && strncmp(bound, "<=", 2) != 0) {
+		snprintf(why, why_bytes, "\"%.80s\" is no gate: FIGURE>=RATIO or FIGURE<=RATIO",
+			 text);
 		return -EINVAL;
 	}
 	double ratio = strtod(bound + 2, &end);

@@ -42,7 +42,8 @@ static void a_gate_is_a_figure_and_a_bound_of_its_ratio(void **state)
 
 static void what_is_no_gate_is_refused_with_the_reason(void **state)
 {
-	assert_gate_refused("", "no gate");
+	assert_gate_refused("", "there are: published_per_s,");
+	assert_gate_refused("help", "there are: published_per_s,");
 	assert_gate_refused("published_per_s", "no gate");
 	assert_gate_refused("published_per_s=1", "no gate");
 	assert_gate_refused("published_per_s>=", "above 0");
