@@ -110,7 +110,7 @@ struct axis {
 
 static double nines(double share)
 {
-	return share < 1 ? -log10(1 - share) : (double)INFINITY;
+	return share < 1 ? -log10(1 - share) : HUGE_VAL;
 }
 
 static double axis_value(enum chart_scale scale, double value)
@@ -166,7 +166,7 @@ static void range_add(struct range *range, double value)
 static struct range range_of(const struct chart *chart, bool of_x)
 {
 	enum chart_scale scale = of_x ? chart->x_scale : chart->y_scale;
-	struct range range = {INFINITY, -INFINITY};
+	struct range range = {HUGE_VAL, -HUGE_VAL};
 
 	for (size_t i = 0; i < chart->count; i++) {
 		const struct curve *curve = &chart->curves[i];

@@ -10,7 +10,7 @@
 
 /* ---- the table ---- */
 
-static const double unknown = NAN;
+static const double unknown = (double)NAN;
 
 static double records_of(const struct result *r)
 {
@@ -154,7 +154,7 @@ struct spread spread_of(double *values, size_t count)
 			values[known++] = values[i];
 	}
 	if (!known)
-		return (struct spread){NAN, NAN, NAN, 0};
+		return (struct spread){unknown, unknown, unknown, 0};
 	qsort(values, known, sizeof(values[0]), compare_doubles);
 	return (struct spread){
 		.median = (values[(known - 1) / 2] + values[known / 2]) / 2,
@@ -261,7 +261,7 @@ void series_free(struct series *series, size_t count)
 struct spread series_figure(const struct series *series, const struct figure *figure)
 {
 	double *values = calloc(series->count ? series->count : 1, sizeof(*values));
-	struct spread spread = {NAN, NAN, NAN, 0};
+	struct spread spread = {unknown, unknown, unknown, 0};
 
 	if (!values)
 		return spread;
