@@ -182,8 +182,6 @@ static int open_all(struct run *run)
 	int rc = idle_open(run->options->driver, &run->target, run->workload->idle_connections,
 			   &run->idle);
 
-	if (rc == 0)
-		rc = start_tail(run);
 	if (rc == 0 && !run->workload->backlog_bytes)
 		rc = start_consumers(run);
 	return rc < 0 ? rc
@@ -193,8 +191,14 @@ static int open_all(struct run *run)
 static int measure_backlog(struct run *run, struct run_meter *meter, struct result *result)
 {
 	int64_t drain = make_backlog(run, meter);
-	int rc = drain < 0 ? (int)drain : start_consumers(run);
+	int rc = drain < 0 ? (int)drain : 0;
 
+	/* The tail begins behind the backlog: one that lags would not see what is measured. */
+	run->tail_from = (uint64_t)drain;
+	if (rc == 0)
+		rc = start_tail(run);
+	if (rc == 0)
+		rc = start_consumers(run);
 	if (rc < 0)
 		return rc;
 	/* First, as the consumers go when it begins. */

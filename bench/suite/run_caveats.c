@@ -63,6 +63,20 @@ static void about_subscription(const struct run *run, const struct run_totals *t
 			   subscription);
 }
 
+/* It has no part in what was stored before it began. */
+static void about_tail(const struct run *run, const struct run_totals *totals,
+		       struct result *result)
+{
+	uint64_t due = totals->stored - run->tail_from;
+	uint64_t received = run_received(run, RUN_TAIL, NULL);
+
+	if (run->tail_thread_count && received < due)
+		run_caveat(result,
+			   "The tail was given %" PRIu64 " of %" PRIu64 " stored records: %" PRIu64
+			   " are missing.",
+			   received, due, due - received);
+}
+
 void run_judge(const struct run *run, double load_average, struct result *result)
 {
 	struct run_totals totals;
@@ -74,6 +88,7 @@ void run_judge(const struct run *run, double load_average, struct result *result
 		run_caveat(result, "%" PRIu64 " records could not be published.", totals.failed);
 	for (unsigned i = 0; i < run->workload->subscriptions_per_topic; i++)
 		about_subscription(run, &totals, i, result);
+	about_tail(run, &totals, result);
 	if (totals.foreign)
 		run_caveat(result, "%" PRIu64 " records came that this run has not sent.",
 			   totals.foreign);

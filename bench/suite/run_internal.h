@@ -88,6 +88,7 @@ struct run {
 	struct run_thread *consumer_threads;
 	unsigned consumer_thread_count;
 	unsigned tail_thread_count; /* the last ones of them */
+	uint64_t tail_from;         /* records that were stored before the tail began */
 	struct idle *idle;
 	_Atomic int phase;
 	_Atomic int error;         /* the first one of a thread */

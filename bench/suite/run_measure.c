@@ -74,6 +74,11 @@ void run_totals_of(const struct run *run, struct run_totals *ret)
 		if (received < totals.slowest)
 			totals.slowest = received;
 	}
+	if (run->tail_thread_count) {
+		uint64_t received = run->tail_from + run_received(run, RUN_TAIL, NULL);
+		if (received < totals.slowest)
+			totals.slowest = received;
+	}
 	for (unsigned i = 0; i < run->producer_count; i++) {
 		const struct run_producer *producer = &run->producers[i];
 		totals.sent += run_counted(&producer->sent);

@@ -12,7 +12,8 @@ struct run_totals {
 	uint64_t failed;
 	uint64_t received; /* by all consumers */
 	uint64_t foreign;
-	uint64_t slowest; /* received by the slowest subscription; UINT64_MAX: there is none */
+	uint64_t
+		slowest; /* where the slowest subscription or the tail is; UINT64_MAX: no readers */
 };
 
 struct run_meter;

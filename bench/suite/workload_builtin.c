@@ -8,8 +8,10 @@
 
 /* What all of them have. */
 #define COMMON                                                                                     \
-	.topics = 1, .random_bytes_share = 1, .warm_up_ms = 2000, .duration_ms = 10000,            \
-	.acks = DRIVER_ACKS_ALL, .compression = "none"
+	.topics = 1, .random_bytes_share = 1, .duration_ms = 10000, .acks = DRIVER_ACKS_ALL,       \
+	.compression = "none"
+
+#define WARMED .warm_up_ms = 2000
 
 /* Records of 1 KiB over partitions that spread: what most ask of a log. */
 #define ORDINARY COMMON, .message_bytes = 1024, .partitions_per_topic = 16
@@ -22,6 +24,7 @@
 static const struct workload workloads[] = {
 	{
 		ORDINARY,
+		WARMED,
 		.name = "produce",
 		.help = "How much can be stored: records as fast as two producers can",
 		.producers_per_topic = 2,
@@ -39,6 +42,7 @@ static const struct workload workloads[] = {
 	},
 	{
 		ORDINARY,
+		WARMED,
 		AT_ONCE,
 		ONE_READER,
 		.name = "latency",
@@ -48,6 +52,7 @@ static const struct workload workloads[] = {
 	},
 	{
 		ORDINARY,
+		WARMED,
 		.name = "mixed",
 		.help = "Writing and reading at once: two producers, two subscriptions",
 		.producers_per_topic = 2,
@@ -57,6 +62,7 @@ static const struct workload workloads[] = {
 	},
 	{
 		COMMON,
+		WARMED,
 		ONE_READER,
 		.name = "many-partitions",
 		.help = "What a thousand partitions cost: records spread over all of them",
@@ -67,6 +73,7 @@ static const struct workload workloads[] = {
 	},
 	{
 		ORDINARY,
+		WARMED,
 		AT_ONCE,
 		ONE_READER,
 		.name = "many-connections",
@@ -88,6 +95,7 @@ static const struct workload workloads[] = {
 	},
 	{
 		ORDINARY,
+		WARMED,
 		AT_ONCE,
 		.name = "rebalance",
 		.help = "What readers of a group feel when a member leaves and comes back",
@@ -100,6 +108,7 @@ static const struct workload workloads[] = {
 	},
 	{
 		ORDINARY,
+		WARMED,
 		.name = "dedup-on",
 		.help = "Produce where records have ids that the topic remembers; see dedup-off",
 		.producers_per_topic = 2,
@@ -109,6 +118,7 @@ static const struct workload workloads[] = {
 	},
 	{
 		ORDINARY,
+		WARMED,
 		.name = "dedup-off",
 		.help = "The same without ids, for comparison with dedup-on",
 		.producers_per_topic = 2,
@@ -117,6 +127,7 @@ static const struct workload workloads[] = {
 	},
 	{
 		COMMON,
+		WARMED,
 		AT_ONCE,
 		ONE_READER,
 		.name = "transport",

@@ -346,6 +346,21 @@ static void tail_consumers_read_beside_a_backlog(void **state)
 	result_fini(&result);
 }
 
+static void what_the_tail_misses_is_told(void **state)
+{
+	const struct fake_faults faults = {.lose_every = 10};
+	struct workload workload = small();
+	struct result result;
+
+	workload.backlog_bytes = 100 * 1000;
+	workload.tail_consumers = 1;
+	fake_reset(&faults);
+	assert_int_equal(run(&workload, &result), 0);
+	assert_non_null(strstr(result.caveats, "The tail was given 450 of 500 stored records"));
+	assert_tidy();
+	result_fini(&result);
+}
+
 static void a_member_leaves_and_comes_back(void **state)
 {
 	const struct fake_faults faults = {0};
@@ -397,6 +412,7 @@ int main(void)
 		cmocka_unit_test(an_interrupt_ends_it_early_with_what_was_measured),
 		cmocka_unit_test(a_backlog_is_stored_then_read_to_its_end),
 		cmocka_unit_test(tail_consumers_read_beside_a_backlog),
+		cmocka_unit_test(what_the_tail_misses_is_told),
 		cmocka_unit_test(a_member_leaves_and_comes_back),
 		cmocka_unit_test(idle_connections_are_there_beside_the_load),
 	};
