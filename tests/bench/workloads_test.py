@@ -18,8 +18,9 @@ SILENT = {"consume"}  # nothing is produced while it is measured
 UNREAD = {"produce", "dedup-on", "dedup-off"}
 SHORT = {"duration": "1s", "warmupDuration": "100ms"}
 SHORTER = {
-    "consume": {"consumerBacklogSize": "16m"},
-    "catch-up-beside-tail": {"consumerBacklogSize": "64m"},
+    # These end when the backlog has been read.
+    "consume": {"consumerBacklogSize": "16m", "duration": "60s"},
+    "catch-up-beside-tail": {"consumerBacklogSize": "64m", "duration": "60s"},
     "many-connections": {"idleConnections": "100"},
     "rebalance": {"rebalanceInterval": "400ms"},
 }
