@@ -24,7 +24,9 @@ from peers import peer, plan, processes, results
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 STORAGE_SCENARIOS = ("submitted-256k", "durable-256k", "durable-16k-64p")
-RUN_SECONDS = 120  # beyond what a run is asked to take
+QUICK_MEASURES = "produce,latency,catch-up,produce-flush"
+QUICK_CONTENDERS = ",".join(("sluice", *plan.PEERS))
+RUN_SECONDS = 120  # of one run, at most
 STORAGE_SECONDS = 300
 SETTLE_SECONDS, IDLE_SECONDS = 1, 2
 
@@ -40,9 +42,10 @@ def parse():
     parser.add_argument("--seconds", type=int, default=4, help="measured of each run (4)")
     parser.add_argument("--warm-up", type=int, default=1)
     parser.add_argument("--partitions", type=int, default=16)
-    parser.add_argument("--rate", type=int, default=5000, help="records a second for latencies")
-    parser.add_argument("--flush-rate", type=int, default=500, help="the same, flushed")
-    parser.add_argument("--backlog", type=int, default=256, help="MiB that a reader catches up with")
+    parser.add_argument("--rate", type=int, default=2000, help="records a second for latencies")
+    parser.add_argument("--flush-rate", type=int, default=200, help="the same, flushed")
+    parser.add_argument("--backlog", type=int, default=256,
+                        help="MiB that a reader catches up with")
     parser.add_argument("--cores", type=int, default=1, help="of each broker (1)")
     parser.add_argument("--only", help="labels of contenders, with commas between")
     parser.add_argument("--measure", help="names of measures, with commas between")
@@ -54,7 +57,9 @@ def parse():
                         help="one round of one second each: that it runs, figures mean nothing")
     options = parser.parse_args()
     if options.quick:
-        options.rounds, options.seconds, options.warm_up, options.backlog = 1, 1, 0, 8
+        options.rounds, options.seconds, options.backlog = 1, 1, 8
+        options.measure = options.measure or QUICK_MEASURES
+        options.only = options.only or QUICK_CONTENDERS
     return options
 
 
@@ -109,24 +114,35 @@ class Campaign:
 
     # ---- one stay ----
 
+    def load(self, stay, broker, workload, settings, *more):
+        """One run of sluice-bench: its command and how it ended, None: not in time."""
+        command = [*peer.on_cores(broker.client_cores), self.program, "run", "--driver",
+                   stay.contender.driver, "--url", broker.url, "--workload", workload, *more]
+        for key, value in (settings | {"acks": stay.contender.acks[stay.durability]}).items():
+            command += ["--set", f"{key}={value}"]
+        command = [str(word) for word in command]
+        try:
+            return command, subprocess.run(command, stdin=subprocess.DEVNULL, text=True,
+                                           stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                           timeout=RUN_SECONDS)
+        except subprocess.TimeoutExpired:
+            return command, None
+
+    def warm(self, stay, broker):
+        seconds = 1 if self.options.quick else broker.warm_seconds
+        if broker.warm_seconds:
+            self.load(stay, broker, "produce", {"warmupDuration": "0s", "duration": f"{seconds}s",
+                                                "subscriptionsPerTopic": 1})
+
     def run_measure(self, stay, broker, measure):
         file = self.runs / f"{stay.round}-{measure.name}-{stay.contender.label}.json"
-        settings = measure.settings | {"name": measure.name,
-                                       "acks": stay.contender.acks[stay.durability]}
-        command = [*peer.on_cores(broker.client_cores), self.program, "run", "--driver",
-                   stay.contender.driver, "--url", broker.url, "--workload", measure.workload,
-                   "--label", stay.contender.label, "--data", broker.folder, "--json", file]
-        for key, value in settings.items():
-            command += ["--set", f"{key}={value}"]
-        for pid in broker.pids:
-            command += ["--pid", pid]
-        command = [str(word) for word in command]
-        limit = self.options.seconds + self.options.warm_up + RUN_SECONDS
-        try:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE, text=True, timeout=limit)
-        except subprocess.TimeoutExpired:
-            self.lacks(stay, measure.name, f"not done after {limit} s")
+        pids = [word for pid in broker.pids for word in ("--pid", pid)]
+        command, done = self.load(stay, broker, measure.workload,
+                                  measure.settings | {"name": measure.name}, "--label",
+                                  stay.contender.label, "--data", broker.folder, "--json", file,
+                                  *pids)
+        if done is None:
+            self.lacks(stay, measure.name, f"not done after {RUN_SECONDS} s")
             return
         if done.returncode or not file.is_file():
             self.lacks(stay, measure.name, said(done) or f"ended with {done.returncode}")
@@ -161,6 +177,7 @@ class Campaign:
                                             "durability": stay.durability,
                                             "version": broker.version,
                                             "start_s": broker.start_seconds} | self.idle(broker))
+                self.warm(stay, broker)
                 for measure in stay.measures:
                     self.run_measure(stay, broker, measure)
         except peer.Missing as reason:

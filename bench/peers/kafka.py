@@ -36,7 +36,9 @@ def fetch(folder):
 class Kafka(peer.Peer):
     name = driver = "kafka"
     settings = (f"heap {HEAP} and G1 as in its own start script", "replication factor 1 throughout",
-                "flush: log.flush.interval.messages=1")
+                "flush: log.flush.interval.messages=1",
+                "some seconds of load before anything is measured, for the JVM's compiler")
+    warm_seconds = 8
 
     def find(self):
         self.java = peer.program("java", "default-jre-headless")

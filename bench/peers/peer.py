@@ -113,6 +113,7 @@ class Peer:
     durabilities = DURABILITIES
     never = ""  # why a durability is not among them
     settings = ()  # that differ from its defaults, in words
+    warm_seconds = 0  # of load before anything is measured, where a start is not representative
 
     def __init__(self, durability="default", cores=1, folder=None):
         if durability not in DURABILITIES:

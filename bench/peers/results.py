@@ -7,6 +7,7 @@ measured is "-" or named as missing, never filled in.
 import json
 import math
 import pathlib
+import re
 import statistics
 
 from peers import plan
@@ -14,6 +15,7 @@ from peers import plan
 OURS = "sluice"
 OTHERS = tuple(label for label in plan.PEERS if label != "kafka")
 MB = 1e6
+REACHED_PERCENT = 99
 
 
 # ---- reading ----
@@ -78,9 +80,16 @@ def of_stays(found, label, figure):
             if stay["contender"] == label}
 
 
+def comparable(found, measure, label, figure):
+    """Values of runs that reached their rate: what is late at another load says nothing."""
+    reached = values(found, measure, label, "of_asked")
+    return {number: value for number, value in values(found, measure, label, figure).items()
+            if reached.get(number, 100) >= REACHED_PERCENT}
+
+
 def ratios(found, measure, figure, label, ours=OURS):
     """Ours by the other's, in each round that has both."""
-    mine, theirs = (values(found, measure, one, figure) for one in (ours, label))
+    mine, theirs = (comparable(found, measure, one, figure) for one in (ours, label))
     return [mine[number] / theirs[number] for number in sorted(mine)
             if theirs.get(number)]
 
@@ -88,7 +97,7 @@ def ratios(found, measure, figure, label, ours=OURS):
 def best(found, measure, figure, larger, among=plan.PEERS):
     """The peer whose median is the best; None where none was measured."""
     medians = {label: statistics.median(of.values()) for label in among
-               if (of := values(found, measure, label, figure))}
+               if (of := comparable(found, measure, label, figure))}
     pick = max if larger else min
     return pick(medians, key=medians.get) if medians else None
 
@@ -287,7 +296,7 @@ CAVEATS = (
     "are its CPU and its memory.",
     "Absolute figures are of this machine at that hour; ratios of one round carry over.",
     "p99.9 of fewer than a million samples is a hint; the number of samples stands beside it.",
-    "Where a rate was kept to less than 99 %, that contender's latencies are of another load.",
+    "Where less than 99 % of a rate was reached, latencies are of another load: not compared.",
     "A backlog that was just written is read from memory: the broker's own or the kernel's.",
     "A polled memif keeps its core busy whatever it does, so its CPU is not compared.",
 )
@@ -305,13 +314,19 @@ def missing_lines(found):
 
 
 def caveat_lines(found):
-    lines = [f"- {text}" for text in CAVEATS]
+    """Ours, then what sluice-bench said of runs: sentences that differ by a number are one."""
     told = {}
     for run in found["runs"]:
-        if run.get("caveats"):
-            told.setdefault((run["measure"], run["caveats"]), []).append(run["contender"])
-    return lines + [f"- {measure}, {', '.join(dict.fromkeys(who))}: {text}"
-                    for (measure, text), who in told.items()]
+        for sentence in re.findall(r".+?[.](?:\s+|$)", run.get("caveats", "")):
+            told.setdefault(re.sub(r"\d+([.]\d+)?", "#", sentence), []).append(
+                (f"{run['measure']} of {run['contender']}", sentence.strip()))
+    lines = [f"- {text}" for text in CAVEATS]
+    for same in told.values():
+        who = list(dict.fromkeys(name for name, _ in same))
+        where = ", ".join(who[:6]) + (f" and {len(who) - 6} more" if len(who) > 6 else "")
+        lines.append(f"- In {len(same)} of {len(found['runs'])} runs ({where}), such as: "
+                     + same[0][1])
+    return lines
 
 
 def versions(found):

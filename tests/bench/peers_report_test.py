@@ -88,6 +88,13 @@ def test_a_round_that_only_one_of_both_has_gives_no_ratio():
     assert results.ratios(found, "produce-flush", "published_per_s", "kafka") == [3.0]
 
 
+def test_a_run_that_did_not_reach_its_rate_is_not_compared():
+    found = story()
+    for run in found["runs"]:
+        run["of_asked"] = 98.0 if run["contender"] == "kafka" and run["round"] == 0 else 99.5
+    assert results.ratios(found, "produce-flush", "published_per_s", "kafka") == [2.0]
+
+
 def test_an_aim_that_is_not_reached_says_so():
     assert aim(story(), "produce, 1 KB, flushed")[-1] == "**no**"
     assert aim(story(), "memory of an idle broker, MB")[-1] == "**no**"
@@ -115,7 +122,8 @@ def test_catch_up_is_measured_by_the_lesser_of_disk_and_loopback():
                           "missing": {}})
     found["runs"].append({"round": 0, "measure": "catch-up", "contender": "sluice",
                           "consumed_mb_per_s": 475.0})
-    assert aim(found, "catch-up read, from memory")[1:] == ["/ loopback", "0.950", "at least 0.9", "yes"]
+    assert aim(found, "catch-up read, from memory")[1:] == ["/ loopback", "0.950", "at least 0.9",
+                                                            "yes"]
 
 
 def test_what_is_slower_than_a_peer_is_said_before_all_tables():
@@ -138,6 +146,17 @@ def test_a_missing_peer_is_named_with_its_reason_and_not_filled_in():
     assert "- rabbitmq, flush (round 1, 2): it never flushes" in text
     assert "| rabbitmq | missing |" in text
     assert "sluice / rabbitmq" not in text
+
+
+def test_what_runs_say_of_themselves_is_told_once():
+    found = story()
+    for load, run in enumerate(found["runs"]):
+        run["caveats"] = f"Reached 9{load}.5 % of it. Busy: load {load}.25 on 2 cores."
+    lines = results.caveat_lines(found)[-2:]
+    assert lines == ["- In 4 of 4 runs (produce-flush of sluice, produce-flush of kafka), such as: "
+                     "Reached 90.5 % of it.",
+                     "- In 4 of 4 runs (produce-flush of sluice, produce-flush of kafka), such as: "
+                     "Busy: load 0.25 on 2 cores."]
 
 
 def test_a_quick_run_says_that_its_figures_mean_nothing():

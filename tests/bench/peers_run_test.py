@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "bench"), str(pathlib.Path(__file__).parent)]
 
 from peers import peer, plan  # noqa: E402
-from peers_test import Loopback, Stillborn  # noqa: E402
+from peers_test import BUILD, Loopback, Stillborn  # noqa: E402
 
 PROGRAM = ROOT / "bench" / "peers.py"
 
@@ -87,7 +87,8 @@ def test_all_are_measured_and_reported_and_what_fails_is_missing(program, build,
         + (plan.Contender("foreign", Other, "unbuilt", plan.EVERY_CLASS),))
     out = tmp_path / "out"
     monkeypatch.setattr(sys, "argv", ["peers.py", "--build", str(build), "--out", str(out), "--dir",
-                                      str(tmp_path), "--quick", "--measure", "produce"])
+                                      str(tmp_path), "--quick", "--measure", "produce", "--only",
+                                      "sluice,kafka,nats,broken,foreign"])
     program.main()
     text = (out / "RESULTS.md").read_text()
     assert text in capsys.readouterr().out
@@ -113,6 +114,22 @@ def test_an_unknown_contender_or_measure_is_told_with_those_there_are(program, b
                                       "--out", str(tmp_path / "out"), "--only", "pulsar"])
     with pytest.raises(SystemExit, match="no pulsar; there are: sluice, "):
         program.main()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_sluice_itself_is_measured_in_a_minute(tmp_path):
+    if not (BUILD / "bench" / "suite" / "sluice-bench").is_file():
+        pytest.skip("sluice-bench is not built")
+    done = subprocess.run(
+        [sys.executable, PROGRAM, "--build", BUILD, "--out", tmp_path / "out", "--dir", tmp_path,
+         "--quick", "--only", "sluice,sluice-memif", "--measure", "produce-flush,latency,publish"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    story = json.loads((tmp_path / "out" / "peers.json").read_text())
+    assert not story["missing"]
+    assert {run["measure"] for run in story["runs"]} == {"produce-flush", "latency", "publish"}
+    assert (tmp_path / "out" / "report.html").stat().st_size > 1000
 
 
 def test_limits_name_what_is_missing(tmp_path):
