@@ -427,14 +427,25 @@ static void read_segment(struct log *log, struct log_read *read, struct segment 
 	start_file_read(f, wanted_bytes(log, read));
 }
 
+/* Everything in it has been superseded by what follows. */
+static bool emptied_at(const struct segment *segment, int64_t offset)
+{
+	return segment && segment->compacted && segment->end == SEGMENT_HEADER_BYTES &&
+	       offset < segment->next_offset;
+}
+
 void read_file(struct log *log, struct log_read *read)
 {
 	struct segment *segment = log_segment_at(log, read->offset);
 
-	/* Everything in it has been superseded by what follows. */
-	while (segment && segment->compacted && segment->end == SEGMENT_HEADER_BYTES) {
-		read->offset = segment->next_offset;
-		segment = log_segment_at(log, read->offset);
+	/* Anew, as what follows may be lost. */
+	if (emptied_at(segment, read->offset)) {
+		while (emptied_at(segment, read->offset)) {
+			read->offset = segment->next_offset;
+			segment = log_segment_at(log, read->offset);
+		}
+		log_read(log, read);
+		return;
 	}
 	if (!segment || segment->written == SEGMENT_HEADER_BYTES)
 		read->done(read, segment ? 0 : -ERR_STORAGE);

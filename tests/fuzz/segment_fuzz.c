@@ -2,10 +2,10 @@
  * u16 length, bytes } and so on.  The choice says which file it is and what is put right in it,
  * because no fuzzer finds a checksum:
  *
- *     segment     its header, and with it a place in the log; offsets, magic and CRC of its batches
- *     index       magic, version, the segment's id, counts that fit the size, checksum
- *     meta        the bytes are the number; the rest is made around it
- *     quarantine  likewise; the bytes are its lines
+ *     segment     its header, and with it a place in the log; offsets, magic and CRC of its
+ * batches; of a compacted one, whose offsets have gaps, also where it ends index       magic,
+ * version, the segment's id, counts that fit the size, checksum meta        the bytes are the
+ * number; the rest is made around it quarantine  likewise; the bytes are its lines
  *
  * A log is opened over them, or refused and left as it is.  What has opened is read from end to
  * end, is found again the same by the next opening, and takes a batch. */
@@ -36,12 +36,15 @@ enum {
 	REPAIR = 0x04,
 	REPAIR_BATCHES = 0x08,
 	DAMAGE = 0x20,     /* then a byte rots: u16 place behind the header, u8 bits */
+	COMPACTED = 0x40,  /* of a segment; then u8: how many offsets it has behind its last */
+	GAP_MASK = 0x03,   /* before a batch: of the last byte of the offset that it came with */
 	READ_SMALL = 0x10, /* of the first file's choice: reads of a batch or two */
 	LEADER_EPOCH = 3,
 	BUFFER_BYTES = 8 << 20,
 	SEGMENT_BYTES = 64 << 10, /* of new ones: less to make room for */
 	HEADER_SUMMED = 56, /* of the segment's and the index's header, which are of 64 bytes */
 	HEADER_BYTES = 64,
+	EXTENT_SUMMED = 80, /* of a compacted segment's header */
 	INDEX_ENTRY_BYTES = 24,
 	INDEX_EPOCH_BYTES = 16,
 };
@@ -59,6 +62,7 @@ struct folder {
 	unsigned metas;
 	unsigned quarantines;
 	unsigned segments;
+	unsigned compacted;
 	bool small_reads;
 };
 
@@ -67,9 +71,9 @@ struct folder {
 static const uint64_t id_base = UINT64_C(0x5eed000000000000);
 
 /* Written where the format says; the rest of the block stays zero. */
-static void make_segment_header(const struct rig *rig, uint8_t *to, int64_t base_offset)
+static void make_segment_header(const struct rig *rig, uint8_t *to, int64_t base_offset,
+				uint32_t version)
 {
-	const uint32_t version = 1;
 	const uint64_t id = id_base + (uint64_t)base_offset;
 
 	memcpy(to, "SLUICEsg", 8);
@@ -82,27 +86,41 @@ static void make_segment_header(const struct rig *rig, uint8_t *to, int64_t base
 	memcpy(to + HEADER_SUMMED, &sum, sizeof(sum));
 }
 
-/* Each batch follows the one before it; one that claims to be longer than what is left ends it. */
-static void repair_batches(uint8_t *at, size_t left, int64_t offset)
+/* Where it ends: a byte and an offset. */
+static void make_segment_extent(uint8_t *to, uint64_t end, int64_t next_offset)
+{
+	memcpy(to + HEADER_BYTES, &next_offset, sizeof(next_offset));
+	memcpy(to + HEADER_BYTES + 8, &end, sizeof(end));
+	uint64_t sum = XXH3_64bits(to, EXTENT_SUMMED);
+	memcpy(to + EXTENT_SUMMED, &sum, sizeof(sum));
+}
+
+/* Each batch follows the one before it; one that claims to be longer than what is left ends it.
+ * Returns the offset behind the last. */
+static int64_t repair_batches(uint8_t *at, size_t left, int64_t offset, bool gaps)
 {
 	struct batch batch;
 
 	for (unsigned i = 0; i < BATCHES_MAX && left >= BATCH_HEADER_BYTES; i++) {
+		offset += gaps ? at[7] & GAP_MASK : 0;
 		store_be64(at, (uint64_t)offset);
 		at[16] = 2;
 		if (batch_parse(&batch, at, left) < 0 || batch.last_offset_delta < 0)
-			return;
+			return offset;
 		store_be32(at + 17, crc32c(0, at + BATCH_CRC_START, batch.size - BATCH_CRC_START));
 		at += batch.size;
 		left -= batch.size;
 		offset += batch.last_offset_delta + 1;
 	}
+	return offset;
 }
 
 static void make_segment(const struct rig *rig, struct file *file, uint8_t choice, int64_t base,
-			 const uint8_t *bytes, size_t length)
+			 const uint8_t *bytes, size_t length, unsigned last_gap)
 {
 	size_t before = choice & REPAIR ? SEGMENT_HEADER_BYTES : 0;
+	bool compacted = choice & COMPACTED;
+	int64_t next = base + (int64_t)length;
 
 	snprintf(file->name, sizeof(file->name), "%020lld.log", (long long)base);
 	file->size = before + length;
@@ -110,9 +128,11 @@ static void make_segment(const struct rig *rig, struct file *file, uint8_t choic
 	check(file->bytes != NULL);
 	memcpy(file->bytes + before, bytes, length);
 	if (choice & REPAIR)
-		make_segment_header(rig, file->bytes, base);
+		make_segment_header(rig, file->bytes, base, compacted ? 2 : 1);
 	if (choice & REPAIR_BATCHES)
-		repair_batches(file->bytes + before, length, base);
+		next = repair_batches(file->bytes + before, length, base, compacted);
+	if (choice & REPAIR && compacted)
+		make_segment_extent(file->bytes, file->size, next + last_gap);
 }
 
 static void repair_index(struct file *file, int64_t base)
@@ -186,6 +206,8 @@ static void make_file(const struct rig *rig, struct folder *folder, struct input
 	int64_t base = input_u16(input);
 	size_t length = input_u16(input);
 	const uint8_t *bytes = input_take(input, &length);
+	bool compacted = (choice & COMPACTED) && !(choice & KIND_MASK);
+	unsigned last_gap = compacted ? input_u8(input) : 0;
 
 	if (!folder->count)
 		folder->small_reads = choice & READ_SMALL;
@@ -197,13 +219,14 @@ static void make_file(const struct rig *rig, struct folder *folder, struct input
 	else if ((choice & KIND_MASK) == KIND_QUARANTINE)
 		make_text(file, "quarantine", "sluice-quarantine 1\n", choice, bytes, length);
 	else
-		make_segment(rig, file, choice, base, bytes, length);
+		make_segment(rig, file, choice, base, bytes, length, last_gap);
 	if (choice & DAMAGE)
 		damage(file, file->size > SEGMENT_HEADER_BYTES ? SEGMENT_HEADER_BYTES : 0, input);
 	folder->indexes += (choice & KIND_MASK) == KIND_INDEX;
 	folder->metas += (choice & KIND_MASK) == KIND_META;
 	folder->quarantines += (choice & KIND_MASK) == KIND_QUARANTINE;
 	folder->segments += !(choice & KIND_MASK);
+	folder->compacted += compacted;
 	for (unsigned i = 0; i < folder->count; i++) {
 		if (strcmp(folder->files[i].name, file->name) == 0) {
 			free(file->bytes); /* the first of a name counts */
@@ -281,34 +304,38 @@ static int64_t sound_end(const struct file *file, int64_t base_offset)
 	return offset;
 }
 
-/* Where the range ends that a reader at `offset` was told of. */
-static int64_t lost_until(const struct rig *rig, int64_t offset)
+/* Where the range ends that a reader at `offset` was told of.  With gaps it may begin later. */
+static int64_t lost_until(const struct rig *rig, int64_t offset, bool gaps)
 {
 	struct damage ranges[FILES_MAX * BATCHES_MAX];
 	size_t count = log_quarantined(rig->log, ranges, array_count(ranges));
 
 	for (size_t i = 0; i < count && i < array_count(ranges); i++) {
-		if (ranges[i].from <= offset && ranges[i].to > offset)
+		if ((gaps || ranges[i].from <= offset) && ranges[i].to > offset)
 			return ranges[i].to;
 	}
 	return -1;
 }
 
 /* Without an index nothing is taken on trust, so that every byte can be read. */
-static void read_all(struct rig *rig, bool trusting, bool small)
+static void read_all(struct rig *rig, const struct folder *folder)
 {
+	const bool trusting = folder->indexes || folder->quarantines, small = folder->small_reads;
+	const bool gaps = folder->compacted;
 	int64_t offset = log_start_offset(rig->log);
 
 	while (offset < log_high_watermark(rig->log)) {
 		struct rig_read got = rig_read(rig, offset, small ? 100 : 1 << 20, true);
 		struct batch batch = {.last_offset_delta = -1};
-		int64_t after = got.rc == -ERR_CORRUPT ? lost_until(rig, offset) : -1;
+		int64_t after = got.rc == -ERR_CORRUPT ? lost_until(rig, offset, gaps) : -1;
 		check(got.rc == 0 || (got.rc == -ERR_CORRUPT && (trusting || after > offset)));
-		check(got.rc < 0 || got.size > 0);
+		check(got.rc < 0 || got.size > 0 || gaps);
+		if (got.rc == 0 && !got.size)
+			offset = log_high_watermark(rig->log); /* nothing is left of the last */
 		for (size_t at = 0; at < got.size; at += batch.size) {
 			check(batch_parse(&batch, got.data + at, got.size - at) == 0);
 			check(batch_crc_valid(&batch, got.data + at));
-			check(trusting || batch.base_offset <= offset);
+			check(trusting || gaps || batch.base_offset <= offset);
 			check(batch.base_offset + batch.last_offset_delta >= offset);
 			offset = batch.base_offset + batch.last_offset_delta + 1;
 		}
@@ -356,10 +383,11 @@ static void use(struct rig *rig, const struct folder *folder)
 
 	check(start <= end);
 	/* Of one whose header is lost the end is found, and one offset at least is lost. */
-	if (folder->segments == 1 && folder->count == 1 && !log_quarantined(rig->log, NULL, 0))
+	if (folder->segments == 1 && folder->count == 1 && !folder->compacted &&
+	    !log_quarantined(rig->log, NULL, 0))
 		check(end ==
 		      sound_end(&folder->files[0], strtoll(folder->files[0].name, NULL, 10)));
-	read_all(rig, folder->indexes > 0 || folder->quarantines > 0, folder->small_reads);
+	read_all(rig, folder);
 	find_times(rig);
 	rig_close(rig);
 	check(rig_try_open(rig, why, sizeof(why)) == 0);
