@@ -23,6 +23,7 @@ static inline uint64_t histogram_look(const uint64_t *count)
 	return __atomic_load_n(count, __ATOMIC_RELAXED);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the built-in writes. */
 static inline void histogram_raise(uint64_t *count, uint64_t by)
 {
 	__atomic_store_n(count, *count + by, __ATOMIC_RELAXED);

@@ -9,6 +9,7 @@ void driver_complain(const struct driver *driver, const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): started above. */
 	vsnprintf(line, sizeof(line), format, arguments);
 	va_end(arguments);
 	/* In one piece, as other threads may complain too. */

@@ -167,7 +167,7 @@ static int sluice_driver_topic_create(const struct driver_target *target, const 
 {
 	struct sluice_config settings[TOPIC_CONFIGS_MAX];
 	char names[4096];
-	struct sluice_client *client;
+	struct sluice_client *client = NULL;
 	size_t count;
 	int rc = read_configs(target, configs, settings, &count, names, sizeof(names));
 
@@ -184,7 +184,7 @@ static int sluice_driver_topic_create(const struct driver_target *target, const 
 
 static int sluice_driver_topic_delete(const struct driver_target *target, const char *topic)
 {
-	struct sluice_client *client;
+	struct sluice_client *client = NULL;
 	int rc = client_new(target, &client);
 
 	if (rc < 0)

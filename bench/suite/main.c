@@ -53,6 +53,7 @@ void complain(const char *format, ...)
 	fflush(stdout);
 	fputs("sluice-bench: ", stderr);
 	va_start(list, format);
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): started above. */
 	vfprintf(stderr, format, list);
 	va_end(list);
 	fputc('\n', stderr);
@@ -64,6 +65,7 @@ int complain_usage(const char *format, ...)
 	va_list list;
 
 	va_start(list, format);
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): started above. */
 	vsnprintf(line, sizeof(line), format, list);
 	va_end(list);
 	complain("%s\n              `sluice-bench --help` shows what there is", line);

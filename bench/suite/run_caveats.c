@@ -20,6 +20,7 @@ void run_caveat(struct result *result, const char *format, ...)
 	if (used && used + 1 < sizeof(result->caveats))
 		result->caveats[used++] = ' ';
 	va_start(arguments, format);
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): started above. */
 	vsnprintf(result->caveats + used, sizeof(result->caveats) - used, format, arguments);
 	va_end(arguments);
 }

@@ -32,7 +32,7 @@ static struct run_consumer *consumer_at(const struct run_thread *thread, unsigne
 
 static void nap(void)
 {
-	struct timespec time = {.tv_nsec = RUN_SHARED_POLL_US * 1000};
+	struct timespec time = {.tv_nsec = RUN_SHARED_POLL_US * 1000L};
 
 	nanosleep(&time, NULL);
 }

@@ -36,7 +36,7 @@ static struct fake {
 	pthread_mutex_t lock;
 	struct fake_faults faults;
 	struct fake_counts counts;
-	uint64_t first_ns;
+	_Atomic uint64_t first_ns;
 	struct entry *log;
 	size_t logged;
 	struct group groups[GROUPS_MAX];
