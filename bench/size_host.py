@@ -6,7 +6,7 @@
 
 The broker's data lies in a folder below DIR, which has to be on the disk that matters, and goes
 with it.  Without --workload it runs produce, consume, latency and mixed, a minute altogether.  The
-results are written to DIR/report/results.json.
+report is written to DIR/report: results.json and report.html.
 """
 import argparse
 import os
@@ -48,12 +48,12 @@ def main():
             done = subprocess.run(
                 [pathlib.Path(options.build) / "bench/suite/sluice-bench", "run", "--url",
                  broker.url, *pids, "--set", f"acks={ACKS[options.durability]}", "--data", folder,
-                 "--json", out / "results.json", *flags],
+                 "--json", out / "results.json", "--html", out / "report.html", *flags],
                 check=False)
     except peer.Missing as why:
         sys.exit(f"size_host: {why}")
     if done.returncode == 0:
-        print(f"{out}/results.json has the figures")
+        print(f"{out}/report.html has the charts, {out}/results.json the figures")
     return done.returncode
 
 

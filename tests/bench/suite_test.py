@@ -161,6 +161,7 @@ def test_a_host_is_sized_with_a_broker_of_its_own(tmp_path):
                  program=(ROOT / "bench/size_host.py",))
     assert "broker's CPU" in done.stdout
     assert json.loads((tmp_path / "report/results.json").read_text())["workload"] == "transport"
+    assert "<svg" in (tmp_path / "report/report.html").read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
 
 
