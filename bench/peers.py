@@ -5,8 +5,8 @@
                    [--only LABEL,...] [--measure NAME,...] [--results FILE] [--quick]
 
 Writes a folder: the result files of sluice-bench in runs/, what it had to do with brokers in
-peers.json, limits.json, storage.json, the page report.html, and RESULTS.md.  `--from DIR` writes
-the last two again from a folder that is there.  peers/README.md says what is compared and why that
+peers.json, limits.json, storage.json, catch-up.json, the page report.html, and RESULTS.md.
+`--from DIR` writes the last two again from a folder that is there.  peers/README.md says what is compared and why that
 is fair, peers/plan.py what is measured and in which order.  --quick shows that all of it runs.
 """
 import argparse
@@ -27,7 +27,7 @@ STORAGE_SCENARIOS = ("submitted-256k", "durable-256k", "durable-16k-64p")
 QUICK_MEASURES = "produce,latency,catch-up,produce-flush"
 QUICK_CONTENDERS = ",".join(("sluice", *plan.PEERS))
 RUN_SECONDS = 120  # of one run, at most
-STORAGE_SECONDS = 300
+BESIDE_SECONDS = 300
 SETTLE_SECONDS, IDLE_SECONDS = 1, 2
 
 
@@ -208,18 +208,26 @@ class Campaign:
         asked = argparse.Namespace(dir=options.dir, build=options.build, cores=options.cores,
                                    seconds=3, quick=options.quick)
         self.write("limits.json", limits.measure(limits.ready(asked)))
-        self.say("the storage engine beside fio")
-        command = [sys.executable, ROOT / "bench" / "storage_vs_fio.py", "--bench",
-                   options.build / "bench" / "storage_bench", "--dir", options.dir, "--pairs", "2",
-                   "--json", options.out / "storage.json", *STORAGE_SCENARIOS]
-        if options.quick:
-            command.append("--quick")
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                              timeout=STORAGE_SECONDS)
-        if done.returncode:
-            self.story["missing"].append({"contender": "storage engine", "round": 0,
-                                          "durability": "", "measure": "storage",
-                                          "reason": said(done)})
+        self.beside("storage", "storage_vs_fio.py", "--bench",
+                    options.build / "bench" / "storage_bench", "--pairs", "2", *STORAGE_SCENARIOS)
+        self.beside("catch-up", "catch_up_read.py", "--build", options.build, "--pairs", "2",
+                    "--gib", "1", "--partitions", "1")
+
+    def beside(self, name, program, *arguments):
+        """A program of this folder that compares one part with the host itself."""
+        self.say(f"{program}, by itself")
+        command = [sys.executable, ROOT / "bench" / program, *arguments, "--dir", self.options.dir,
+                   "--json", self.options.out / f"{name}.json",
+                   *(["--quick"] if self.options.quick else [])]
+        try:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True, timeout=BESIDE_SECONDS)
+            reason = said(done) if done.returncode else ""
+        except subprocess.TimeoutExpired:
+            reason = f"not done after {BESIDE_SECONDS} s"
+        if reason:
+            self.story["missing"].append({"contender": "sluice", "round": 0, "durability": "",
+                                          "measure": program, "reason": reason})
 
     def write(self, name, content):
         (self.options.out / name).write_text(json.dumps(content, indent=1), encoding="utf-8")

@@ -52,8 +52,8 @@ CONTENDERS = (
     Contender("sluice-memif", sluice.Sluice, "sluice", {"default": "1"}, of={"vdev": True},
               measures=("publish",), note="libsluice over a memif, past the kernel"),
     Contender("kafka", kafka.Kafka, "kafka", EVERY_CLASS, note="librdkafka"),
-    Contender("kafka-libsluice", kafka.Kafka, "sluice", EVERY_CLASS,
-              measures=("small", "latency", "produce-flush"), note="libsluice"),
+    Contender("kafka-libsluice", kafka.Kafka, "sluice", {"default": "all"}, measures=("small",),
+              note="libsluice"),
     Contender("nats", nats.Nats, "nats", EVERY_CLASS, note="libnats"),
     Contender("redis", redis.Redis, "redis", EVERY_CLASS, note="hiredis"),
     Contender("rabbitmq", rabbitmq.RabbitMq, "rabbitmq", EVERY_CLASS, note="librabbitmq"),
@@ -77,10 +77,6 @@ def measures(options):
         Measure("catch-up", f"Reading a backlog of {options.backlog} MiB in 1 KB records",
                 "default", "consume", "read",
                 wide | kilobyte | {"consumerBacklogSize": f"{options.backlog}m"}),
-        # Two thirds of it are no longer in the broker's memory, and it never was in the kernel's.
-        Measure("catch-up-disk", f"The same with {6 * options.backlog} MiB", "default", "consume",
-                "read", wide | kilobyte | {"consumerBacklogSize": f"{6 * options.backlog}m"},
-                only=("sluice",)),
         # A client over DPDK has its process to itself: one producer, and nobody who reads.
         Measure("publish", f"Acknowledgement at {options.rate} records of 100 B a second",
                 "default", "transport", "publish",

@@ -26,7 +26,7 @@ def read(folder):
     found = json.loads((folder / "peers.json").read_text())
     for run in found["runs"]:
         run |= figures(json.loads((folder / "runs" / run["file"]).read_text()))
-    for name in ("limits", "storage"):
+    for name in ("limits", "storage", "catch-up"):
         file = folder / f"{name}.json"
         found[name] = json.loads(file.read_text()) if file.is_file() else None
     return found
@@ -207,6 +207,13 @@ def host_tables(found):
                                              f"{number(cell['max'])})" for cell in cells)])
         parts.append(table(["storage engine beside fio", "engine, MB/s", "fio, MB/s", "ratio",
                             "ratio of CPU a byte"], rows))
+    if found["catch-up"]:
+        rows = [[str(result["partitions"]), *(spread(one[who]["mb_per_s"]
+                                                     for one in result["rounds"])
+                                              for who in ("sluice", "fio", "iperf3"))]
+                for result in found["catch-up"]["results"]]
+        parts.append(table(["catch-up read from the disk, partitions", "sluice, MB/s", "fio, MB/s",
+                            "iperf3, MB/s"], rows))
     return "\n\n".join(parts)
 
 
@@ -240,25 +247,20 @@ def aims(found):
         rows += [against(found, f"end to end {quantile}", "latency", figure, False, "kafka", 0.2),
                  against(found, f"end to end {quantile}", "latency", figure, False,
                          best(found, "latency", figure, False), 1.0)]
-    return rows + limit_aims(found) + stay_aims(found)
+    return rows + beside_aims(found) + stay_aims(found)
 
 
-def limit_aims(found):
+def beside_aims(found):
     rows = []
     for scenario in (found["storage"] or {"scenarios": []})["scenarios"]:
         of = [pair["ratio_mb_per_s"] for pair in scenario["pairs"]]
         rows.append(row(f"storage engine, {scenario['name']}", "/ fio", of, "at least 0.95",
                         lambda median: median >= 0.95))
-    known = (found["limits"] or {"figures": {}})["figures"]
-    ends = {name: known[key] for name, key in (("disk", "disk_read_mb_per_s"),
-                                               ("loopback", "loopback_mb_per_s")) if key in known}
-    if len(ends) == 2:
-        least = min(ends, key=ends.get)
-        for title, measure in (("catch-up read, from memory", "catch-up"),
-                               ("catch-up read, from the disk", "catch-up-disk")):
-            of = [rate / ends[least] for rate in
-                  values(found, measure, OURS, "consumed_mb_per_s").values()]
-            rows.append(row(title, f"/ {least}", of, "at least 0.9", lambda median: median >= 0.9))
+    for result in (found["catch-up"] or {"results": []})["results"]:
+        of = [one["sluice"]["mb_per_s"] / min(one["fio"]["mb_per_s"], one["iperf3"]["mb_per_s"])
+              for one in result["rounds"]]
+        rows.append(row("catch-up read from the disk", "/ the lesser of fio and iperf3", of,
+                        "at least 0.9", lambda median: median >= 0.9))
     return rows
 
 
