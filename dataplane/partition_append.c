@@ -25,6 +25,8 @@ static bool try_append(struct partition_append *append)
 	append->duplicate = rc > 0;
 	if (rc < 0)
 		append->done(append, rc);
+	else if (append->copied)
+		append->copied(append); /* it is done by a later completion, not yet */
 	return true;
 }
 

@@ -60,13 +60,26 @@ static struct request *request_new(struct shard *shard, struct channel *channel)
 	return request;
 }
 
+static void give_frame(struct request *request)
+{
+	frame_give(&request->shard->frames, request->frame, request->frame_capacity);
+	request->frame = NULL;
+	request->frame_capacity = 0;
+}
+
+void request_give_frame(struct request *request)
+{
+	give_frame(request);
+	request_charge(request);
+}
+
 static void free_request(struct request *request)
 {
 	struct shard *shard = request->shard;
 
 	shard->inflight_bytes -= request->charged_bytes;
 	shard->requests_live--;
-	frame_give(&shard->frames, request->frame, request->frame_capacity);
+	give_frame(request);
 	if (shard->free_request_count >= FREE_REQUESTS_MAX) {
 		arena_fini(&request->arena);
 		free(request);

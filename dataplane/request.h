@@ -74,6 +74,8 @@ void request_answer(struct request *request);
 void request_fail(struct request *request, const char *why);
 /* The handler has taken much memory and keeps it for a while: it counts from now on. */
 void request_charge(struct request *request);
+/* Nothing refers to the frame any more, so its memory need not wait for the answer. */
+void request_give_frame(struct request *request);
 void request_released(struct request *request); /* the connection's: calls release or frees */
 void request_free(struct request *request);
 void request_pool_fini(struct shard *shard);

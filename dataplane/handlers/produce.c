@@ -6,7 +6,9 @@
  * One batch for a partition of the connection's own shard takes the same steps but for the scatter.
  *
  * A batch of a transaction goes through transaction_gate.h first.  The record bytes stay in the
- * request's frame until the log has copied them. */
+ * request's frame until the log has copied them; when all are, the frame goes back although the
+ * request waits for the disk, and what is received next lands in memory that the caches still know.
+ */
 #include "base/check.h"
 #include "base/errors.h"
 #include "dataplane/handlers/handlers.h"
@@ -24,6 +26,12 @@ enum {
 	PRODUCE_ABORTABLE_VERSION = 11, /* knows TRANSACTION_ABORTABLE */
 	PRODUCE_ADDS_VERSION = 12,      /* adds its partitions to the transaction */
 	PRODUCE_ID_VERSION = 13,        /* names topics by their ids */
+};
+
+/* A request that was taken apart. */
+struct produce_parts {
+	struct scatter *scatter;
+	unsigned uncopied; /* batches in the frame that no log has yet, as far as we know */
 };
 
 struct produce_entry {
@@ -148,6 +156,22 @@ static void append_done(struct partition_append *append, int rc)
 	entry_done(produce, rc);
 }
 
+static struct request *request_of(const struct produce_entry *produce)
+{
+	return produce->alone ? produce->alone : produce->entry.part->scatter->request;
+}
+
+/* Another shard leaves the request alone: its frame stays. */
+static void append_copied(struct partition_append *append)
+{
+	struct produce_entry *produce = container_of(append, struct produce_entry, append);
+	struct request *request = request_of(produce);
+	struct produce_parts *parts = request->state;
+
+	if (!parts || (request->shard == produce->owner && --parts->uncopied == 0))
+		request_give_frame(request);
+}
+
 static int validate(struct shard *shard, const struct partition *partition,
 		    struct produce_entry *produce)
 {
@@ -179,8 +203,7 @@ static int validate(struct shard *shard, const struct partition *partition,
 
 static void append_in_transaction(struct partition *partition, struct produce_entry *produce)
 {
-	const struct request *request = produce->alone ? produce->alone
-						       : produce->entry.part->scatter->request;
+	const struct request *request = request_of(produce);
 	const struct kafka_produce_request *message = request->message;
 
 	if (message->transactional_id.length <= 0) {
@@ -208,6 +231,7 @@ static void run_entry(struct shard *shard, struct partition *partition, struct s
 		entry_done(produce, rc);
 		return;
 	}
+	produce->append.copied = append_copied;
 	produce->append.done = append_done;
 	if (produce->append.batch.attributes & BATCH_TRANSACTIONAL)
 		append_in_transaction(partition, produce);
@@ -219,7 +243,8 @@ static void run_entry(struct shard *shard, struct partition *partition, struct s
 
 static void complete(struct request *request)
 {
-	struct scatter *scatter = request->state;
+	const struct produce_parts *parts = request->state;
+	const struct scatter *scatter = parts->scatter;
 
 	for (unsigned i = 0; i < request->shard->options.shard_count; i++) {
 		for (struct scatter_entry *entry = scatter->parts[i].first; entry;
@@ -275,19 +300,30 @@ static bool runs_alone(const struct request *request, const struct topic *topic,
 }
 
 /* Null: the request's memory limit. */
-static struct scatter *scatter_of(struct request *request)
+static struct produce_parts *parts_of(struct request *request)
 {
-	struct scatter *scatter = request->state;
+	struct produce_parts *parts = request->state;
 
-	if (scatter)
-		return scatter;
-	scatter = scatter_new(request);
-	if (scatter) {
-		scatter->run = run_entry;
-		scatter->complete = complete;
-	}
-	request->state = scatter;
-	return scatter;
+	if (parts)
+		return parts;
+	parts = request_calloc(request, 1, sizeof(*parts));
+	if (!parts)
+		return NULL;
+	parts->scatter = scatter_new(request);
+	if (!parts->scatter)
+		return NULL;
+	parts->scatter->run = run_entry;
+	parts->scatter->complete = complete;
+	request->state = parts;
+	return parts;
+}
+
+/* Outlives the frame. */
+static struct kafka_string name_for_answer(struct request *request, struct kafka_string name)
+{
+	if (request->frame && name.length > 0)
+		name.data = arena_strndup(&request->arena, name.data, (size_t)name.length);
+	return name;
 }
 
 static void refuse(struct kafka_produce_response_partition_produce_response *response, int rc,
@@ -334,10 +370,11 @@ static int add_partition(struct request *request, const struct topic *topic,
 		run_entry(request->shard, shard_partition(request->shard, key), &produce->entry);
 		return 1;
 	}
-	struct scatter *scatter = scatter_of(request);
-	if (!scatter)
+	struct produce_parts *parts = parts_of(request);
+	if (!parts)
 		return -ENOMEM;
-	scatter_add(scatter, &produce->entry, topic, data->index);
+	parts->uncopied++;
+	scatter_add(parts->scatter, &produce->entry, topic, data->index);
 	return 0;
 }
 
@@ -357,7 +394,9 @@ static int add_topic(struct request *request,
 	const struct topic *topic = topic_of(request, data);
 
 	kafka_produce_response_topic_produce_response_init(response);
-	response->name = data->name;
+	response->name = name_for_answer(request, data->name);
+	if (response->name.length > 0 && !response->name.data)
+		return -ENOMEM;
 	response->topic_id = data->topic_id;
 	response->partition_responses = request_alloc(request, (size_t)data->partition_data_count,
 						      sizeof(*response->partition_responses));
@@ -391,7 +430,7 @@ void handle_produce(struct request *request)
 	if (rc < 0)
 		request_fail(request, "request needs too much memory");
 	else if (request->state)
-		scatter_start(request->state);
+		scatter_start(((struct produce_parts *)request->state)->scatter);
 	else
 		finish(request); /* everything was refused */
 }
