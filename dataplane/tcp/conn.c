@@ -8,6 +8,9 @@
  * of it is received straight into that, so its record bytes are copied once more only, into the
  * log's tail.
  *
+ * Behind a frame of LARGE_FLOW_BYTES and more another such is expected, and the next size is
+ * received by itself: what follows it need not go through a pooled buffer at all.
+ *
  *   pooled buffer:  | size | frame ..... | size | frame | size | beginning of a la|
  *                     request_start        request_start   take_large_frame -> receive_into
  *
@@ -37,6 +40,7 @@ enum {
 	CONN_MAGIC = 0x434f4e4e,
 	SIZE_BYTES = 4,
 	SMALL_FRAME_BYTES = 4096,
+	LARGE_FLOW_BYTES = 32 << 10, /* copying that much costs more than one more receive */
 	FIRST_GRANT_BYTES = 1 << 20, /* memory for a large frame before more of it has come */
 	SEND_VECTORS = 256,
 	PIECE_VECTORS = 1024,   /* IOV_MAX: what one sendmsg takes */
@@ -61,8 +65,10 @@ struct conn {
 	bool sending;
 	bool closing;
 	bool draining;
-	bool large_waits; /* the backlog begins with a large frame that found no memory */
-	unsigned busy;    /* > 0: callers up the stack use it; not freed, nothing sent */
+	bool large_waits;         /* the backlog begins with a large frame that found no memory */
+	bool large_flow;          /* the last frame was one of LARGE_FLOW_BYTES or more */
+	uint8_t size[SIZE_BYTES]; /* of a frame, while it is received by itself */
+	unsigned busy;            /* > 0: callers up the stack use it; not freed, nothing sent */
 
 	/* Bytes not yet made into requests: a frame's beginning, or whole frames that wait. */
 	uint8_t *backlog;
@@ -440,6 +446,7 @@ static size_t consume(struct conn *conn, const uint8_t *at, size_t length)
 
 		if (frame_fits(conn, frame_length) < 0)
 			break;
+		conn->large_flow = frame_length >= LARGE_FLOW_BYTES;
 		if (frame_length <= SMALL_FRAME_BYTES) {
 			if (follows < frame_length)
 				break;
@@ -543,21 +550,39 @@ static void received(struct io *io, int result)
 	pump(conn);
 }
 
+/* True: what has come into memory of the connection's own is to be looked at. */
+static bool received_own(struct conn *conn, int result, const char *why_short)
+{
+	conn->receiving = false;
+	if (conn->closing) {
+		free_when_idle(conn);
+		return false;
+	}
+	if (result <= 0) {
+		conn_close(conn, why_short);
+		return false;
+	}
+	touch(conn);
+	shard_count(conn->shard, request_bytes, result);
+	return true;
+}
+
+static void received_size(struct io *io, int result)
+{
+	struct conn *conn = conn_of(io, offsetof(struct conn, receive));
+
+	if (!received_own(conn, result, NULL))
+		return;
+	received_bytes(conn, conn->size, (size_t)result);
+	pump(conn);
+}
+
 static void received_into_frame(struct io *io, int result)
 {
 	struct conn *conn = conn_of(io, offsetof(struct conn, receive));
 
-	conn->receiving = false;
-	if (conn->closing) {
-		free_when_idle(conn);
+	if (!received_own(conn, result, "peer closed within a frame"))
 		return;
-	}
-	if (result <= 0) {
-		conn_close(conn, "peer closed within a frame");
-		return;
-	}
-	touch(conn);
-	shard_count(conn->shard, request_bytes, result);
 	conn->frame_have += (size_t)result;
 	check(conn->frame_have <= conn->frame_length);
 	if (conn->frame_have == conn->frame_length) {
@@ -629,6 +654,11 @@ static void want_more(struct conn *conn)
 		return;
 	}
 	conn->receiving = true;
+	if (conn->large_flow && !conn->backlog_length) {
+		conn->receive.done = received_size;
+		io_receive_into(shard->io, &conn->receive, conn->fd, conn->size, SIZE_BYTES);
+		return;
+	}
 	conn->receive.done = received;
 	io_receive(shard->io, &conn->receive, conn->fd);
 }
