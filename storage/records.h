@@ -43,19 +43,34 @@ static inline int64_t record_unzigzag(uint64_t raw)
 	return (int64_t)(raw >> 1) ^ -(int64_t)(raw & 1);
 }
 
-/* Most of a record's numbers are one byte. */
-static inline bool record_one_byte(const uint8_t *at, const uint8_t *end)
+/* Nearly all of a record's numbers are one byte or two: where it goes on behind such a one, else
+ * null. */
+static inline const uint8_t *record_get_short(const uint8_t *at, const uint8_t *end, int32_t *ret)
 {
-	return at < end && *at < 0x80;
+	uint32_t raw;
+
+	if (at < end && at[0] < 0x80) {
+		raw = at[0];
+		at += 1;
+	} else if (end - at >= 2 && at[1] < 0x80) {
+		raw = (at[0] & 0x7fu) | (uint32_t)at[1] << 7;
+		at += 2;
+	} else {
+		return NULL;
+	}
+	*ret = (int32_t)(raw >> 1) ^ -(int32_t)(raw & 1);
+	return at;
 }
 
 static inline const uint8_t *record_get_varlong(const uint8_t *at, const uint8_t *end, int64_t *ret)
 {
 	int64_t value;
+	int32_t small;
+	const uint8_t *after = record_get_short(at, end, &small);
 
-	if (record_one_byte(at, end)) {
-		*ret = record_unzigzag(*at);
-		return at + 1;
+	if (after) {
+		*ret = small;
+		return after;
 	}
 	at = record_get_long(at, end, 10, &value);
 	if (at)
@@ -66,11 +81,10 @@ static inline const uint8_t *record_get_varlong(const uint8_t *at, const uint8_t
 static inline const uint8_t *record_get_varint(const uint8_t *at, const uint8_t *end, int32_t *ret)
 {
 	int64_t value = 0;
+	const uint8_t *after = record_get_short(at, end, ret);
 
-	if (record_one_byte(at, end)) {
-		*ret = (int32_t)record_unzigzag(*at);
-		return at + 1;
-	}
+	if (after)
+		return after;
 	at = record_get_long(at, end, 5, &value);
 	if (!at || value < INT32_MIN || value > INT32_MAX)
 		return NULL;
