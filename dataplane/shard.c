@@ -9,8 +9,11 @@
  *     datagrams        come in behind io_turn; what answers and acknowledgements are due leaves
  * here mesh_flush       messages leave, receivers are woken
  *
- * With nothing to do, an adaptive shard spins for SPIN_NS and then sleeps in io_turn until an I/O
- * completes, a timer is due or a message wakes it; a busy one never sleeps. */
+ * With nothing to do, an adaptive shard spins for a while and then sleeps in io_turn until an I/O
+ * completes, a timer is due or a message wakes it; a busy one never sleeps.  Spinning pays where
+ * the next thing comes sooner than a thread is put to sleep and woken, as with a client that asks
+ * again at once; it is wasted where the disk is what is waited for.  So the last pauses decide:
+ * while most of them were short it spins for SPIN_NS, else for SPIN_LEAST_NS. */
 #include "dataplane/shard.h"
 
 #include "base/check.h"
@@ -34,7 +37,9 @@
 #include <rte_lcore.h>
 
 enum {
-	SPIN_NS = 20000,
+	SPIN_NS = 10000, /* a pause that ends within it is short */
+	SPIN_LEAST_NS = 1000,
+	SHORT_PAUSES_MAX = 8, /* how far the count of them goes */
 	RECEIVE_BUFFERS = 256,
 	RECEIVE_BUFFER_BYTES = 65536,
 	RING_DEPTH = 1024,
@@ -154,9 +159,33 @@ static void tear_down(struct shard *shard)
 	close(shard->options.listener);
 }
 
-static uint64_t sleep_ns(struct shard *shard, uint64_t idle_since_ns)
+/* A pause without work. */
+struct pause {
+	uint64_t since_ns;
+	bool begun;           /* there was a turn without work */
+	unsigned short_count; /* up with every short pause, down with every long one */
+};
+
+static void pause_end(struct pause *pause, uint64_t now_ns)
 {
-	if (shard->options.busy_poll || shard->now_ns - idle_since_ns < SPIN_NS)
+	bool is_short = now_ns - pause->since_ns < SPIN_NS;
+
+	if (pause->begun && is_short && pause->short_count < SHORT_PAUSES_MAX)
+		pause->short_count++;
+	else if (pause->begun && !is_short && pause->short_count)
+		pause->short_count--;
+	pause->begun = false;
+	pause->since_ns = now_ns;
+}
+
+static uint64_t pause_spin_ns(const struct pause *pause)
+{
+	return pause->short_count > SHORT_PAUSES_MAX / 2 ? SPIN_NS : SPIN_LEAST_NS;
+}
+
+static uint64_t sleep_ns(struct shard *shard, const struct pause *pause)
+{
+	if (shard->options.busy_poll || shard->now_ns - pause->since_ns < pause_spin_ns(pause))
 		return 0;
 	if (!list_empty(&shard->starved) || !list_empty(&shard->blocked))
 		return NS_PER_MS;
@@ -206,7 +235,7 @@ static unsigned turn(struct shard *shard, uint64_t wait_ns)
 
 static void serve(struct shard *shard)
 {
-	uint64_t idle_since_ns = shard->now_ns;
+	struct pause pause = {.since_ns = shard->now_ns};
 	uint64_t wait_ns = 0;
 
 	while (shard->phase != SHARD_STOPPED) {
@@ -214,11 +243,12 @@ static void serve(struct shard *shard)
 		shard_count(shard, turns, 1);
 		if (done) {
 			shard_count(shard, busy_turns, 1);
-			idle_since_ns = shard->now_ns;
+			pause_end(&pause, shard->now_ns);
 			wait_ns = 0;
 			continue;
 		}
-		wait_ns = sleep_ns(shard, idle_since_ns);
+		pause.begun = true;
+		wait_ns = sleep_ns(shard, &pause);
 		if (wait_ns)
 			shard_count(shard, sleeps, 1);
 	}
