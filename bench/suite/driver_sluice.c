@@ -1,5 +1,8 @@
 /* The native driver: one libsluice client for each producer and consumer.
  *
+ * Settings are libsluice's options; and consumer.url, where consumers go, as a process has one
+ * client of a DPDK port at a time: producers over it, consumers over TCP.
+ *
  * libsluice hands one pointer to a delivery, so what a producer has under way lies in a pool of
  * slots, as many as its window has. */
 #include "bench/suite/driver_common.h"
@@ -19,6 +22,8 @@ enum {
 	SPIN_US_MAX = 1000,
 	TOPIC_CONFIGS_MAX = 64,
 };
+
+static const char consumer_url[] = "consumer.url";
 
 struct slot {
 	struct driver_producer *producer;
@@ -75,6 +80,13 @@ static int set_text(struct sluice_options *options, const char *setting)
 	return rc < 0 ? rc : set(options, name, value);
 }
 
+static bool is_consumer_url(const char *setting)
+{
+	size_t length = sizeof(consumer_url) - 1;
+
+	return strncmp(setting, consumer_url, length) == 0 && setting[length] == '=';
+}
+
 static int set_all(struct sluice_options *options, const struct driver_target *target)
 {
 	static const char *const acks[] = {
@@ -92,12 +104,15 @@ static int set_all(struct sluice_options *options, const struct driver_target *t
 		rc = set_number(options, "linger.ms", target->linger_us / 1000);
 	if (rc == 0 && target->compression && *target->compression)
 		rc = set(options, "compression.type", target->compression);
-	for (const char *const *at = target->settings; rc == 0 && at && *at; at++)
-		rc = set_text(options, *at);
+	for (const char *const *at = target->settings; rc == 0 && at && *at; at++) {
+		if (!is_consumer_url(*at))
+			rc = set_text(options, *at);
+	}
 	return rc;
 }
 
-static int client_new(const struct driver_target *target, struct sluice_client **ret)
+static int client_new(const struct driver_target *target, const char *url,
+		      struct sluice_client **ret)
 {
 	struct sluice_options *options;
 	int rc = sluice_options_new(&options);
@@ -106,7 +121,7 @@ static int client_new(const struct driver_target *target, struct sluice_client *
 		return rc;
 	rc = set_all(options, target);
 	if (rc == 0) {
-		rc = sluice_open(ret, target->url, options);
+		rc = sluice_open(ret, url, options);
 		if (rc < 0)
 			driver_complain(&driver_sluice, "%s", sluice_open_error());
 	}
@@ -172,7 +187,7 @@ static int sluice_driver_topic_create(const struct driver_target *target, const 
 	int rc = read_configs(target, configs, settings, &count, names, sizeof(names));
 
 	if (rc == 0)
-		rc = client_new(target, &client);
+		rc = client_new(target, target->url, &client);
 	if (rc < 0)
 		return rc;
 	rc = sluice_topic_create(client, topic, (int32_t)partitions, -1, settings, count);
@@ -185,7 +200,7 @@ static int sluice_driver_topic_create(const struct driver_target *target, const 
 static int sluice_driver_topic_delete(const struct driver_target *target, const char *topic)
 {
 	struct sluice_client *client = NULL;
-	int rc = client_new(target, &client);
+	int rc = client_new(target, target->url, &client);
 
 	if (rc < 0)
 		return rc;
@@ -258,7 +273,7 @@ static int sluice_driver_producer_new(const struct driver_target *target,
 	producer->dedup = target->dedup;
 	producer->spins = strncmp(target->url, "dpdk:", 5) == 0;
 	producer->window = window;
-	int rc = client_new(target, &producer->client);
+	int rc = client_new(target, target->url, &producer->client);
 	if (rc == 0)
 		rc = connect_now(producer->client);
 	if (rc < 0) {
@@ -388,6 +403,8 @@ static int sluice_driver_consumer_new(const struct driver_target *target,
 				      const struct driver_consumer_options *options,
 				      struct driver_consumer **ret)
 {
+	const char *url = driver_setting(target, consumer_url);
+
 	if (options->group) {
 		driver_complain(&driver_sluice, "libsluice has no groups: use --driver kafka");
 		return -EOPNOTSUPP;
@@ -398,7 +415,7 @@ static int sluice_driver_consumer_new(const struct driver_target *target,
 		return -ENOMEM;
 	consumer->received = options->received;
 	consumer->context = options->context;
-	int rc = client_new(target, &consumer->client);
+	int rc = client_new(target, url ? url : target->url, &consumer->client);
 	if (rc == 0) {
 		rc = assign_all(consumer->client, options);
 		if (rc < 0)

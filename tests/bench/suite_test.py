@@ -9,6 +9,7 @@ import time
 
 import harness
 import pytest
+from sluices import Memif
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(harness.program()).resolve().parents[1]
@@ -46,6 +47,16 @@ def test_a_rate_is_kept_and_all_of_it_read(broker, scheme):
                                  scheme=scheme)[0]
     assert put > 250 and got > 250 and errors == 0
     assert "publish p50" in rest and "end to end p50" in rest
+
+
+def test_producers_have_a_dpdk_port_and_consumers_a_socket():
+    with Memif(shards=1) as memif:
+        done = bench("run", "--url", memif.url, *SHORT, "--workload", "transport", "--set",
+                     "producerRate=200", "--set",
+                     f"clientSetting=consumer.url=tcp://{memif.broker.address}")
+        memif.broker.check_alive()
+    put, got, errors, _ = LINE.search(done.stderr).groups()
+    assert int(put) > 50 and int(got) > 50 and errors == "0" and "missing" not in done.stderr
 
 
 def test_runs_and_workloads_follow_each_other(broker):
