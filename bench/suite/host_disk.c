@@ -17,19 +17,36 @@ struct mount {
 	char type[32];
 };
 
+/* From the field with that number on; where the text ends when it has fewer. */
+static const char *field_at(const char *text, unsigned index)
+{
+	while (index-- > 0) {
+		text += strcspn(text, " ");
+		text += strspn(text, " ");
+	}
+	return text;
+}
+
+static void field_copy(const char *from, char *to, size_t bytes)
+{
+	snprintf(to, bytes, "%.*s", (int)strcspn(from, " \n"), from);
+}
+
 /* proc_pid_mountinfo(5): optional fields end with " - ". */
 static bool mount_parse(const char *line, struct mount *ret)
 {
 	const char *after = strstr(line, " - ");
 	struct mount mount;
+	char *colon;
 
-	if (!after ||
-	    sscanf(line, "%*s %*s %u:%u %*s %4095s", &mount.major, &mount.minor, mount.point) !=
-		    3 ||
-	    sscanf(after, " - %31s", mount.type) != 1)
+	mount.major = (unsigned)strtoul(field_at(line, 2), &colon, 10);
+	if (!after || *colon != ':')
 		return false;
+	mount.minor = (unsigned)strtoul(colon + 1, NULL, 10);
+	field_copy(field_at(line, 4), mount.point, sizeof(mount.point));
+	field_copy(after + 3, mount.type, sizeof(mount.type));
 	*ret = mount;
-	return true;
+	return mount.point[0] == '/';
 }
 
 static bool is_below(const char *path, const char *point)

@@ -97,7 +97,7 @@ static bool interface_to(const char *host, char name[IFNAMSIZ])
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_DGRAM};
 	struct addrinfo *addresses = NULL;
-	struct sockaddr_storage local;
+	struct sockaddr_storage local = {0};
 
 	if (!host[0] || getaddrinfo(host, "9", &hints, &addresses) != 0)
 		return false;

@@ -203,7 +203,7 @@ static int series_fill(struct series *series, const struct result *first,
 	*series = (struct series){
 		.workload = first->workload.name,
 		.label = first->label,
-		.runs = calloc(count, sizeof(*series->runs)),
+		.runs = calloc(count, sizeof(void *)),
 	};
 	if (!series->runs)
 		return -ENOMEM;

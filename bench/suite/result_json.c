@@ -233,7 +233,7 @@ static void result_sum_up(struct result *result)
 	result->publish_errors = count_in(
 		mean_of(result, offsetof(struct sample, publish_errors_per_s)), result->seconds);
 	for (size_t i = 0; i < result->sample_count; i++)
-		result->samples[i].at_ms = OPENMESSAGING_SAMPLE_S * 1000 * (i + 1);
+		result->samples[i].at_ms = (i + 1) * OPENMESSAGING_SAMPLE_S * 1000;
 	snprintf(result->label, sizeof(result->label), "%s", result->driver);
 }
 

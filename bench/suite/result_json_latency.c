@@ -35,7 +35,7 @@ static const struct latency {
 	{"endToEndLatency", "aggregatedEndToEndLatency", "endToEndLatencyCount", 1e6, false,
 	 offsetof(struct sample, end_to_end), offsetof(struct result, end_to_end)},
 };
-enum { LATENCIES = sizeof(latencies) / sizeof(latencies[0]) };
+static const size_t latency_count = sizeof(latencies) / sizeof(latencies[0]);
 
 static const struct quantile {
 	const char *name; /* its end */
@@ -51,7 +51,7 @@ static const struct quantile {
 	{"99999pct", offsetof(struct histogram_figures, p99999)},
 	{"Max", offsetof(struct histogram_figures, max)},
 };
-enum { QUANTILES = sizeof(quantiles) / sizeof(quantiles[0]) };
+static const size_t quantile_count = sizeof(quantiles) / sizeof(quantiles[0]);
 
 static bool is_mean(const struct quantile *quantile)
 {
@@ -167,9 +167,9 @@ int samples_write(json_t *object, json_t *ours, const struct result *result)
 	for (size_t i = 0; rc == 0 && i < SAMPLE_MEMBERS; i++)
 		rc = sample_member_write(sample_members[i].ours ? ours : object,
 					 &sample_members[i].member, result);
-	for (size_t i = 0; rc == 0 && i < LATENCIES * QUANTILES; i++)
-		rc = sample_quantile_write(object, &latencies[i / QUANTILES],
-					   &quantiles[i % QUANTILES], result);
+	for (size_t i = 0; rc == 0 && i < latency_count * quantile_count; i++)
+		rc = sample_quantile_write(object, &latencies[i / quantile_count],
+					   &quantiles[i % quantile_count], result);
 	return rc;
 }
 
@@ -245,9 +245,9 @@ int samples_read(const json_t *object, const json_t *ours, struct result *result
 	for (size_t i = 0; rc == 0 && i < SAMPLE_MEMBERS; i++)
 		rc = sample_member_read(sample_members[i].ours ? ours : object,
 					&sample_members[i].member, result, complaint);
-	for (size_t i = 0; rc == 0 && i < LATENCIES * QUANTILES; i++)
-		rc = sample_quantile_read(object, &latencies[i / QUANTILES],
-					  &quantiles[i % QUANTILES], result, complaint);
+	for (size_t i = 0; rc == 0 && i < latency_count * quantile_count; i++)
+		rc = sample_quantile_read(object, &latencies[i / quantile_count],
+					  &quantiles[i % quantile_count], result, complaint);
 	return rc;
 }
 
@@ -282,11 +282,11 @@ int latencies_write(json_t *object, json_t *ours, const struct result *result)
 	char name[NAME_BYTES];
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < LATENCIES; i++) {
+	for (size_t i = 0; rc == 0 && i < latency_count; i++) {
 		const struct histogram *histogram = *histogram_in(&latencies[i], result);
 		struct histogram_figures figures = histogram_figures_of(histogram);
 
-		for (size_t j = 0; rc == 0 && j < QUANTILES; j++) {
+		for (size_t j = 0; rc == 0 && j < quantile_count; j++) {
 			double ns = figure_ns(&figures, &quantiles[j]);
 
 			snprintf(name, sizeof(name), "%s%s", latencies[i].aggregated,

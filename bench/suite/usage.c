@@ -17,7 +17,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,22 +69,30 @@ static uint64_t number_of(const char *text, const char *name)
 
 /* ---- who there is ---- */
 
-/* proc(5): the name in brackets may hold anything; after it the fields are numbers. */
+/* Of a line of numbers; 0 where it has fewer. */
+static uint64_t field_at(const char *text, unsigned index)
+{
+	while (index-- > 0) {
+		text += strcspn(text, " ");
+		text += strspn(text, " ");
+	}
+	return strtoull(text, NULL, 10);
+}
+
+/* proc(5), with its numbers of fields: the second one, a name in brackets, may hold anything. */
 static bool process_parse(const char *stat, struct process *ret)
 {
 	const char *after_name = strrchr(stat, ')');
-	uint64_t user, system, children_user, children_system;
-	struct process process = {0};
 
-	if (!after_name || sscanf(stat, "%d", &process.pid) != 1 ||
-	    sscanf(after_name + 1,
-		   " %*c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %" SCNu64 " %" SCNu64 " %" SCNu64
-		   " %" SCNu64,
-		   &process.parent, &user, &system, &children_user, &children_system) != 5)
+	if (!after_name || after_name[1] != ' ')
 		return false;
-	process.user_ticks = user + children_user;
-	process.system_ticks = system + children_system;
-	*ret = process;
+	const char *third = after_name + 2;
+	*ret = (struct process){
+		.pid = (pid_t)strtol(stat, NULL, 10),
+		.parent = (pid_t)field_at(third, 4 - 3),
+		.user_ticks = field_at(third, 14 - 3) + field_at(third, 16 - 3),
+		.system_ticks = field_at(third, 15 - 3) + field_at(third, 17 - 3),
+	};
 	return true;
 }
 
