@@ -113,6 +113,7 @@ struct producer {
 struct consumer {
 	struct list assigned;
 	struct list fetched; /* batches, oldest first */
+	uint64_t changed_ns; /* when a partition last was assigned, moved or resumed */
 	struct timer timer;
 	struct list decompressors; /* unused ones */
 	unsigned decompressor_count;

@@ -83,6 +83,7 @@ static int assignment_new(struct sluice_client *client, const char *name, int32_
 static void restart(struct sluice_client *client, struct assignment *assignment)
 {
 	consumer_drop_fetched(client, assignment);
+	client->consumer.changed_ns = loop_now();
 	assignment->generation++;
 	assignment->told = 0;
 	assignment->failures = 0;
@@ -189,6 +190,7 @@ int sluice_resume(struct sluice_client *client, const char *topic, int32_t parti
 	if (!assignment)
 		return -ENOENT;
 	assignment->paused = false;
+	client->consumer.changed_ns = loop_now();
 	client_pump(client);
 	return 0;
 }

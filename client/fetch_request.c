@@ -299,6 +299,16 @@ static void fetch_done(struct request *request, int rc)
 	request_free(request);
 }
 
+/* What is assigned, moved or resumed while a fetch waits is left out until that ends: so none waits
+ * for longer than all has been as it is. */
+static int32_t wait_ms(const struct sluice_client *client)
+{
+	uint64_t settled_ms = (loop_now() - client->consumer.changed_ns) / NS_PER_MS;
+	uint64_t most_ms = (uint64_t)client->options.fetch_max_wait_ms;
+
+	return (int32_t)(settled_ms < most_ms ? settled_ms : most_ms);
+}
+
 static int fill_fetch(struct ask *ask, struct request *request)
 {
 	const struct sluice_options *options = &ask->client->options;
@@ -311,7 +321,7 @@ static int fill_fetch(struct ask *ask, struct request *request)
 	if (!topics || !partitions)
 		return -ENOMEM;
 	message->replica_id = -1;
-	message->max_wait_ms = (int32_t)options->fetch_max_wait_ms;
+	message->max_wait_ms = wait_ms(ask->client);
 	message->min_bytes = (int32_t)options->fetch_min_bytes;
 	message->max_bytes = (int32_t)options->fetch_max_bytes;
 	message->session_epoch = -1; /* without a session */

@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "client/builder.h"
 #include "storage/compressor.h"
 #include "client/sluice.h"
@@ -32,6 +33,7 @@ struct log {
 	int failures;         /* fetches to fail with it */
 	int64_t asked_offset; /* of the last fetch */
 	int64_t asked_time;   /* of the last ListOffsets */
+	int32_t wait_ms;      /* of the last fetch, and it is taken */
 };
 
 static void add_sealed(struct log *log, struct batch_build *builder)
@@ -104,6 +106,7 @@ static void fetch(struct log *log, const struct kafka_fetch_request *request,
 	data->partition_index = request->topics->partitions->partition;
 	data->high_watermark = log->next_offset;
 	log->asked_offset = request->topics->partitions->fetch_offset;
+	log->wait_ms = request->max_wait_ms;
 	if (log->failures > 0) {
 		log->failures--;
 		data->error_code = log->code;
@@ -455,6 +458,29 @@ static void a_paused_partition_hands_out_nothing(void **state)
 	bench_free(bench);
 }
 
+static int32_t last_wait_ms(struct bench *bench)
+{
+	pthread_mutex_lock(&bench->log.lock);
+	int32_t wait_ms = bench->log.wait_ms;
+	pthread_mutex_unlock(&bench->log.lock);
+	return wait_ms;
+}
+
+/* What was assigned meanwhile would have to wait too. */
+static void a_fetch_waits_no_longer_than_assignments_have_stood(void **state)
+{
+	struct bench *bench = bench_with("fetch.max.wait.ms", "60000");
+	uint64_t begun_ns = clock_monotonic_ns(clock_system());
+	struct sluice_batch *batch;
+
+	assert_int_equal(sluice_assign(bench->client, "t", 0, 0), 0);
+	for (int i = 0; i < 2000 && last_wait_ms(bench) == 0; i++)
+		assert_int_equal(sluice_fetch(bench->client, 10, &batch), 0);
+	uint64_t stood_ns = clock_monotonic_ns(clock_system()) - begun_ns;
+	assert_in_range(last_wait_ms(bench), 1, stood_ns / NS_PER_MS);
+	bench_free(bench);
+}
+
 static void what_is_not_assigned_is_not_there(void **state)
 {
 	struct bench *bench = bench_with(NULL, NULL);
@@ -504,6 +530,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(an_offset_outside_is_an_error_or_a_reset),
 		cmocka_unit_test(what_passes_is_not_told),
 		cmocka_unit_test(a_paused_partition_hands_out_nothing),
+		cmocka_unit_test(a_fetch_waits_no_longer_than_assignments_have_stood),
 		cmocka_unit_test(what_is_not_assigned_is_not_there),
 		cmocka_unit_test(an_interrupt_ends_one_wait),
 	};
