@@ -82,8 +82,10 @@ def measures(options):
                 "default", "transport", "publish",
                 timed | {"producerRate": options.rate, "subscriptionsPerTopic": 0},
                 only=("sluice", "sluice-memif", "kafka")),
+        # Where each record is flushed alone, a window of them takes seconds.
         Measure("produce-flush", "Produce, 1 KB records, flushed", "flush", "produce", "rate",
-                wide | kilobyte),
+                wide | kilobyte | {"warmupDuration": f"{3 * options.warm_up}s",
+                                   "duration": f"{2 * options.seconds}s"}),
         Measure("latency-flush", f"End to end at {options.flush_rate} records of 1 KB a second, "
                 "flushed", "flush", "latency", "latency",
                 wide | kilobyte | {"producerRate": options.flush_rate}),
