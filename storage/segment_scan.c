@@ -109,7 +109,12 @@ static bool step_over(struct segment_scan *scan, struct place at, const struct p
 	if (!header_at(scan, at, &batch))
 		return false;
 	*ret = place_behind(at, &batch);
-	return is_anchor(scan, *ret, anchor) || scan_batch(scan, *ret, &next);
+	bool at_anchor = is_anchor(scan, *ret, anchor);
+	if (!at_anchor && !scan_batch(scan, *ret, &next))
+		return false;
+	/* Where offsets have gaps what is lost ends at one that can be read, or at the end. */
+	ret->offset = at_anchor ? anchor->offset : next.base_offset;
+	return true;
 }
 
 /* A first look, that most bytes do not stand. */
