@@ -1,6 +1,7 @@
 """Each driver of sluice-bench beside its own broker, as driver_check asks it."""
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
-from peers import kafka, nats, peer, rabbitmq, redis, sluice  # noqa: E402
+from peers import kafka, nats, peer, processes, rabbitmq, redis, sluice  # noqa: E402
 
 BUILD = pathlib.Path(os.environ.get("SLUICED", ROOT / "build/control/sluiced")).resolve().parents[1]
 CHECK = BUILD / "tests/bench/driver_check"
@@ -49,14 +50,20 @@ def url_of(found):
     return found.url.removeprefix("tcp://")  # of Kafka's clients
 
 
+def kill(found):
+    """With its descendants: RabbitMQ's own process is a shell's child."""
+    for pid in processes.with_descendants(found.pids):
+        os.kill(pid, signal.SIGKILL)
+    for of_broker in found.processes:
+        of_broker.wait()
+
+
 def check(driver, found, step, *settings):
     with subprocess.Popen([CHECK, driver, url_of(found), step, *settings], text=True,
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             if step == "killed" and process.stdout.readline() == "kill\n":
-                for of_broker in found.processes:
-                    of_broker.kill()
-                    of_broker.wait()
+                kill(found)
             said, _ = process.communicate("gone\n", timeout=200)
         finally:
             process.kill()
