@@ -284,11 +284,13 @@ static void draw_axes(const struct frame *frame, const struct chart *chart)
 			tick_text(&frame->y, ticks[i], text, sizeof(text)));
 	}
 	count = axis_ticks(&frame->x, ticks);
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		double x = x_of(frame, ticks[i]);
 		fprintf(frame->out,
-			"<text class=\"tick\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n",
-			x_of(frame, ticks[i]), HEIGHT - BOTTOM + 16,
+			"<text class=\"tick\" x=\"%.1f\" y=\"%d\" text-anchor=\"%s\">%s</text>\n",
+			x, HEIGHT - BOTTOM + 16, x > WIDTH - 2 * RIGHT ? "end" : "middle",
 			tick_text(&frame->x, ticks[i], text, sizeof(text)));
+	}
 	fprintf(frame->out,
 		"<line class=\"base\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>"
 		"<text class=\"unit\" x=\"%d\" y=\"12\">%s</text>"

@@ -114,9 +114,13 @@ static void workload_compare(FILE *out, const struct series *a, const struct ser
 {
 	struct table table = {.columns = 5};
 	const struct figure *figure;
+	char text[WORKLOAD_TEXT_BYTES];
 
 	fprintf(out, "%s: A is %s (%zu run%s), B is %s (%zu run%s)\n", a->workload, a->label,
 		a->count, a->count == 1 ? "" : "s", b->label, b->count, b->count == 1 ? "" : "s");
+	if (workload_difference(&b->runs[0]->workload, &a->runs[0]->workload, text,
+				sizeof(text))[0])
+		fprintf(out, "  in B %s\n", text);
 	table_add(&table, "figure");
 	table_add(&table, "A");
 	table_add(&table, "B");

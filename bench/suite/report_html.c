@@ -48,6 +48,23 @@ static void legend(const struct page *page, const struct series *series, size_t 
 	fputs("</p>\n", page->out);
 }
 
+static void differences(const struct page *page, const struct series *series, size_t count)
+{
+	char text[WORKLOAD_TEXT_BYTES];
+
+	for (size_t i = 1; i < count; i++) {
+		workload_difference(&series[i].runs[0]->workload, &series[0].runs[0]->workload,
+				    text, sizeof(text));
+		if (!text[0])
+			continue;
+		fputs("<p>With ", page->out);
+		html_text(page->out, series[i].label);
+		fputs(" ", page->out);
+		html_text(page->out, text);
+		fputs(".</p>\n", page->out);
+	}
+}
+
 static void section(const struct page *page, const struct series *series, size_t count)
 {
 	const struct result *run = series->runs[0];
@@ -63,6 +80,7 @@ static void section(const struct page *page, const struct series *series, size_t
 	if (!run->open_loop && run->publish)
 		fputs(" At full speed: latencies are those of full windows.", page->out);
 	fputs("</p>\n", page->out);
+	differences(page, series, count);
 	legend(page, series, count);
 	page_bars(page, series, count);
 	page_charts(page, series, count);

@@ -88,6 +88,19 @@ static void origin_print(FILE *out, const struct series *series)
 	fputc('\n', out);
 }
 
+/* `series` are a workload's. */
+static void differences_print(FILE *out, const struct series *series, size_t count)
+{
+	char text[WORKLOAD_TEXT_BYTES];
+
+	for (size_t i = 1; i < count; i++) {
+		workload_difference(&series[i].runs[0]->workload, &series[0].runs[0]->workload,
+				    text, sizeof(text));
+		if (text[0])
+			fprintf(out, "  With %s %s.\n", series[i].label, text);
+	}
+}
+
 static void workload_print(FILE *out, const struct series *series, size_t count)
 {
 	const struct workload *workload = &series->runs[0]->workload;
@@ -99,6 +112,7 @@ static void workload_print(FILE *out, const struct series *series, size_t count)
 		block_print(out, group, series, count);
 	for (size_t i = 0; i < count; i++)
 		origin_print(out, &series[i]);
+	differences_print(out, series, count);
 	if (!series->runs[0]->open_loop && series->runs[0]->publish)
 		fprintf(out, "  At full speed: latencies are those of full windows.\n");
 	fputc('\n', out);

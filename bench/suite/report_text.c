@@ -1,6 +1,6 @@
 #include "bench/suite/report_text.h"
 
-#include "base/bytes.h"
+#include "control/param.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -84,6 +84,39 @@ const char *workload_text(const struct workload *workload, char *text, size_t by
 	say_rate(out, workload);
 	fclose(out);
 	text[bytes - 1] = '\0';
+	return text;
+}
+
+/* All values of a key, with commas between. */
+static void say_key(const struct workload *workload, size_t key, char *text, size_t bytes)
+{
+	char value[WORKLOAD_SETTING_BYTES_MAX + 1];
+	size_t length = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; length < bytes && workload_get(workload, key, i, value, sizeof(value));
+	     i++)
+		length += (size_t)snprintf(text + length, bytes - length, "%s%s", i ? "," : "",
+					   value);
+}
+
+const char *workload_difference(const struct workload *workload, const struct workload *from,
+				char *text, size_t bytes)
+{
+	char is[256], was[256];
+	const struct param *param;
+	size_t length = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; length < bytes && (param = workload_key_at(i)); i++) {
+		say_key(workload, i, is, sizeof(is));
+		say_key(from, i, was, sizeof(was));
+		if (strcmp(param->key, "help") == 0 || strcmp(is, was) == 0)
+			continue;
+		length += (size_t)snprintf(text + length, bytes - length, "%s%s is %s, not %s",
+					   length ? ", " : "", param->key, is[0] ? is : "not given",
+					   was[0] ? was : "given");
+	}
 	return text;
 }
 

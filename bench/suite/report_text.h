@@ -9,6 +9,11 @@
 const char *workload_text(const struct workload *workload, char *text, size_t bytes);
 enum { WORKLOAD_TEXT_BYTES = 512 };
 
+/* Where two workloads of one name differ: "partitionsPerTopic is 16, not 1000, ..."; "" if nowhere.
+ * Returns `text`, cut. */
+const char *workload_difference(const struct workload *workload, const struct workload *from,
+				char *text, size_t bytes);
+
 /* One fact a call, by index: its name and "" when unknown; null past the last one. */
 const char *host_fact(const struct host *host, size_t index, char *text, size_t bytes);
 enum { HOST_FACT_BYTES = 192 };

@@ -14,6 +14,7 @@
 
 #include "control/param.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -103,6 +104,10 @@ static int value_read(struct workload *workload, const char *key, const json_t *
 		snprintf(number, sizeof(number), "%s", json_is_true(json) ? "true" : "false");
 	else if (!text)
 		return refuse(complaint, "workload: %s: a value is expected", key);
+	for (const char *c = text; c && *c; c++) {
+		if (iscntrl((unsigned char)*c))
+			return refuse(complaint, "workload: %s has a control character", key);
+	}
 	int rc = workload_set(workload, key, text ? text : number, complaint->why,
 			      complaint->why_bytes);
 	return rc < 0 ? -EINVAL : 0;

@@ -106,6 +106,22 @@ static void ratios_are_of_all_pairs_with_their_spread(void **state)
 	sides_fini(&sides);
 }
 
+static void what_was_asked_otherwise_is_said(void **state)
+{
+	struct sides sides = sides_make();
+	char why[256];
+
+	sides.b[0].workload.partitions_per_topic = 7;
+	assert_int_equal(workload_set(&sides.b[0].workload, "topicConfig", "flush.messages=1", why,
+				      sizeof(why)),
+			 0);
+	char *text = results_printed(write_comparison, &sides);
+	assert_non_null(strstr(text, "\n  in B partitionsPerTopic is 7, not 16, "
+				     "topicConfig is flush.messages=1, not given\n"));
+	free(text);
+	sides_fini(&sides);
+}
+
 static int gates_not_kept(struct sides *sides, const char *text)
 {
 	sides->gates[0] = gate(text);
@@ -171,6 +187,7 @@ int main(void)
 		cmocka_unit_test(a_gate_is_a_figure_and_a_bound_of_its_ratio),
 		cmocka_unit_test(what_is_no_gate_is_refused_with_the_reason),
 		cmocka_unit_test(ratios_are_of_all_pairs_with_their_spread),
+		cmocka_unit_test(what_was_asked_otherwise_is_said),
 		cmocka_unit_test(a_gate_is_kept_up_to_its_bound),
 		cmocka_unit_test(what_was_not_measured_keeps_no_gate),
 		cmocka_unit_test(a_workload_that_one_side_lacks_is_an_error),

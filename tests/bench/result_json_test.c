@@ -290,6 +290,8 @@ static void what_is_no_result_is_refused_with_the_reason(void **state)
 	assert_refused(BEGIN "\"sluice\":{\"label\":7}}", "label: a text");
 	assert_refused(BEGIN "\"sluice\":{\"workload\":{\"topics\":-7}}}", "topics");
 	assert_refused(BEGIN "\"sluice\":{\"workload\":{\"topics\":{}}}}", "topics: a value");
+	assert_refused(BEGIN "\"sluice\":{\"workload\":{\"topicConfig\":[\"a=\\u001b\"]}}}",
+		       "topicConfig has a control character");
 	assert_refused(BEGIN "\"aggregatedPublishLatencyQuantiles\":{\"x\":1}}", "no percentage");
 	assert_refused(BEGIN "\"aggregatedPublishLatencyQuantiles\":{\"101\":1}}", "no percentage");
 	assert_refused(BEGIN "\"aggregatedPublishLatencyQuantiles\":{\"nan\":1}}", "no percentage");

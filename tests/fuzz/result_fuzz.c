@@ -62,7 +62,7 @@ static void check_texts_made(const struct result *results, size_t count)
 	report_summary(out, results, count);
 	report_compare(out, results, count, results, count, NULL, 0);
 	fclose(out);
-	check(bytes > 0);
+	check(bytes > 0 && !strchr(text, '\033'));
 	free(text);
 }
 
