@@ -7,14 +7,12 @@
 #include "base/bytes.h"
 
 /* What all of them have. */
-#define COMMON                                                                                     \
-	.topics = 1, .random_bytes_share = 1, .duration_ms = 10000, .acks = DRIVER_ACKS_ALL,       \
-	.compression = "none"
+#define COMMON .topics = 1, .random_bytes_share = 1, .duration_ms = 10000, .compression = "none"
 
 #define WARMED .warm_up_ms = 2000
 
 /* Records of 1 KiB over partitions that spread: what most ask of a log. */
-#define ORDINARY COMMON, .message_bytes = 1024, .partitions_per_topic = 16
+#define ORDINARY COMMON, .message_bytes = 1024, .partitions_per_topic = 16, .acks = DRIVER_ACKS_ALL
 
 /* A record leaves when it is due: a microsecond is less than any library waits. */
 #define AT_ONCE .linger_us = 1
@@ -68,6 +66,7 @@ static const struct workload workloads[] = {
 		.help = "What a thousand partitions cost: records spread over all of them",
 		.message_bytes = 1024,
 		.partitions_per_topic = 1000,
+		.acks = DRIVER_ACKS_ALL,
 		.producers_per_topic = 2,
 		.producer_rate = 10000,
 	},
@@ -129,12 +128,13 @@ static const struct workload workloads[] = {
 		COMMON,
 		WARMED,
 		AT_ONCE,
-		ONE_READER,
 		.name = "transport",
 		.help = "Small records one by one: what the way there costs, by tcp://, udp://, dpdk:",
 		.message_bytes = 100,
 		.partitions_per_topic = 1,
+		.acks = DRIVER_ACKS_ONE, /* no flush is to hide it */
 		.producers_per_topic = 1,
+		.consumers_per_subscription = 1,
 		.producer_rate = 1000,
 	},
 };

@@ -10,12 +10,13 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "broker"))
 
 from harness import Broker, program  # noqa: E402
+from sluices import Memif  # noqa: E402
 
 SECONDS_MAX = 120
 NAMES = {"produce", "consume", "latency", "mixed", "many-partitions", "many-connections",
          "catch-up-beside-tail", "rebalance", "dedup-on", "dedup-off", "transport"}
 SILENT = {"consume"}  # nothing is produced while it is measured
-UNREAD = {"produce", "dedup-on", "dedup-off"}
+UNREAD = {"produce", "dedup-on", "dedup-off", "transport"}
 SHORT = {"duration": "1s", "warmupDuration": "100ms"}
 SHORTER = {
     # These end when the backlog has been read.
@@ -87,6 +88,11 @@ def test_a_workload_finds_its_records_again(broker, name):
 @pytest.mark.parametrize("name", sorted(NAMES - {"rebalance"}))
 def test_a_workload_runs_over_datagrams(broker, name):
     check(name, f"udp://{broker.host}:{broker.port}")
+
+
+def test_transport_runs_over_a_port():
+    with Memif() as memif:
+        check("transport", memif.url)
 
 
 @pytest.mark.parametrize("driver", ["sluice", "kafka"])
