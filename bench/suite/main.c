@@ -90,25 +90,51 @@ static bool belongs(const struct flag *flag, const struct command *command)
 	return false;
 }
 
+/* Words of `text` up to column 100, the first line beginning at `column`. */
+static void print_wrapped(const char *text, size_t column)
+{
+	size_t at = column;
+
+	while (*text) {
+		size_t word = strcspn(text, " ");
+		if (at + word > 100) {
+			printf("\n%*s", (int)column - 1, "");
+			at = column;
+		}
+		printf(" %.*s", (int)word, text);
+		at += word + 1;
+		text += word + strspn(text + word, " ");
+	}
+	putchar('\n');
+}
+
 static void print_flag(const struct flag *flag)
 {
 	char left[64];
 
 	snprintf(left, sizeof(left), "--%s %s", flag->name, flag->argument ? flag->argument : "");
-	printf("      %-26s %s\n", left, flag->help);
+	printf("      %-26s", left);
+	print_wrapped(flag->help, 33);
 }
 
-static int help(void)
+static void print_command(const struct command *command)
+{
+	printf("  sluice-bench %s%s%s\n    %s.\n", command->name, *command->words ? " " : "",
+	       command->words, command->help);
+	for (size_t i = 0; i < FLAG_COUNT; i++) {
+		if (*flags[i].commands && belongs(&flags[i], command))
+			print_flag(&flags[i]);
+	}
+	putchar('\n');
+}
+
+/* Of all commands with null. */
+static int help(const struct command *command)
 {
 	puts("sluice-bench: measures a broker from its clients' side\n");
 	for (size_t i = 0; i < array_count(commands); i++) {
-		printf("  sluice-bench %s %s\n    %s.\n", commands[i].name, commands[i].words,
-		       commands[i].help);
-		for (size_t f = 0; f < FLAG_COUNT; f++) {
-			if (*flags[f].commands && belongs(&flags[f], &commands[i]))
-				print_flag(&flags[f]);
-		}
-		putchar('\n');
+		if (!command || command == &commands[i])
+			print_command(&commands[i]);
 	}
 	printf("Exit codes: %d done, %d failed, %d wrong command line, %d a gate is not kept.\n",
 	       EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_GATE);
@@ -228,7 +254,7 @@ int main(int argc, char **argv)
 	const struct command *command = find_command(name);
 
 	if (strcmp(name, "--help") == 0 || strcmp(name, "help") == 0)
-		return help();
+		return help(NULL);
 	if (!command)
 		return *name ? complain_usage("there is no '%s'", name)
 			     : complain_usage("what is it to do?");
@@ -239,7 +265,7 @@ int main(int argc, char **argv)
 	}
 	int code = parse(&arguments, command);
 	if (code == EXIT_DONE && arguments.flags[FLAG_help].count) {
-		code = help();
+		code = help(command);
 	} else if (code == EXIT_DONE) {
 		allow_descriptors();
 		signal(SIGPIPE, SIG_IGN); /* not all libraries send without it */

@@ -79,6 +79,8 @@ def test_results_are_kept_shown_again_and_compared(broker, tmp_path):
     assert "published" in bench(*words, "published_per_s>=0.01").stdout
     bench(*words, "published_per_s>=100", code=3)
     assert "no figure is called" in bench(*words, "speed>=1", code=2).stderr
+    bench("report", a, b, "--json", tmp_path / "both.json", "--html", tmp_path / "both.html")
+    assert len(json.loads((tmp_path / "both.json").read_text())) == 4
     assert "no-such.json" in bench("report", tmp_path / "no-such.json", code=1).stderr
 
 
@@ -103,6 +105,13 @@ def test_sluice_runs_it(broker):
     assert LINE.search(done.stderr)
     assert "sluice-bench run" in bench("bench", "--help", program=(sluice,)).stdout
     assert "sluice bench" in bench("help", program=(sluice,)).stdout
+
+
+def test_help_is_of_one_command_or_of_all():
+    everything, run_alone = bench("--help").stdout, bench("run", "--help").stdout
+    assert "--gate" in everything and "--gate" not in run_alone
+    assert "--give-up" in everything and "--give-up" in run_alone
+    assert all(len(line) <= 100 for line in everything.splitlines())
 
 
 @pytest.mark.parametrize("words, said", [
