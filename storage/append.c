@@ -31,6 +31,8 @@ static int prepare_segment(struct log *log, size_t size)
 
 	if (active && active->end == SEGMENT_HEADER_BYTES)
 		return 0;
+	if (log->making)
+		return -ENOBUFS;
 	if (active) {
 		int64_t age_ms = store_wall_ms(log->store) - active->created_ms;
 		bool full = active->end + size > SEGMENT_HEADER_BYTES + log->config.segment_bytes;
@@ -39,12 +41,8 @@ static int prepare_segment(struct log *log, size_t size)
 		/* Only the last segment may ever be found torn: recovery relies on it. */
 		if (active->flushed < active->end)
 			return -ENOBUFS;
-		log_seal(log);
 	}
-	int rc = segment_create(log, log->next_offset);
-	if (rc == -ENOBUFS)
-		rc = -EIO; /* here it means something else */
-	return rc;
+	return segment_make_waits(log) ? -ENOBUFS : segment_make(log);
 }
 
 /* All that can be refused is refused here. */

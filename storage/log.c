@@ -1,8 +1,8 @@
 /* Stores and logs: making, closing, positions, retention.  Appending is append.c, flushing
  * commit.c, reading read.c, what the files say segment_load.c and recovery.c.
  *
- * A log's file operations that move record bytes go through the io backend; the rare ones (making a
- * segment, meta files, unlink) are plain calls on the shard's thread. */
+ * A log's file operations that move record bytes go through the io backend, and so do those that
+ * make a segment; the rare ones (meta files, unlink) are plain calls on the shard's thread. */
 #include "storage/store_internal.h"
 
 #include "base/bytes.h"
@@ -450,10 +450,9 @@ static void retain(struct log *log)
 		return;
 	/* As Kafka: the active segment too ends when everything in it has expired. */
 	if (log->active->end > SEGMENT_HEADER_BYTES && log->active->flushed == log->active->end &&
-	    outlived(log, log->active)) {
-		log_seal(log);
-		int rc = segment_create(log, log->next_offset);
-		if (rc < 0) {
+	    outlived(log, log->active) && !segment_make_waits(log)) {
+		int rc = segment_make(log);
+		if (rc < 0 && rc != -ENOBUFS) {
 			commit_fail(log, rc, "segment");
 			return;
 		}

@@ -60,7 +60,7 @@ struct store_options {
 	unsigned open_files_max;
 	size_t index_bytes_max; /* of closed segments' indexes in memory; 0: no limit */
 	/* Has the job's steps taken elsewhere, then `done` run on the shard's thread.  Null: all of
-	 * that happens at once, in the call. */
+	 * that happens at once, in the call, and so does making a segment. */
 	void (*offload)(void *context, struct store_job *job);
 	void (*hurry)(void *context); /* a job that is out is to give up; null: nothing to do */
 	void *offload_context;
@@ -164,8 +164,8 @@ struct log_append {
  * (control batches: control_batch.h), -ERR_SEQUENCE, -ERR_PRODUCER_EPOCH, -ERR_TXN_STATE
  * (producers.h), -ERR_WINDOW_FULL, -ERR_STORAGE, -ERR_CLOSING, -ENOMEM, -ERR_BATCH_OVER_SEGMENT,
  * -ERR_TOO_LARGE (for the buffers), -ENOBUFS (buffers full until writes drain, or a full segment is
- * being flushed: the caller waits and tries again): nothing happened and `done` will not run.
- * `append_time_ms` >= 0 stamps the batch with LogAppendTime. */
+ * being flushed, or the next one made: the caller waits and tries again): nothing happened and
+ * `done` will not run. `append_time_ms` >= 0 stamps the batch with LogAppendTime. */
 int log_append(struct log *log, const void *data, const struct batch *batch, int64_t append_time_ms,
 	       enum log_ack ack, struct log_append *append);
 

@@ -39,12 +39,6 @@ enum {
 /* Never written: its pages are all the kernel's one page of zeros. */
 static uint8_t zeros[PREWRITE_CHUNK_BYTES] __attribute__((aligned(BLOCK_BYTES)));
 
-int prewrite_now(int fd, uint64_t start, uint64_t end)
-{
-	check(end - start <= sizeof(zeros));
-	return whole_pwrite(fd, zeros, (size_t)(end - start), start);
-}
-
 void prewrite_settled(struct segment *segment, uint64_t end, bool zeros_too)
 {
 	if (end > segment->settled_end)

@@ -3,7 +3,8 @@
  *     NNNNNNNNNNNNNNNNNNNN.log   4096-byte header, then batches back to back
  *     NNNNNNNNNNNNNNNNNNNN.idx   what is derived of it: end, next offset, sparse index, checksum
  *
- * Byte by byte in README.md.  Here a segment is made, added to, sealed and given up. */
+ * Byte by byte in README.md.  Here a segment is added to, sealed and given up; segment_make.c makes
+ * new ones. */
 #include "storage/segment_internal.h"
 
 #include "base/bytes.h"
@@ -158,7 +159,7 @@ int segment_fd(struct segment *segment)
 	return rc < 0 ? rc : segment->file.fd;
 }
 
-/* ---- a new segment ---- */
+/* ---- headers ---- */
 
 static void fill_header(struct segment *segment, uint32_t version, uint8_t *block)
 {
@@ -191,6 +192,12 @@ void segment_compacted_header(struct segment *segment, uint8_t *block)
 						      offsetof(struct segment_extent, checksum));
 }
 
+void segment_new_header(struct segment *segment, uint8_t *block)
+{
+	segment->created_ms = clock_wall_ms(segment->log->store->clock);
+	fill_header(segment, SEGMENT_FORMAT_VERSION, block);
+}
+
 int segment_write_header(struct segment *segment)
 {
 	int fd = segment_fd(segment);
@@ -198,63 +205,11 @@ int segment_write_header(struct segment *segment)
 
 	if (!block)
 		return -ENOMEM;
-	segment->created_ms = clock_wall_ms(segment->log->store->clock);
-	fill_header(segment, SEGMENT_FORMAT_VERSION, block);
+	segment_new_header(segment, block);
 	int rc = whole_pwrite(fd, block, SEGMENT_HEADER_BYTES, 0);
 	free(block);
 	if (rc == 0 && fdatasync(fd) < 0)
 		rc = -errno;
-	return rc;
-}
-
-/* Room for the first appends, made durable together with the header. */
-static int write_first_zeros(struct segment *segment)
-{
-	uint64_t bytes = round_up(segment->log->config.segment_bytes, BLOCK_BYTES);
-	uint64_t end = SEGMENT_HEADER_BYTES;
-
-	segment->shares_flush = flush_shares(segment->log->store, segment->file.fd);
-	if (segment->shares_flush) {
-		end += bytes < PREWRITE_FIRST_BYTES ? bytes : PREWRITE_FIRST_BYTES;
-		int rc = prewrite_now(segment->file.fd, SEGMENT_HEADER_BYTES, end);
-		if (rc < 0)
-			return rc;
-	}
-	segment->allocated_end = segment->settled_end = end;
-	return 0;
-}
-
-int segment_create(struct log *log, int64_t base_offset)
-{
-	struct segment *segment = segment_new(log, base_offset);
-	char name[SEGMENT_NAME_BYTES];
-	int rc = -ENOMEM;
-
-	if (!segment)
-		return rc;
-	segment_name(name, base_offset, "log");
-	rc = log->name_durable ? 0 : folder_sync_name(log);
-	if (rc == 0)
-		rc = segment_open(segment, O_CREAT | O_EXCL);
-	if (rc < 0)
-		goto fail;
-	segment->written = segment->flushed = segment->end;
-	rc = write_first_zeros(segment);
-	if (rc == 0)
-		rc = segment_write_header(segment);
-	if (rc == 0)
-		rc = folder_sync(log);
-	if (rc < 0) {
-		/* Durably: appends may go on in the segment before it, past this one's offset. */
-		folder_unlink(log, name);
-		folder_sync(log);
-		goto fail;
-	}
-	list_push_back(&log->segments, &segment->link);
-	log->active = segment;
-	return 0;
-fail:
-	segment_free(segment);
 	return rc;
 }
 

@@ -77,6 +77,8 @@ int segment_keep_open(struct segment *segment, int fd); /* takes `fd` over; like
 /* No append follows, and the index file has it all: it is in memory for as long as there is room.
  */
 void segment_index_may_go(struct segment *segment);
+/* Header of a new segment, SEGMENT_HEADER_BYTES; it gets an id, and is made now. */
+void segment_new_header(struct segment *segment, uint8_t *block);
 /* Gives the segment its identity, durably. */
 int segment_write_header(struct segment *segment);
 /* The header of a compacted segment that is whole, SEGMENT_HEADER_BYTES; it gets an id. */

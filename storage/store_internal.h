@@ -150,8 +150,9 @@ struct log {
 	struct list dirty; /* store.dirty: has bytes to write */
 
 	struct list segments;
-	struct segment *active; /* null: no segment yet */
-	bool leftovers;         /* files of segments that others stand for are there still */
+	struct segment *active;        /* null: no segment yet */
+	struct segment_making *making; /* what will follow it; null: nothing is on its way */
+	bool leftovers;                /* files of segments that others stand for are there still */
 	int64_t start_offset;
 	int64_t next_offset;
 	int64_t durable_offset;
@@ -237,6 +238,7 @@ struct store {
 	uint64_t now_ns;       /* monotonic, likewise */
 	struct list prewrites; /* segments that want zeros ahead of them */
 	unsigned prewrites_out;
+	unsigned makings_out; /* segments on their way */
 	struct decompressor *decompressor;
 	uint64_t recovery_told_ns; /* when the last line about it was written; 0: never */
 	uint64_t recovery_told_bytes;
@@ -276,8 +278,16 @@ static inline uint64_t store_now_ns(struct store *store)
 	return store->now_ns;
 }
 
-/* segment.c, segment_index.c, segment_load.c */
+/* segment_make.c */
+/* The new last segment, durably, before it returns. */
 int segment_create(struct log *log, int64_t base_offset);
+/* The same, at the end of the log, whose last one is sealed.  -ENOBUFS: it is on its way, and
+ * appends wait; if that fails the log has failed. */
+int segment_make(struct log *log);
+/* One is on its way, or there are enough of them in the store. */
+bool segment_make_waits(const struct log *log);
+
+/* segment.c, segment_index.c, segment_load.c */
 /* `next_base`: where the segment behind it begins, -1 for the last. */
 int segment_load(struct log *log, int64_t base_offset, int64_t next_base, char *why,
 		 size_t why_bytes);
@@ -399,7 +409,6 @@ void flush_want(struct segment *segment);
 void flush_start(struct store *store); /* unless a round is under way */
 
 /* prewrite.c */
-int prewrite_now(int fd, uint64_t start, uint64_t end); /* blocks; at most PREWRITE_FIRST_BYTES */
 void prewrite_ahead(struct log *log);
 /* Everything of the segment below `end` is settled, and the zeros of the last step as well. */
 void prewrite_settled(struct segment *segment, uint64_t end, bool zeros_too);
