@@ -19,6 +19,7 @@ int results_show(const struct arguments *arguments, const struct results *result
 {
 	const char *json = argument_of(arguments, FLAG_json);
 	const char *html = argument_of(arguments, FLAG_html);
+	const char *percentiles = argument_of(arguments, FLAG_percentiles);
 	bool written = true;
 
 	report_summary(stdout, results->list, results->count);
@@ -26,6 +27,9 @@ int results_show(const struct arguments *arguments, const struct results *result
 		written &= is_written(json, result_write(json, results->list, results->count));
 	if (html)
 		written &= is_written(html, report_html(html, results->list, results->count));
+	if (percentiles)
+		written &= is_written(percentiles, report_percentiles(percentiles, results->list,
+								      results->count));
 	return written ? EXIT_DONE : EXIT_FAILED;
 }
 

@@ -10,6 +10,12 @@ void report_summary(FILE *out, const struct result *results, size_t count);
  * CPU over time, CPU a million records, and the runs side by side; light and dark.  -errno. */
 int report_html(const char *path, const struct result *results, size_t count);
 
+/* As HdrHistogram's tools print and read it, in milliseconds. */
+void report_percentiles_print(FILE *out, const struct histogram *histogram);
+/* A file WORKLOAD.LABEL.publish.hgrm and .end-to-end.hgrm each, of all runs together; makes the
+ * folder.  -errno. */
+int report_percentiles(const char *folder, const struct result *results, size_t count);
+
 /* "published_per_s>=0.95": of the medians B / A. */
 struct report_gate {
 	const char *figure;
