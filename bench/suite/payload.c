@@ -6,7 +6,9 @@
 #include <string.h>
 
 enum {
-	POOL_BYTES = 1 << 20, /* fits a processor's cache, and is more than a batch */
+	POOL_BYTES_MAX = 1 << 20, /* fits a processor's cache, and is more than a batch */
+	POOL_BYTES_MIN = 1 << 16, /* of each of many producers, */
+	POOLS_BYTES = 1 << 24,    /* which share so much */
 	KEYS = 4096,
 	KEY_BYTES = 8,
 };
@@ -40,10 +42,20 @@ static void fill(struct payload *payload, uint8_t *value, uint32_t random_bytes)
 	}
 }
 
+static uint32_t pool_bytes(const struct workload *workload)
+{
+	uint32_t producers = workload->topics * workload->producers_per_topic;
+	uint32_t share = POOLS_BYTES / (producers ? producers : 1);
+
+	if (share > POOL_BYTES_MAX)
+		return POOL_BYTES_MAX;
+	return share > POOL_BYTES_MIN ? share : POOL_BYTES_MIN;
+}
+
 int payload_new(const struct workload *workload, uint64_t seed, struct payload **ret)
 {
 	uint32_t bytes = workload->message_bytes;
-	unsigned count = bytes < POOL_BYTES ? POOL_BYTES / bytes : 1;
+	unsigned count = bytes < pool_bytes(workload) ? pool_bytes(workload) / bytes : 1;
 	struct payload *payload = calloc(1, sizeof(*payload) + (size_t)count * bytes);
 
 	if (!payload)

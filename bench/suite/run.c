@@ -162,6 +162,7 @@ static int warm_up(struct run *run, struct run_meter *meter)
 
 static int measure(struct run *run, struct run_meter *meter, uint64_t drain, struct result *result)
 {
+	run_busy_begin(run);
 	const struct run_goal end = {.until_ns = run_counted(&run->end_ns), .received = drain};
 	struct sample last;
 	int rc = run_watch(run, meter, &end, false);
@@ -173,6 +174,7 @@ static int measure(struct run *run, struct run_meter *meter, uint64_t drain, str
 	if (rc == 0)
 		rc = run_meter_sample(meter, &last);
 	run->sent_in_time = run_meter_end(meter, result);
+	run->busiest = run_busy_end(run, result->seconds);
 	set_phase(run, RUN_STOPPING);
 	return rc;
 }

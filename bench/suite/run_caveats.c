@@ -6,11 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 #define RATE_REACHED 0.99
 #define LATE_S 0.1 /* at the end is a matter of who had the processor */
 #define LOAD_PER_CORE 0.5
+#define BUSY 0.9 /* of a processor: such a thread has no time to wait for the broker */
 
 void run_caveat(struct result *result, const char *format, ...)
 {
@@ -24,6 +28,51 @@ void run_caveat(struct result *result, const char *format, ...)
 	vsnprintf(result->caveats + used, sizeof(result->caveats) - used, format, arguments);
 	va_end(arguments);
 }
+
+/* ---- threads ---- */
+
+/* 0 of one that has ended. */
+static uint64_t cpu_ns_of(const struct run_thread *thread)
+{
+	struct timespec used;
+	clockid_t clock;
+
+	if (!thread->started || pthread_getcpuclockid(thread->id, &clock) ||
+	    clock_gettime(clock, &used) < 0)
+		return 0;
+	return (uint64_t)used.tv_sec * NS_PER_SECOND + (uint64_t)used.tv_nsec;
+}
+
+void run_busy_begin(struct run *run)
+{
+	for (unsigned i = 0; i < run->producer_thread_count; i++)
+		run->producer_threads[i].cpu_ns = cpu_ns_of(&run->producer_threads[i]);
+	for (unsigned i = 0; i < run->consumer_thread_count; i++)
+		run->consumer_threads[i].cpu_ns = cpu_ns_of(&run->consumer_threads[i]);
+}
+
+static double busiest_of(const struct run_thread *threads, unsigned count)
+{
+	uint64_t most_ns = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t now_ns = cpu_ns_of(&threads[i]);
+		if (now_ns > threads[i].cpu_ns + most_ns)
+			most_ns = now_ns - threads[i].cpu_ns;
+	}
+	return (double)most_ns / (double)NS_PER_SECOND;
+}
+
+double run_busy_end(const struct run *run, double seconds)
+{
+	double producer_s = busiest_of(run->producer_threads, run->producer_thread_count);
+	double consumer_s = busiest_of(run->consumer_threads, run->consumer_thread_count);
+	double most_s = producer_s > consumer_s ? producer_s : consumer_s;
+
+	return seconds > 0 ? most_s / seconds : 0;
+}
+
+/* ---- caveats ---- */
 
 static void about_rate(const struct run *run, struct result *result)
 {
@@ -93,6 +142,11 @@ void run_judge(const struct run *run, double load_average, struct result *result
 	if (totals.foreign)
 		run_caveat(result, "%" PRIu64 " records came that this run has not sent.",
 			   totals.foreign);
+	if (run->busiest > BUSY)
+		run_caveat(result,
+			   "A thread of the client was busy for %.0f %% of the time: the client "
+			   "may be the limit.",
+			   100 * run->busiest);
 	if (load_average > LOAD_PER_CORE * cores)
 		run_caveat(result, "The machine was busy before: load average %.1f on %.0f cores.",
 			   load_average, cores);

@@ -132,6 +132,5 @@ void *run_consume(void *user)
 		run->options->driver->consumer_free(consumer_at(thread, i)->driver);
 	if (rc < 0)
 		run_fail(run, rc);
-	atomic_store(&thread->done, true);
 	return NULL;
 }

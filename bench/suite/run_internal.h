@@ -67,7 +67,7 @@ struct run_thread {
 	unsigned step;
 	unsigned count;
 	_Atomic bool ready; /* all are open */
-	_Atomic bool done;
+	uint64_t cpu_ns;    /* used before it was measured */
 	struct payload *payload;
 	struct histogram publish; /* producers'; so too the next */
 	struct histogram delay;
@@ -95,6 +95,7 @@ struct run {
 	_Atomic uint64_t begin_ns; /* of pacing; all three are set before the phase begins */
 	_Atomic uint64_t measure_ns;
 	_Atomic uint64_t end_ns;
+	double busiest;          /* thread while it measured: its share of a processor */
 	uint64_t sent_in_time;   /* while it measured */
 	_Atomic uint64_t unsent; /* due before end_ns, and never sent */
 };
@@ -148,6 +149,9 @@ void run_fini(struct run *run);
 /* ---- run_caveats.c ---- */
 void run_caveat(struct result *result, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+/* How busy the threads are from here on, and which one was most, after so much time. */
+void run_busy_begin(struct run *run);
+double run_busy_end(const struct run *run, double seconds);
 /* When all has come that will; `load_average` is from before the run. */
 void run_judge(const struct run *run, double load_average, struct result *result);
 

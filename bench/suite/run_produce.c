@@ -270,6 +270,5 @@ void *run_produce(void *user)
 	close_all(thread);
 	if (rc < 0)
 		run_fail(thread->run, rc);
-	atomic_store(&thread->done, true);
 	return NULL;
 }

@@ -229,6 +229,26 @@ static void as_many_missing_as_twice_are_told(void **state)
 	result_fini(&result);
 }
 
+/* A broker without a limit, and no rate: the producer's thread never waits.  A machine that has
+ * others to serve may not give it a processor; then there is nothing to see. */
+static void a_client_that_is_the_limit_is_told(void **state)
+{
+	const struct fake_faults faults = {.lose_every = 1}; /* nobody reads */
+	struct workload workload = small();
+	struct result result;
+
+	workload.producer_rate = 0;
+	workload.subscriptions_per_topic = 0;
+	workload.window = 200000;
+	workload.duration_ms = 1000;
+	fake_reset(&faults);
+	assert_int_equal(run(&workload, &result), 0);
+	bool told = strstr(result.caveats, "client may be the limit");
+	double cpu = result.client.user_s + result.client.system_s;
+	assert_true(told || cpu < 0.95 * result.seconds);
+	result_fini(&result);
+}
+
 static void refused_records_are_counted(void **state)
 {
 	const struct fake_faults faults = {.refuse_every = 10};
@@ -405,6 +425,7 @@ int main(void)
 		cmocka_unit_test(missing_records_are_told),
 		cmocka_unit_test(records_that_come_twice_are_told),
 		cmocka_unit_test(as_many_missing_as_twice_are_told),
+		cmocka_unit_test(a_client_that_is_the_limit_is_told),
 		cmocka_unit_test(refused_records_are_counted),
 		cmocka_unit_test(a_broker_that_goes_away_ends_the_run),
 		cmocka_unit_test(a_broker_that_says_nothing_any_more_ends_the_run),
