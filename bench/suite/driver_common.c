@@ -162,6 +162,14 @@ const struct driver_hello driver_hello_kafka = {
 	.default_port = 9092,
 };
 
+int driver_no_compression(const struct driver *driver, const struct driver_target *target)
+{
+	if (!target->compression || !*target->compression || !strcmp(target->compression, "none"))
+		return 0;
+	driver_complain(driver, "its library does not compress (%s)", target->compression);
+	return -EOPNOTSUPP;
+}
+
 /* ---- partitions of what has none ---- */
 
 int driver_partition_name(const struct driver *driver, const char *topic, char separator,

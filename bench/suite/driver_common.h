@@ -34,6 +34,9 @@ int driver_settings_check(const struct driver *driver, const char *const *settin
 /* Kafka's ApiVersions, from a client called "sluice-bench". */
 extern const struct driver_hello driver_hello_kafka;
 
+/* -EOPNOTSUPP: the target asks for compression, which this library does not know. */
+int driver_no_compression(const struct driver *driver, const struct driver_target *target);
+
 /* ---- partitions of what has none ---- */
 
 enum { DRIVER_PARTITION_NAME_BYTES = 280 };

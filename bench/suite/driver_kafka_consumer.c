@@ -20,11 +20,15 @@ enum {
 	BATCH_RECORDS = 1000,
 };
 
+struct topic {
+	rd_kafka_topic_t *handle;
+};
+
 struct driver_consumer {
 	rd_kafka_t *client;
 	rd_kafka_queue_t *queue;
 	int signal;
-	rd_kafka_topic_t **topics; /* whose partitions are read by number */
+	struct topic *topics; /* whose partitions are read by number */
 	size_t topic_count;
 	rd_kafka_topic_partition_list_t *started;
 	bool grouped;
@@ -77,8 +81,8 @@ static rd_kafka_topic_t *topic_of(struct driver_consumer *consumer, const char *
 	size_t i;
 
 	for (i = 0; i < consumer->topic_count; i++)
-		if (!strcmp(rd_kafka_topic_name(consumer->topics[i]), name))
-			return consumer->topics[i];
+		if (!strcmp(rd_kafka_topic_name(consumer->topics[i].handle), name))
+			return consumer->topics[i].handle;
 	return NULL;
 }
 
@@ -98,7 +102,7 @@ static int open_topics(struct driver_consumer *consumer, const char *const *name
 			complain(*names, rd_kafka_last_error());
 			return -EINVAL;
 		}
-		consumer->topics[consumer->topic_count++] = topic;
+		consumer->topics[consumer->topic_count++].handle = topic;
 	}
 	return 0;
 }
@@ -135,7 +139,7 @@ static void stop(struct driver_consumer *consumer)
 		rd_kafka_consume_stop(topic_of(consumer, partition->topic), partition->partition);
 	}
 	for (t = 0; t < consumer->topic_count; t++)
-		rd_kafka_topic_destroy(consumer->topics[t]);
+		rd_kafka_topic_destroy(consumer->topics[t].handle);
 	if (consumer->started)
 		rd_kafka_topic_partition_list_destroy(consumer->started);
 	free(consumer->topics);

@@ -257,19 +257,19 @@ static int refuse_existing(struct nats_admin *admin, const char *topic, const ch
 	return -EEXIST;
 }
 
-static int add_streams(struct nats_admin *admin, const struct topic *topic, jsStreamConfig *config)
+static int add_streams(struct nats_admin *admin, const struct topic *topic, jsStreamConfig config)
 {
 	char count[16];
 	natsStatus status = NATS_OK;
 	unsigned p;
 
 	snprintf(count, sizeof(count), "%u", topic->partition_count);
-	config->Description = count;
+	config.Description = count;
 	for (p = 0; p < topic->partition_count && status == NATS_OK; p++) {
-		config->Name = topic->partitions[p];
-		config->Subjects = &config->Name;
-		config->SubjectsLen = 1;
-		status = js_AddStream(NULL, admin->stream, config, NULL, NULL);
+		config.Name = topic->partitions[p];
+		config.Subjects = &config.Name;
+		config.SubjectsLen = 1;
+		status = js_AddStream(NULL, admin->stream, &config, NULL, NULL);
 	}
 	return status == NATS_OK ? 0 : nats_failed(topic->name, status);
 }
@@ -290,7 +290,7 @@ static int nats_topic_create(const struct driver_target *target, const char *nam
 	if (rc == 0)
 		rc = refuse_existing(&admin, name, topic->partitions[0]);
 	if (rc == 0)
-		rc = add_streams(&admin, topic, &config);
+		rc = add_streams(&admin, topic, config);
 	nats_admin_close(&admin);
 	topics_fini(&topics);
 	return rc;

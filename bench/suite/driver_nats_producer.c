@@ -45,11 +45,8 @@ static int configure(struct driver_producer *producer, const struct driver_targe
 {
 	int rc = driver_settings_check(&driver_nats, target->settings, nats_settings);
 
-	if (rc == 0 && target->compression && *target->compression &&
-	    strcmp(target->compression, "none") != 0) {
-		driver_complain(&driver_nats, "libnats does not compress");
-		rc = -EOPNOTSUPP;
-	}
+	if (rc == 0)
+		rc = driver_no_compression(&driver_nats, target);
 	if (rc < 0)
 		return rc;
 	producer->unacknowledged = target->acks == DRIVER_ACKS_NONE;
@@ -222,12 +219,8 @@ int nats_produce(struct driver_producer *producer, const struct driver_record *r
 
 static int end_all(struct driver_producer *producer, int rc)
 {
-	uint64_t tag;
-	int count = 0;
-
-	for (; window_end_oldest(&producer->window, &tag) == 0; count++)
-		producer->delivered(producer->context, tag, rc);
-	return count;
+	return window_end_before(&producer->window, producer->window.next, producer->delivered,
+				 producer->context, rc);
 }
 
 /* {"error":{...}} or {"stream":...}; a stream that is not there is nobody who answers. */

@@ -84,7 +84,7 @@ static int consume_all(struct driver_consumer *consumer,
 static int configure(struct driver_consumer *consumer, const struct driver_target *target,
 		     const struct driver_consumer_options *options)
 {
-	uint64_t prefetch;
+	uint64_t prefetch = 0;
 	int rc = driver_settings_check(&driver_rabbitmq, target->settings, rabbitmq_settings);
 
 	if (rc == 0)

@@ -35,11 +35,8 @@ static int configure(struct driver_producer *producer, const struct driver_targe
 {
 	int rc = driver_settings_check(&driver_rabbitmq, target->settings, rabbitmq_settings);
 
-	if (rc == 0 && target->compression && *target->compression &&
-	    strcmp(target->compression, "none") != 0) {
-		driver_complain(&driver_rabbitmq, "librabbitmq does not compress");
-		rc = -EOPNOTSUPP;
-	}
+	if (rc == 0)
+		rc = driver_no_compression(&driver_rabbitmq, target);
 	if (rc < 0)
 		return rc;
 	producer->unacknowledged = target->acks == DRIVER_ACKS_NONE;
@@ -160,25 +157,8 @@ int rabbitmq_produce(struct driver_producer *producer, const struct driver_recor
 
 static int end_all(struct driver_producer *producer, int rc)
 {
-	uint64_t tag;
-	int count = 0;
-
-	for (; window_end_oldest(&producer->window, &tag) == 0; count++)
-		producer->delivered(producer->context, tag, rc);
-	return count;
-}
-
-static int end_up_to(struct driver_producer *producer, uint64_t number, int rc)
-{
-	uint64_t tag;
-	int count = 0;
-
-	while (producer->window.oldest < number &&
-	       window_end_oldest(&producer->window, &tag) == 0) {
-		producer->delivered(producer->context, tag, rc);
-		count++;
-	}
-	return count;
+	return window_end_before(&producer->window, producer->window.next, producer->delivered,
+				 producer->context, rc);
 }
 
 static int end(struct driver_producer *producer, uint64_t number, bool multiple, int rc)
@@ -187,7 +167,8 @@ static int end(struct driver_producer *producer, uint64_t number, bool multiple,
 
 	/* Of a multiple one 0 means all. */
 	if (multiple)
-		return end_up_to(producer, number ? number : producer->window.next, rc);
+		return window_end_before(&producer->window, number ? number : producer->window.next,
+					 producer->delivered, producer->context, rc);
 	if (window_end(&producer->window, number - 1, &tag) < 0)
 		return 0;
 	producer->delivered(producer->context, tag, rc);

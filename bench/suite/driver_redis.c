@@ -115,7 +115,7 @@ int redis_ask(redisContext *context, const char *but, redisReply **ret)
 /* -ENOENT when there is none. */
 static int partition_count(redisContext *context, const char *topic, unsigned *ret)
 {
-	redisReply *reply;
+	redisReply *reply = NULL;
 	int rc;
 
 	redisAppendCommand(context, "HGET %s partitions", topic);
@@ -151,8 +151,8 @@ int redis_topic(redisContext *context, struct topics *topics, const char *name, 
 static int redis_topic_create(const struct driver_target *target, const char *topic,
 			      unsigned partitions, const char *const *configs)
 {
-	redisContext *context;
-	redisReply *reply;
+	redisContext *context = NULL;
+	redisReply *reply = NULL;
 	static const char *const none[] = {NULL};
 	int rc = driver_settings_check(&driver_redis, configs, none);
 
@@ -182,7 +182,7 @@ static int redis_topic_delete(const struct driver_target *target, const char *na
 	struct topics topics = {0};
 	struct topic *topic;
 	redisContext *context;
-	redisReply *reply;
+	redisReply *reply = NULL;
 	unsigned p;
 	int rc = redis_open(target, &context);
 
@@ -206,7 +206,7 @@ static int redis_version(const struct driver_target *target, char *text, size_t 
 {
 	static const char field[] = "redis_version:";
 	redisContext *context;
-	redisReply *reply;
+	redisReply *reply = NULL;
 	const char *found;
 	int rc = redis_open(target, &context);
 
@@ -225,6 +225,8 @@ static int redis_version(const struct driver_target *target, char *text, size_t 
 	return rc;
 }
 
+static const struct driver_hello hello = {.text = "PING\r\n", .bytes = 6, .default_port = 6379};
+
 const struct driver driver_redis = {
 	.name = "redis",
 	.help = "Redis Streams with hiredis, a stream for each partition",
@@ -240,4 +242,5 @@ const struct driver driver_redis = {
 	.consumer_new = redis_consumer_new,
 	.consumer_poll = redis_consumer_poll,
 	.consumer_free = redis_consumer_free,
+	.hello = &hello,
 };

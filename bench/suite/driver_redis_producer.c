@@ -37,17 +37,14 @@ struct driver_producer {
 
 static int configure(struct driver_producer *producer, const struct driver_target *target)
 {
-	uint64_t maxlen;
+	uint64_t maxlen = 0;
 	int rc = driver_settings_check(&driver_redis, target->settings, redis_settings);
 
 	if (rc == 0)
 		rc = driver_setting_number(&driver_redis, target, "maxlen", 0, 0, UINT64_MAX,
 					   &maxlen);
-	if (rc == 0 && target->compression && *target->compression &&
-	    strcmp(target->compression, "none") != 0) {
-		driver_complain(&driver_redis, "neither hiredis nor Redis compress");
-		rc = -EOPNOTSUPP;
-	}
+	if (rc == 0)
+		rc = driver_no_compression(&driver_redis, target);
 	if (rc < 0)
 		return rc;
 	if (maxlen)
@@ -219,11 +216,8 @@ static int end_oldest(struct driver_producer *producer, int rc)
 
 static int end_all(struct driver_producer *producer, int rc)
 {
-	int count = 0;
-
-	while (end_oldest(producer, rc))
-		count++;
-	return count;
+	return window_end_before(&producer->window, producer->window.next, producer->delivered,
+				 producer->context, rc);
 }
 
 static int rc_of(struct driver_producer *producer, const redisReply *reply)

@@ -53,3 +53,14 @@ int window_end_oldest(struct window *window, uint64_t *ret_tag)
 {
 	return window_end(window, window->oldest, ret_tag);
 }
+
+int window_end_before(struct window *window, uint64_t sequence, driver_delivered *delivered,
+		      void *context, int rc)
+{
+	uint64_t tag;
+	int count = 0;
+
+	for (; window->oldest < sequence && window_end_oldest(window, &tag) == 0; count++)
+		delivered(context, tag, rc);
+	return count;
+}

@@ -8,6 +8,8 @@
  *     | under way | ended | ...            at most `capacity` between the two
  */
 #pragma once
+#include "bench/suite/driver.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -42,3 +44,6 @@ uint64_t window_add(struct window *window, uint64_t tag);
 int window_end(struct window *window, uint64_t sequence, uint64_t *ret_tag);
 /* The oldest ends.  -ENOENT: the window is empty. */
 int window_end_oldest(struct window *window, uint64_t *ret_tag);
+/* All before `sequence` end with rc, and `delivered` is told.  Returns how many. */
+int window_end_before(struct window *window, uint64_t sequence, driver_delivered *delivered,
+		      void *context, int rc);

@@ -306,6 +306,37 @@ static void spread(void)
 	delete ();
 }
 
+/* Without acknowledgements every record still ends, and is received by those who read. */
+static void unacknowledged(void)
+{
+	target.acks = DRIVER_ACKS_NONE;
+	spread();
+}
+
+/* An id that the topic remembers is stored once, whoever is told of it. */
+static void dedup(void)
+{
+	struct driver_consumer *reader;
+	struct driver_producer *producer;
+	unsigned round, i;
+
+	target.dedup = true;
+	create(1);
+	all.unordered = true;
+	reader = open_consumer(&all, NULL, 0, 1, false);
+	for (round = 0; round < 2; round++) {
+		producer = open_producer(&written);
+		for (i = 0; i < 100; i++)
+			expect(produce_one(producer, i, 0) == 0, "record %u was not taken", i);
+		expect(driver->producer_flush(producer, LIMIT_S * 1000) == 0, "under way");
+		expect(written.stored == 100, "%u were delivered", written.stored);
+		driver->producer_free(producer);
+	}
+	read_until(&reader, 1, &all, 100);
+	driver->consumer_free(reader);
+	delete ();
+}
+
 /* A full window takes nothing, and has room again when an answer has come. */
 static void window(void)
 {
@@ -404,8 +435,9 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } steps[] = {
-	{"exchange", exchange}, {"leaving", leaving}, {"group", group},     {"spread", spread},
-	{"window", window},     {"killed", killed},   {"refused", refused},
+	{"exchange", exchange}, {"leaving", leaving}, {"group", group},
+	{"spread", spread},     {"window", window},   {"unacknowledged", unacknowledged},
+	{"dedup", dedup},       {"killed", killed},   {"refused", refused},
 };
 
 int main(int argc, char **argv)

@@ -19,8 +19,9 @@ EXIT_MISSING = 77
 PAIRS = {"kafka-sluice": ("kafka", sluice.Sluice), "kafka": ("kafka", kafka.Kafka),
          "redis": ("redis", redis.Redis), "nats": ("nats", nats.Nats),
          "rabbitmq": ("rabbitmq", rabbitmq.RabbitMq)}
-# What a broker's clients cannot be, and say.
+# What a broker's clients cannot be, and say; what it can.
 NO_GROUPS = {"rabbitmq"}
+DEDUP = (sluice.Sluice, nats.Nats)
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -72,7 +73,7 @@ def check(driver, found, step, *settings):
     assert process.returncode == 0, said
 
 
-@pytest.mark.parametrize("step", ["exchange", "spread", "window", "refused"])
+@pytest.mark.parametrize("step", ["exchange", "spread", "unacknowledged", "window", "refused"])
 def test_a_driver_keeps_its_contract(running, step):
     check(*running, step)
 
@@ -82,6 +83,12 @@ def test_a_group_goes_on_where_its_last_member_left_off(running, step):
     if running[0] in NO_GROUPS:
         pytest.skip(f"{running[0]} has no competing consumers")
     check(*running, step)
+
+
+def test_what_a_broker_remembers_is_stored_once(running):
+    if not isinstance(running[1], DEDUP):
+        pytest.skip(f"{running[1].name} does not remember ids")
+    check(*running, "dedup")
 
 
 @pytest.mark.parametrize("name", PAIRS)

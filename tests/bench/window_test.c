@@ -71,6 +71,31 @@ static void slots_are_used_again_and_again(void **state)
 	window_fini(&window);
 }
 
+static void delivered(void *context, uint64_t tag, int rc)
+{
+	uint64_t *sum = context;
+
+	assert_int_equal(rc, -EIO);
+	*sum += tag;
+}
+
+static void all_before_one_end_at_once_but_for_those_that_have_ended(void **state)
+{
+	struct window window;
+	uint64_t tag, sum = 0;
+
+	assert_int_equal(window_init(&window, 8), 0);
+	for (tag = 1; tag <= 5; tag++)
+		window_add(&window, tag);
+	assert_int_equal(window_end(&window, 1, &tag), 0);
+	assert_int_equal(window_end_before(&window, 3, delivered, &sum, -EIO), 2);
+	assert_int_equal(sum, 1 + 3);
+	assert_int_equal(window_end_before(&window, 100, delivered, &sum, -EIO), 2);
+	assert_int_equal(sum, 1 + 3 + 4 + 5);
+	assert_true(window_empty(&window));
+	window_fini(&window);
+}
+
 static void zero_is_the_default_capacity(void **state)
 {
 	struct window window;
@@ -88,6 +113,7 @@ int main(void)
 		cmocka_unit_test(each_record_ends_once_with_its_own_tag),
 		cmocka_unit_test(room_comes_back_when_the_oldest_ends),
 		cmocka_unit_test(slots_are_used_again_and_again),
+		cmocka_unit_test(all_before_one_end_at_once_but_for_those_that_have_ended),
 		cmocka_unit_test(zero_is_the_default_capacity),
 	};
 
