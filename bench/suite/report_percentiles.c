@@ -107,8 +107,8 @@ static int write_one(const char *folder, const struct series *series, const char
 
 int report_percentiles(const char *folder, const struct result *results, size_t count)
 {
-	struct series *series;
-	size_t series_count;
+	struct series *series = NULL;
+	size_t series_count = 0;
 	int rc = mkdir(folder, 0777) == 0 || errno == EEXIST ? 0 : -errno;
 
 	if (rc == 0)
