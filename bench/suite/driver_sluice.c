@@ -21,6 +21,8 @@ enum {
 	BATCHES_A_POLL = 16,
 	SPIN_US_MAX = 1000,
 	TOPIC_CONFIGS_MAX = 64,
+	SERVED_US_MAX = 20000000, /* after a topic was made */
+	SERVED_LOOK_MS = 10,
 };
 
 static const char consumer_url[] = "consumer.url";
@@ -177,6 +179,37 @@ static int read_configs(const struct driver_target *target, const char *const *c
 	return 0;
 }
 
+/* 1: all partitions have leaders; 0: not yet. */
+static int is_served(struct sluice_client *client, const char *topic, unsigned partitions)
+{
+	struct sluice_metadata *metadata;
+	unsigned served = 0;
+	int rc = sluice_metadata(client, &topic, 1, &metadata);
+
+	if (rc < 0)
+		return rc;
+	for (size_t t = 0; t < metadata->topic_count; t++) {
+		const struct sluice_topic *found = &metadata->topics[t];
+		for (size_t p = 0; p < found->partition_count; p++)
+			served += !found->partitions[p].error;
+	}
+	sluice_metadata_free(metadata);
+	return served == partitions;
+}
+
+/* Kafka says that a topic is made before its brokers know. */
+static int wait_until_served(struct sluice_client *client, const char *topic, unsigned partitions)
+{
+	uint64_t deadline_us = driver_now_us() + SERVED_US_MAX;
+	int rc;
+
+	while ((rc = is_served(client, topic, partitions)) == 0 && driver_left_us(deadline_us))
+		sluice_process(client, SERVED_LOOK_MS);
+	if (rc == 0)
+		driver_complain(&driver_sluice, "topic %s: its partitions have no leaders", topic);
+	return rc < 0 ? complain_of(client, "topic", rc) : rc ? 0 : -ETIMEDOUT;
+}
+
 static int sluice_driver_topic_create(const struct driver_target *target, const char *topic,
 				      unsigned partitions, const char *const *configs)
 {
@@ -191,8 +224,8 @@ static int sluice_driver_topic_create(const struct driver_target *target, const 
 	if (rc < 0)
 		return rc;
 	rc = sluice_topic_create(client, topic, (int32_t)partitions, -1, settings, count);
-	if (rc < 0)
-		rc = complain_of(client, "topic", rc);
+	rc = rc < 0 ? complain_of(client, "topic", rc)
+		    : wait_until_served(client, topic, partitions);
 	sluice_close(client);
 	return rc;
 }
