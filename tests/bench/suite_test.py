@@ -52,7 +52,7 @@ def test_a_rate_is_kept_and_all_of_it_read(broker, scheme):
 def test_producers_have_a_dpdk_port_and_consumers_a_socket():
     with Memif(shards=1) as memif:
         done = bench("run", "--url", memif.url, *SHORT, "--workload", "transport", "--set",
-                     "producerRate=200", "--set",
+                     "producerRate=200", "--set", "subscriptionsPerTopic=1", "--set",
                      f"clientSetting=consumer.url=tcp://{memif.broker.address}")
         memif.broker.check_alive()
     put, got, errors, _ = LINE.search(done.stderr).groups()
