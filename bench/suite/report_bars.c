@@ -16,7 +16,7 @@ enum {
 	ROW = 40,
 	BAR_TOP = 20, /* below the row's */
 	BAR_HEIGHT = 11,
-	INSET = 3, /* that a run at the end is seen whole */
+	INSET = 5, /* that a run at the end is seen whole */
 };
 
 static double largest_of(const struct bar *bars, size_t count)

@@ -142,7 +142,7 @@ static void bars_are_by_the_largest_run_and_leave_out_what_is_unknown(void **sta
 	assert_has(text, "a&lt;b");
 	assert_has(text, "class=\"bar c0\" x=\"0\" y=\"20\" width=\"115.0\"");
 	assert_has(text, "a&lt;b, run 3: 200 records/s");
-	assert_has(text, "class=\"bar c2\" x=\"0\" y=\"60\" width=\"59.0\"");
+	assert_has(text, "class=\"bar c2\" x=\"0\" y=\"60\" width=\"60.0\"");
 	assert_null(strstr(text, "none"));
 	assert_null(strstr(text, "class=\"run c2\""));
 	free(text);
