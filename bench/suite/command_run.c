@@ -103,7 +103,8 @@ static int load_workload(const struct arguments *arguments, const char *name,
 	int rc = workload_builtin(name, workload);
 
 	if (rc == -ENOENT && !strpbrk(name, "./"))
-		return complain_usage("there is no workload '%s'", name);
+		return complain_usage("there is no workload '%s'; did you mean '%s'?", name,
+				      workload_nearest(name));
 	if (rc == -ENOENT)
 		rc = workload_read_yaml(name, workload, why, sizeof(why));
 	else if (rc < 0)

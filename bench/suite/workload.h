@@ -62,6 +62,8 @@ const struct workload *workload_at(size_t index);
 int workload_copy(const struct workload *workload, struct workload *ret);
 /* A copy of its own.  -ENOENT: no such built-in one. */
 int workload_builtin(const char *name, struct workload *ret);
+/* The name most like it. */
+const char *workload_nearest(const char *name);
 /* What can be said, for `list` and --help: key, help, and param_describe its values.  Null past the
  * last one. */
 const struct param *workload_key_at(size_t index);

@@ -5,6 +5,7 @@
 #include "bench/suite/workload.h"
 
 #include "base/bytes.h"
+#include "control/param.h"
 
 /* What all of them have. */
 #define COMMON .topics = 1, .random_bytes_share = 1, .duration_ms = 10000, .compression = "none"
@@ -142,4 +143,15 @@ static const struct workload workloads[] = {
 const struct workload *workload_at(size_t index)
 {
 	return index < array_count(workloads) ? &workloads[index] : NULL;
+}
+
+const char *workload_nearest(const char *name)
+{
+	const char *nearest = workloads[0].name;
+
+	for (size_t i = 1; i < array_count(workloads); i++) {
+		if (param_distance(name, workloads[i].name) < param_distance(name, nearest))
+			nearest = workloads[i].name;
+	}
+	return nearest;
 }

@@ -61,7 +61,9 @@ static void every_builtin_fits_together_and_is_found_by_its_name(void **state)
 			assert_string_not_equal(workload_at(i)->name, builtin->name);
 	}
 	assert_true(count > 0);
-	assert_int_equal(workload_builtin("no-such", &world->workload), -ENOENT);
+	assert_int_equal(workload_builtin("lateny", &world->workload), -ENOENT);
+	assert_string_equal(workload_nearest("lateny"), "latency");
+	assert_string_equal(workload_nearest("dedup-of"), "dedup-off");
 }
 
 static void openmessaging_keys_set_what_they_mean(void **state)
