@@ -63,7 +63,7 @@ static void every_builtin_fits_together_and_is_found_by_its_name(void **state)
 	assert_true(count > 0);
 	assert_int_equal(workload_builtin("lateny", &world->workload), -ENOENT);
 	assert_string_equal(workload_nearest("lateny"), "latency");
-	assert_string_equal(workload_nearest("dedup-of"), "dedup-off");
+	assert_string_equal(workload_nearest("dedup_off"), "dedup-off");
 }
 
 static void openmessaging_keys_set_what_they_mean(void **state)
