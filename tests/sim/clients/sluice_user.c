@@ -171,6 +171,12 @@ static void produce_one(struct sluice_user *user)
 	free(sent);
 }
 
+/* Records that may be under way. */
+static size_t outstanding_max(const struct sluice_user *user)
+{
+	return user->options.once ? 1 : OUTSTANDING_MAX;
+}
+
 static void produce_all(struct sluice_user *user)
 {
 	struct client *client = &user->client;
@@ -183,7 +189,7 @@ static void produce_all(struct sluice_user *user)
 		      IN_FLIGHT_TOLD);
 	while (client_goes_on(client, PHASE_CALM) && !(user->options.once && user->has_failed)) {
 		for (uint64_t left = 1 + client_below(client, BURST_MAX);
-		     left && sluice_undelivered(user->sluice) < OUTSTANDING_MAX; left--)
+		     left && sluice_undelivered(user->sluice) < outstanding_max(user); left--)
 			produce_one(user);
 		sluice_process(user->sluice,
 			       (int)client_below(client, user->options.pause_max_ms + 1));

@@ -13,8 +13,8 @@ struct sluice_user_options {
 	bool produces;
 	bool idempotent;
 	int acks; /* -1 or 1 */
-	/* It tries once, a request at a time, and ends with the first record whose fate it does
-	 * not know: without numbers, too, each record is stored once at most. */
+	/* It tries once, a record at a time, and ends with the first whose fate it does not know:
+	 * without numbers, too, each is stored once at most, and in order. */
 	bool once;
 	unsigned in_flight;
 	unsigned payload_max;
