@@ -6,8 +6,9 @@
 
 Writes a folder: the result files of sluice-bench in runs/, what it had to do with brokers in
 peers.json, limits.json, storage.json, catch-up.json, the page report.html, and RESULTS.md.
-`--from DIR` writes the last two again from a folder that is there.  peers/README.md says what is compared and why that
-is fair, peers/plan.py what is measured and in which order.  --quick shows that all of it runs.
+`--from DIR` writes the last two again from a folder that is there.  peers/README.md says what is
+compared and why that is fair, peers/plan.py what is measured and in which order.  --quick shows
+that all of it runs; Ctrl-C ends a run early and reports what there is.
 """
 import argparse
 import datetime
@@ -26,7 +27,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 STORAGE_SCENARIOS = ("submitted-256k", "durable-256k", "durable-16k-64p")
 QUICK_MEASURES = "produce,latency,catch-up,produce-flush"
 QUICK_CONTENDERS = ",".join(("sluice", *plan.PEERS))
-RUN_SECONDS = 120  # of one run, at most
+RUN_SECONDS = 60  # of one run, at most; what takes longer is not tried again
 BESIDE_SECONDS = 300
 SETTLE_SECONDS, IDLE_SECONDS = 1, 2
 
@@ -87,12 +88,13 @@ class Campaign:
         self.program = options.build / "bench" / "suite" / "sluice-bench"
         self.drivers = drivers(self.program)
         self.runs = options.out / "runs"
+        self.too_slow = set()
         self.story = {"machine": storage_vs_fio.machine(options.dir), "commit": commit(),
                       "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
                       "command": self.shown(["bench/peers.py", *sys.argv[1:]]),
-                      "quick": options.quick, "rounds": options.rounds, "cores": options.cores,
-                      "seconds": options.seconds, "settings": {}, "measures": [], "contenders": [],
-                      "stays": [], "runs": [], "missing": []}
+                      "quick": options.quick, "whole": False, "rounds": options.rounds,
+                      "cores": options.cores, "seconds": options.seconds, "settings": {},
+                      "measures": [], "contenders": [], "stays": [], "runs": [], "missing": []}
 
     def say(self, text):
         print(f"[{time.monotonic() - self.begun:5.0f} s] {text}", file=sys.stderr, flush=True)
@@ -142,6 +144,7 @@ class Campaign:
                                   stay.contender.label, "--data", broker.folder, "--json", file,
                                   *pids)
         if done is None:
+            self.too_slow.add((stay.contender.label, measure.name))
             self.lacks(stay, measure.name, f"not done after {RUN_SECONDS} s")
             return
         if done.returncode or not file.is_file():
@@ -179,6 +182,9 @@ class Campaign:
                                             "start_s": broker.start_seconds} | self.idle(broker))
                 self.warm(stay, broker)
                 for measure in stay.measures:
+                    if (contender.label, measure.name) in self.too_slow:
+                        self.lacks(stay, measure.name, "not tried again")
+                        continue
                     self.run_measure(stay, broker, measure)
         except peer.Missing as reason:
             self.lacks(stay, "", reason)
@@ -282,8 +288,12 @@ def main():
     if options.out.exists():
         sys.exit(f"{options.out} is there already; --from reports on it")
     campaign.runs.mkdir(parents=True)
-    campaign.host()
-    campaign.measure()
+    try:
+        campaign.host()
+        campaign.measure()
+        campaign.story["whole"] = True
+    except KeyboardInterrupt:
+        campaign.say("stopped; what there is is reported")
     campaign.keep()
     report(options)
 

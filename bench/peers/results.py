@@ -323,6 +323,8 @@ def caveat_lines(found):
             told.setdefault(re.sub(r"\d+([.]\d+)?", "#", sentence), []).append(
                 (f"{run['measure']} of {run['contender']}", sentence.strip()))
     lines = [f"- {text}" for text in CAVEATS]
+    if not found.get("whole"):
+        lines.append("- The run was stopped before its end: the last rounds lack contenders.")
     for same in told.values():
         who = list(dict.fromkeys(name for name, _ in same))
         where = ", ".join(who[:6]) + (f" and {len(who) - 6} more" if len(who) > 6 else "")

@@ -59,7 +59,8 @@ def story(**more):
                 "published_per_s": rate, "command": f"run {label}", "caveats": ""}
 
     return {"machine": {"cpu": "this one"}, "commit": "abc", "started": "today", "command": "all",
-            "quick": False, "rounds": 2, "cores": 1, "seconds": 4, "settings": {"kafka": ["heap"]},
+            "quick": False, "whole": True, "rounds": 2, "cores": 1, "seconds": 4,
+            "settings": {"kafka": ["heap"]},
             "measures": [{"name": measure.name, "title": measure.title, "columns": measure.columns,
                           "durability": measure.durability, "settings": measure.settings}],
             "contenders": [{"label": one.label, "note": one.note} for one in plan.CONTENDERS],
@@ -157,6 +158,11 @@ def test_what_runs_say_of_themselves_is_told_once():
                      "Reached 90.5 % of it.",
                      "- In 4 of 4 runs (produce-flush of sluice, produce-flush of kafka), such as: "
                      "Busy: load 0.25 on 2 cores."]
+
+
+def test_a_run_that_was_stopped_says_so():
+    assert "stopped before its end" in results.markdown(story(whole=False))
+    assert "stopped before its end" not in results.markdown(story())
 
 
 def test_a_quick_run_says_that_its_figures_mean_nothing():
