@@ -84,18 +84,20 @@ def test_results_are_kept_shown_again_and_compared(broker, tmp_path):
     assert "no-such.json" in bench("report", tmp_path / "no-such.json", code=1).stderr
 
 
-def test_topics_go_unless_they_are_to_stay(broker):
-    def left():
-        with broker.connect() as connection:
-            body = connection.request("Metadata", 9, topics=None)
-            return {t["name"] for t in body["topics"] if t["name"].startswith("sluice-bench-")}
+def topics(broker):
+    """Those of runs."""
+    with broker.connect() as connection:
+        body = connection.request("Metadata", 9, topics=None)
+        return {t["name"] for t in body["topics"] if t["name"].startswith("sluice-bench-")}
 
-    before = left()
+
+def test_topics_go_unless_they_are_to_stay(broker):
+    before = topics(broker)
     words = ("--workload", "transport", "--set", "duration=200ms", "--set", "topics=2")
     run(broker, *words)
-    assert left() == before
+    assert topics(broker) == before
     run(broker, *words, "--keep-topics")
-    assert len(left() - before) == 2
+    assert len(topics(broker) - before) == 2
 
 
 def test_sluice_runs_it(broker):
@@ -150,15 +152,19 @@ def test_nobody_there_is_told():
 
 
 def start(broker, *words):
-    return subprocess.Popen([PROGRAM, "run", "--url", f"tcp://{broker.address}", *words],
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    """Has made its topic, and has had time to send."""
+    before = topics(broker)
+    running = subprocess.Popen([PROGRAM, "run", "--url", f"tcp://{broker.address}", *words],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    harness.eventually("a topic", lambda: topics(broker) - before, SECONDS)
+    time.sleep(2)
+    return running
 
 
 def test_a_broker_that_dies_ends_it():
     with harness.Broker(shards=1) as broker:
         running = start(broker, "--workload", "transport", "--set", "duration=60s", "--give-up",
                         "2", "--set", "clientSetting=default.api.timeout.ms=500")
-        time.sleep(3)
         broker.kill()
         out, told = running.communicate(timeout=SECONDS)
     assert running.returncode == 1, (out, told)
@@ -169,7 +175,6 @@ def test_a_broker_that_dies_ends_it():
 def test_a_signal_keeps_what_was_measured_and_ends_the_other_runs(broker, number):
     running = start(broker, "--workload", "transport", "--set", "duration=60s", "--set",
                     "warmupDuration=0s", "--runs", "3")
-    time.sleep(3)
     running.send_signal(number)
     out, told = running.communicate(timeout=SECONDS)
     assert running.returncode == 0, (out, told)
