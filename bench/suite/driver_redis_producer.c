@@ -273,17 +273,12 @@ int redis_producer_poll(struct driver_producer *producer, unsigned timeout_us)
 	return turn(producer, timeout_us, false);
 }
 
+static int hurry(struct driver_producer *producer, unsigned timeout_us)
+{
+	return turn(producer, timeout_us, true);
+}
+
 int redis_producer_flush(struct driver_producer *producer, unsigned timeout_ms)
 {
-	uint64_t deadline_us = driver_now_us() + (uint64_t)timeout_ms * 1000;
-	unsigned left_us;
-	int rc = 0;
-
-	while (rc >= 0 && !window_empty(&producer->window)) {
-		left_us = driver_left_us(deadline_us);
-		if (!left_us)
-			return -ETIMEDOUT;
-		rc = turn(producer, left_us, true);
-	}
-	return rc < 0 ? rc : 0;
+	return window_flush(&producer->window, producer, hurry, timeout_ms);
 }

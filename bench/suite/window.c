@@ -1,6 +1,7 @@
 #include "bench/suite/window.h"
 
 #include "base/check.h"
+#include "bench/suite/driver_common.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -63,4 +64,21 @@ int window_end_before(struct window *window, uint64_t sequence, driver_delivered
 	for (; window->oldest < sequence && window_end_oldest(window, &tag) == 0; count++)
 		delivered(context, tag, rc);
 	return count;
+}
+
+int window_flush(const struct window *window, struct driver_producer *producer,
+		 int (*turn)(struct driver_producer *producer, unsigned timeout_us),
+		 unsigned timeout_ms)
+{
+	uint64_t deadline_us = driver_now_us() + (uint64_t)timeout_ms * 1000;
+	unsigned left_us;
+	int rc = 0;
+
+	while (rc >= 0 && !window_empty(window)) {
+		left_us = driver_left_us(deadline_us);
+		if (!left_us)
+			return -ETIMEDOUT;
+		rc = turn(producer, left_us);
+	}
+	return rc < 0 ? rc : 0;
 }

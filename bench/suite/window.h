@@ -47,3 +47,7 @@ int window_end_oldest(struct window *window, uint64_t *ret_tag);
 /* All before `sequence` end with rc, and `delivered` is told.  Returns how many. */
 int window_end_before(struct window *window, uint64_t sequence, driver_delivered *delivered,
 		      void *context, int rc);
+/* Has `turn` send and wait until the window is empty.  -ETIMEDOUT, or what turn fails with. */
+int window_flush(const struct window *window, struct driver_producer *producer,
+		 int (*turn)(struct driver_producer *producer, unsigned timeout_us),
+		 unsigned timeout_ms);
