@@ -19,6 +19,9 @@ EXIT_MISSING = 77
 PAIRS = {"kafka-sluice": ("kafka", sluice.Sluice), "kafka": ("kafka", kafka.Kafka),
          "redis": ("redis", redis.Redis), "nats": ("nats", nats.Nats),
          "rabbitmq": ("rabbitmq", rabbitmq.RabbitMq)}
+# Sluice is always there, and starts at once.
+EACH = [pytest.param(name, marks=[] if name == "kafka-sluice" else pytest.mark.slow)
+        for name in PAIRS]
 # What a broker's clients cannot be, and say; what it can.
 NO_GROUPS = {"rabbitmq"}
 DEDUP = (sluice.Sluice, nats.Nats)
@@ -40,7 +43,7 @@ def broker(name, folder):
         pytest.skip(str(reason))
 
 
-@pytest.fixture(scope="module", params=PAIRS)
+@pytest.fixture(scope="module", params=EACH)
 def running(request, tmp_path_factory):
     """(driver's name, the broker), which the tests share."""
     with broker(request.param, tmp_path_factory.mktemp("broker")) as found:
@@ -91,7 +94,7 @@ def test_what_a_broker_remembers_is_stored_once(running):
     check(*running, "dedup")
 
 
-@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("name", EACH)
 def test_a_killed_broker_is_an_error_and_no_hang(name, tmp_path):
     with broker(name, tmp_path) as found:
         check(PAIRS[name][0], found, "killed")
