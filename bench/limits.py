@@ -87,7 +87,10 @@ def packets(options):
     options.port_bench = options.build / "bench" / "port_bench"
     if not options.port_bench.is_file():
         raise peer.Missing(f"{options.port_bench} is not built")
-    return {"testpmd_frames_per_s": bypass_vs_testpmd.testpmd(options)}
+    rate = bypass_vs_testpmd.testpmd(options)
+    if rate <= 0:
+        raise peer.Missing("no frame came back in that time")
+    return {"testpmd_frames_per_s": rate}
 
 
 def measure(options):

@@ -50,6 +50,7 @@ def parse():
     parser.add_argument("--cores", type=int, default=1, help="of each broker (1)")
     parser.add_argument("--only", help="labels of contenders, with commas between")
     parser.add_argument("--measure", help="names of measures, with commas between")
+    parser.add_argument("--peers-only", action="store_true", help="without the host's limits")
     parser.add_argument("--results", type=pathlib.Path,
                         help="also write RESULTS.md here, if it was no quick run")
     parser.add_argument("--from", dest="from_folder", type=pathlib.Path,
@@ -289,7 +290,8 @@ def main():
         sys.exit(f"{options.out} is there already; --from reports on it")
     campaign.runs.mkdir(parents=True)
     try:
-        campaign.host()
+        if not options.peers_only:
+            campaign.host()
         campaign.measure()
         campaign.story["whole"] = True
     except KeyboardInterrupt:

@@ -355,15 +355,16 @@ def section(title, *parts):
 def markdown(found):
     machine = ", ".join(f"{key} {value}" for key, value in found["machine"].items())
     quick = "**A quick run: that it works; figures mean nothing.**\n\n" if found["quick"] else ""
+    rounds = len({run["round"] for run in found["runs"]})
     head = (f"# Sluice beside its peers\n\n{quick}Written by `bench/peers.py` from one run: commit "
-            f"`{found['commit']}`, {found['started']}, {found['rounds']} rounds of "
+            f"`{found['commit']}`, {found['started']}, {rounds} of {found['rounds']} rounds, "
             f"{found['seconds']} s a measurement, each broker on {found['cores']} core(s). Cells "
             "are the median (smallest .. largest) of the rounds. "
             "[peers/README.md](peers/README.md) says what is compared and why that is fair.\n\n"
             f"{machine}")
     worse = slower(found)
     parts = [head,
-             section("Slower than a peer", "\n".join(worse) or "Nothing in this run."),
+             section("Slower than a peer, or costlier", "\n".join(worse) or "Nothing in this run."),
              section("Missing", "\n".join(missing_lines(found)) or "Nothing."),
              section("Against the aims", table(["measure", "beside", "measured", "aim", "reached"],
                                                aims(found)))]

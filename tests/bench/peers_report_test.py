@@ -133,6 +133,7 @@ def test_what_is_slower_than_a_peer_is_said_before_all_tables():
         run["published_per_s"] = 50.0 if run["contender"] == "sluice" else 100.0
     text = results.markdown(found)
     assert "records/s: 0.500 (0.500 .. 0.500) times kafka's." in text
+    assert "2 of 2 rounds" in text
     assert text.index("## Slower than a peer") < text.index("times kafka's") < text.index("\n|")
 
 
