@@ -55,6 +55,7 @@ struct control {
 	unsigned publishes_out;
 	uint32_t published_number; /* topics numbered below were in `current` */
 	bool changed;              /* since `coming` was drawn */
+	bool waits_for_memory;     /* to draw it */
 	bool ready;
 	struct list waiting_coming; /* requests answered when `coming` is current ... */
 	struct list waiting_next;   /* ... or the one after it */

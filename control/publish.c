@@ -113,9 +113,13 @@ static void start(struct control *control)
 	control->version++;
 	control->coming = picture_new(control);
 	if (!control->coming) {
-		log_warn("control", "changes of the catalog wait for memory");
+		/* Every turn tries it again. */
+		if (!control->waits_for_memory)
+			log_warn("control", "changes of the catalog wait for memory");
+		control->waits_for_memory = true;
 		return;
 	}
+	control->waits_for_memory = false;
 	control->changed = false;
 	while (!list_empty(&control->waiting_next))
 		list_push_back(&control->waiting_coming, list_pop_front(&control->waiting_next));
