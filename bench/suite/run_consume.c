@@ -123,9 +123,10 @@ void *run_consume(void *user)
 	struct run *run = thread->run;
 	int rc = open_all(thread);
 
-	if (rc >= 0)
+	if (rc >= 0) {
 		atomic_store(&thread->ready, true);
-	stand_still(thread);
+		stand_still(thread);
+	}
 	while (rc >= 0 && run_phase_of(run) != RUN_OVER)
 		rc = turn(thread);
 	for (unsigned i = 0; i < thread->count; i++)

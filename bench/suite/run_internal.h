@@ -3,9 +3,10 @@
  * Phases, set by run.c's thread alone:
  *   opening    the threads open their producers and consumers, one kind after the other
  *   filling    producers make the backlog, as fast as they can; consumers stand still
- *   going      records are sent as the pace says; latencies of what is due from measure_ns to
- * end_ns count stopping   producers flush and end, consumers take what is left over       consumers
- * end
+ *   going      records are sent as the pace says; latencies count of what is due from measure_ns
+ *              to end_ns
+ *   stopping   producers flush and end, consumers take what is left
+ *   over       consumers end
  *
  * Counts have one writer, the thread that owns them, and are read by run.c while they grow. */
 #pragma once

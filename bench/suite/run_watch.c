@@ -33,11 +33,13 @@ struct silence {
 	uint64_t since_ns;
 };
 
-static bool is_silent(struct silence *silence, const struct run_totals *totals, unsigned limit_ms)
+/* Who owes nothing may be silent. */
+static bool is_silent(struct silence *silence, const struct run_totals *totals, bool owes,
+		      unsigned limit_ms)
 {
 	uint64_t moved = totals->stored + totals->failed + totals->received;
 
-	if (moved != silence->moved || !silence->since_ns) {
+	if (!owes || moved != silence->moved || !silence->since_ns) {
 		silence->moved = moved;
 		silence->since_ns = totals->at_ns;
 	}
@@ -107,7 +109,7 @@ int run_watch(struct run *run, struct run_meter *meter, const struct run_goal *g
 				return rc;
 			tell(run, &sample, warming_up);
 		}
-		if (is_silent(&silence, &totals, silence_ms_max(run)) && owes(&totals, goal))
+		if (is_silent(&silence, &totals, owes(&totals, goal), silence_ms_max(run)))
 			return fail_silent(run);
 		uint64_t look_ns = totals.at_ns + LOOK_MS * NS_PER_MS;
 		nap_until(goal->until_ns && goal->until_ns < look_ns ? goal->until_ns : look_ns);
@@ -124,5 +126,5 @@ void run_drain(const struct run *run)
 		run_nap();
 		run_totals_of(run, &totals);
 	} while (totals.slowest < totals.stored && totals.at_ns < end_ns && !run_error(run) &&
-		 !is_silent(&silence, &totals, silence_ms_max(run) / DRAIN_SILENCE_SHARE));
+		 !is_silent(&silence, &totals, true, silence_ms_max(run) / DRAIN_SILENCE_SHARE));
 }

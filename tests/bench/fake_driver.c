@@ -280,6 +280,8 @@ static int fake_consumer_new(const struct driver_target *target,
 			     const struct driver_consumer_options *options,
 			     struct driver_consumer **ret)
 {
+	if (fake.faults.consumers_refused)
+		return -EPROTO;
 	struct driver_consumer *consumer = calloc(1, sizeof(*consumer));
 
 	check(consumer != NULL);

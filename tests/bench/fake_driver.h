@@ -18,6 +18,7 @@ struct fake_faults {
 	unsigned double_every;  /* handed out twice */
 	unsigned dies_after;    /* so many records: produce then answers -ECONNRESET */
 	bool topics_refused;
+	bool consumers_refused;
 };
 
 struct fake_counts {

@@ -288,6 +288,25 @@ static void a_broker_that_says_nothing_any_more_ends_the_run(void **state)
 	assert_tidy();
 }
 
+/* A record a second: the second one waits for a part of the limit, after more than that without
+ * anything to wait for. */
+static void a_broker_that_had_nothing_to_say_was_not_silent(void **state)
+{
+	const struct run_options options = {
+		.driver = &fake_driver, .url = "fake:", .silence_ms_max = 900};
+	const struct fake_faults faults = {.silent_at_ms = 950, .silent_ms = 250};
+	struct workload workload = small();
+	struct result result;
+
+	workload.producer_rate = 1;
+	workload.duration_ms = 1500;
+	fake_reset(&faults);
+	assert_int_equal(run_workload(&workload, &options, &result), 0);
+	assert_int_equal(result.publish->total, 2);
+	assert_tidy();
+	result_fini(&result);
+}
+
 static void topics_that_cannot_be_made_end_the_run(void **state)
 {
 	const struct fake_faults faults = {.topics_refused = true};
@@ -297,6 +316,22 @@ static void topics_that_cannot_be_made_end_the_run(void **state)
 	fake_reset(&faults);
 	assert_int_equal(run(&workload, &result), -EPROTO);
 	assert_int_equal(fake_counts().producers_made, 0);
+	assert_tidy();
+}
+
+static void consumers_that_cannot_be_made_end_the_run(void **state)
+{
+	const struct fake_faults faults = {.consumers_refused = true};
+	struct workload workload = small();
+	struct result result;
+
+	fake_reset(&faults);
+	assert_int_equal(run(&workload, &result), -EPROTO);
+	assert_tidy();
+	workload.producer_rate = 0;
+	workload.backlog_bytes = 100 * 10;
+	fake_reset(&faults);
+	assert_int_equal(run(&workload, &result), -EPROTO);
 	assert_tidy();
 }
 
@@ -429,7 +464,9 @@ int main(void)
 		cmocka_unit_test(refused_records_are_counted),
 		cmocka_unit_test(a_broker_that_goes_away_ends_the_run),
 		cmocka_unit_test(a_broker_that_says_nothing_any_more_ends_the_run),
+		cmocka_unit_test(a_broker_that_had_nothing_to_say_was_not_silent),
 		cmocka_unit_test(topics_that_cannot_be_made_end_the_run),
+		cmocka_unit_test(consumers_that_cannot_be_made_end_the_run),
 		cmocka_unit_test(an_interrupt_ends_it_early_with_what_was_measured),
 		cmocka_unit_test(a_backlog_is_stored_then_read_to_its_end),
 		cmocka_unit_test(tail_consumers_read_beside_a_backlog),
