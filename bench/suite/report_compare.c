@@ -194,6 +194,8 @@ static int series_compare(FILE *out, const struct series *a, size_t a_count, con
 		return rc;
 	for (size_t i = 0; i < a_count; i++)
 		workload_compare(out, &a[i], &b[find_workload(b, b_count, a[i].workload)]);
+	caveats_print(out, "A: ", a, a_count);
+	caveats_print(out, "B: ", b, b_count);
 	for (size_t i = 0; i < a_count; i++)
 		not_kept += gates_check(out, &a[i], &b[find_workload(b, b_count, a[i].workload)],
 					gates, gate_count);

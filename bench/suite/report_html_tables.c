@@ -198,16 +198,17 @@ static bool one_host(const struct page *page)
 
 static void series_caveats(const struct page *page, const struct series *series)
 {
-	const char *caveats;
+	char text[CAVEAT_TEXT_BYTES];
 	size_t runs;
 
-	for (size_t i = 0; (caveats = series_caveat(series, i, &runs)); i++) {
+	for (size_t i = 0; series_caveat(series, i, text, sizeof(text), &runs); i++) {
 		fprintf(page->out, "<li><i class=\"c%u\"></i><b>", page_color(page, series->label));
 		html_text(page->out, series->label);
 		fputs("</b>, ", page->out);
 		html_text(page->out, series->workload);
-		fprintf(page->out, ", %zu of %zu runs: ", runs, series->count);
-		html_text(page->out, caveats);
+		fprintf(page->out, ", %zu of %zu run%s: ", runs, series->count,
+			series->count == 1 ? "" : "s");
+		html_text(page->out, text);
 		fputs("</li>\n", page->out);
 	}
 }

@@ -129,18 +129,6 @@ static void host_print(FILE *out, const struct host *host)
 	}
 }
 
-static void caveats_print(FILE *out, const struct series *series, size_t count)
-{
-	const char *caveats;
-	size_t runs;
-
-	for (size_t i = 0; i < count; i++) {
-		for (size_t j = 0; (caveats = series_caveat(&series[i], j, &runs)); j++)
-			fprintf(out, "  %s, %s, %zu of %zu runs: %s\n", series[i].workload,
-				series[i].label, runs, series[i].count, caveats);
-	}
-}
-
 static size_t labels_of(const struct series *series, size_t count)
 {
 	size_t labels = 1;
@@ -167,7 +155,7 @@ void report_summary(FILE *out, const struct result *results, size_t count)
 	if (count) {
 		fprintf(out, "medians of the runs (smallest .. largest)\n");
 		host_print(out, &results[0].host);
-		caveats_print(out, series, series_count);
+		caveats_print(out, "", series, series_count);
 	}
 	series_free(series, series_count);
 }

@@ -163,39 +163,6 @@ const char *host_fact(const struct host *host, size_t index, char *text, size_t 
 	return names[index];
 }
 
-/* ---- caveats ---- */
-
-static size_t runs_with(const struct series *series, size_t from, const char *caveats)
-{
-	size_t count = 0;
-
-	for (size_t i = from; i < series->count; i++)
-		count += strcmp(series->runs[i]->caveats, caveats) == 0;
-	return count;
-}
-
-static bool said_before(const struct series *series, size_t index)
-{
-	for (size_t i = 0; i < index; i++) {
-		if (strcmp(series->runs[i]->caveats, series->runs[index]->caveats) == 0)
-			return true;
-	}
-	return false;
-}
-
-const char *series_caveat(const struct series *series, size_t index, size_t *ret_runs)
-{
-	for (size_t i = 0; i < series->count; i++) {
-		const char *caveats = series->runs[i]->caveats;
-
-		if (!caveats[0] || said_before(series, i) || index-- > 0)
-			continue;
-		*ret_runs = runs_with(series, i, caveats);
-		return caveats;
-	}
-	return NULL;
-}
-
 /* ---- tables ---- */
 
 static bool table_grow(struct table *table)

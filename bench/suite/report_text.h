@@ -18,9 +18,18 @@ const char *workload_difference(const struct workload *workload, const struct wo
 const char *host_fact(const struct host *host, size_t index, char *text, size_t bytes);
 enum { HOST_FACT_BYTES = 192 };
 
-/* The caveats of a series' runs, each once; `ret_runs` is how many of the runs have it.  Null past
- * the last one. */
-const char *series_caveat(const struct series *series, size_t index, size_t *ret_runs);
+/* ---- report_caveats.c ---- */
+
+/* A caveat of a series' runs; those that differ by numbers alone are one, with the smallest and the
+ * largest of each.  `ret_runs` is how many of the runs have it.  Returns `text`, cut; null past the
+ * last one. */
+const char *series_caveat(const struct series *series, size_t index, char *text, size_t bytes,
+			  size_t *ret_runs);
+enum { CAVEAT_TEXT_BYTES = 1024 };
+/* Those of all series, a line each; `before` stands at its beginning. */
+void caveats_print(FILE *out, const char *before, const struct series *series, size_t count);
+
+/* ---- tables ---- */
 
 /* Columns of text, as wide as what is in them; the first is flush left, the others right. */
 struct table {

@@ -97,6 +97,8 @@ static void a_summary_has_a_line_for_each_label_with_the_spread_of_its_runs(void
 	results_make(&results[2], "sluice", 1.1);
 	results_make(&results[3], "sluice", 0.9);
 	results[2].caveats[0] = '\0';
+	snprintf(results[3].caveats, sizeof(results[3].caveats),
+		 "The machine was busy: load average 12.0 on 8 cores.");
 	results[1].workload.partitions_per_topic = 1;
 	struct some some = {results, 4};
 	char *text = results_printed(write_summary, &some);
