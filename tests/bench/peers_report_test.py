@@ -166,6 +166,12 @@ def test_a_run_that_was_stopped_says_so():
     assert "stopped before its end" not in results.markdown(story())
 
 
+def test_a_busy_machine_is_said_at_the_top():
+    busy = story(machine={"cpus": 2, "load_average": 19.6})
+    assert "load average 20 on 2 cores" in results.markdown(busy).split("## ")[0]
+    assert "load average" not in results.markdown(story()).split("## ")[0]
+
+
 def test_a_quick_run_says_that_its_figures_mean_nothing():
     assert "figures mean nothing" in results.markdown(story(quick=True))
 
