@@ -357,8 +357,8 @@ def markdown(found):
     quick = "**A quick run: that it works; figures mean nothing.**\n\n" if found["quick"] else ""
     load, cpus = found["machine"].get("load_average", 0), found["machine"].get("cpus", 1)
     if load > cpus:
-        quick += (f"**The machine had other work (load average {load:.0f} on {cpus} cores): trust CPU "
-                  "and ratios, no rate and no latency by itself.**\n\n")
+        quick += (f"**The machine had other work (load average {load:.0f} on {cpus} cores): trust "
+                  "CPU and ratios, no rate and no latency by itself.**\n\n")
     rounds = len({run["round"] for run in found["runs"]})
     head = (f"# Sluice beside its peers\n\n{quick}Written by `bench/peers.py` from one run: commit "
             f"`{found['commit']}`, {found['started']}, {rounds} of {found['rounds']} rounds, "
