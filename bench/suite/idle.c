@@ -87,6 +87,16 @@ static int open_socket(const struct driver_hello *hello, const struct addrinfo *
 	return error == EAGAIN || error == EINPROGRESS ? -ETIMEDOUT : -error;
 }
 
+/* At the first address that answers: a name may have one that nobody listens at. */
+static int open_anywhere(const struct driver_hello *hello, const struct addrinfo *to)
+{
+	int fd = -EHOSTUNREACH;
+
+	for (; to && fd < 0; to = to->ai_next)
+		fd = open_socket(hello, to);
+	return fd;
+}
+
 static int open_sockets(struct idle *idle, const struct driver_target *target, unsigned count)
 {
 	struct addrinfo *to = NULL;
@@ -98,7 +108,7 @@ static int open_sockets(struct idle *idle, const struct driver_target *target, u
 	if (rc != 0)
 		return rc;
 	while (idle->count < count) {
-		fd = open_socket(idle->driver->hello, to);
+		fd = open_anywhere(idle->driver->hello, to);
 		if (fd < 0)
 			break;
 		idle->list[idle->count++].fd = fd;

@@ -103,6 +103,22 @@ static void every_connection_has_been_answered_and_stays(void **state)
 	idle_close(idle);
 }
 
+/* Which may well be ::1 first. */
+static void a_name_is_tried_at_all_its_addresses(void **state)
+{
+	struct broker *broker = *state;
+	struct idle *idle;
+	unsigned port = 0;
+
+	assert_int_equal(sscanf(broker->url, "tcp://127.0.0.1:%u", &port), 1);
+	snprintf(broker->url, sizeof(broker->url), "tcp://localhost:%u", port);
+	open_shop(broker);
+	assert_int_equal(idle_open(&greeter, &broker->target, 2, &idle), 0);
+	close_shop(broker);
+	assert_int_equal(broker->count, 2);
+	idle_close(idle);
+}
+
 static void those_that_the_broker_has_closed_are_counted(void **state)
 {
 	struct broker *broker = *state;
@@ -198,6 +214,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		each(every_connection_has_been_answered_and_stays),
+		each(a_name_is_tried_at_all_its_addresses),
 		each(those_that_the_broker_has_closed_are_counted),
 		each(a_broker_that_hangs_up_is_told),
 		each(nobody_there_is_told),
