@@ -51,6 +51,9 @@ struct results {
 	size_t count;
 };
 
+/* Can the files that flags ask for be written?  Before there is anything to lose.  EXIT_DONE or
+ * EXIT_FAILED. */
+int results_check(const struct arguments *arguments);
 /* What run and report make of results: the summary, and the files that flags ask for.  EXIT_DONE
  * or EXIT_FAILED. */
 int results_show(const struct arguments *arguments, const struct results *results);

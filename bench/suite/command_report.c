@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/suite/replace_file.h"
 #include "bench/suite/report.h"
 
 /* Complains if it is not. */
@@ -13,6 +14,22 @@ static bool is_written(const char *path, int rc)
 	if (rc < 0)
 		complain("%s: %s", path, strerror(-rc));
 	return rc == 0;
+}
+
+int results_check(const struct arguments *arguments)
+{
+	const char *json = argument_of(arguments, FLAG_json);
+	const char *html = argument_of(arguments, FLAG_html);
+	const char *percentiles = argument_of(arguments, FLAG_percentiles);
+	bool can = true;
+
+	if (json)
+		can &= is_written(json, replace_file_check(json));
+	if (html)
+		can &= is_written(html, replace_file_check(html));
+	if (percentiles)
+		can &= is_written(percentiles, report_percentiles_begin(percentiles));
+	return can ? EXIT_DONE : EXIT_FAILED;
 }
 
 int results_show(const struct arguments *arguments, const struct results *results)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,12 +48,23 @@ static int read_number(const struct arguments *arguments, enum flag_index flag, 
 	return !text || argument_number(text, name, 1, max, number) ? EXIT_DONE : EXIT_USAGE;
 }
 
+static int read_pid(const char *text, pid_t *ret)
+{
+	uint64_t pid;
+
+	if (!argument_number(text, "pid", 1, INT32_MAX, &pid))
+		return EXIT_USAGE;
+	if (kill((pid_t)pid, 0) < 0 && errno == ESRCH)
+		return complain_usage("--pid %s: there is no such process", text);
+	*ret = (pid_t)pid;
+	return EXIT_DONE;
+}
+
 static int read_plan(const struct arguments *arguments, struct plan *plan)
 {
 	size_t pids = arguments->flags[FLAG_pid].count;
 	uint64_t threads = 0;
 	uint64_t give_up_s = 0;
-	uint64_t pid = 0;
 	int code = read_driver(arguments, plan);
 
 	plan->runs = 1;
@@ -62,12 +74,8 @@ static int read_plan(const struct arguments *arguments, struct plan *plan)
 		code = read_number(arguments, FLAG_threads, "threads", THREADS_MAX, &threads);
 	if (code == EXIT_DONE)
 		code = read_number(arguments, FLAG_give_up, "give-up", GIVE_UP_S_MAX, &give_up_s);
-	for (size_t i = 0; code == EXIT_DONE && i < pids; i++) {
-		if (!argument_number(arguments->flags[FLAG_pid].values[i], "pid", 1, INT32_MAX,
-				     &pid))
-			code = EXIT_USAGE;
-		plan->pids[i] = (pid_t)pid;
-	}
+	for (size_t i = 0; code == EXIT_DONE && i < pids; i++)
+		code = read_pid(arguments->flags[FLAG_pid].values[i], &plan->pids[i]);
 	plan->options.threads = (unsigned)threads;
 	plan->options.silence_ms_max = (unsigned)give_up_s * 1000;
 	plan->options.broker_pids = plan->pids;
@@ -199,22 +207,45 @@ static int run_named(const struct arguments *arguments, const struct plan *plan,
 	return rc < 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
+/* All of them are read before the first one runs. */
+static int check_named(const struct arguments *arguments, const char *name)
+{
+	struct workload workload;
+	int code = load_workload(arguments, name, &workload);
+
+	if (code == EXIT_DONE)
+		workload_fini(&workload);
+	return code;
+}
+
+/* Those asked for, or `latency`. */
+static const char *const *workloads_of(const struct arguments *arguments, size_t *ret_count)
+{
+	static const char *const usual[] = {"latency"};
+	size_t count = arguments->flags[FLAG_workload].count;
+
+	*ret_count = count ? count : 1;
+	return count ? arguments->flags[FLAG_workload].values : usual;
+}
+
 int command_run(const struct arguments *arguments)
 {
-	size_t workloads = arguments->flags[FLAG_workload].count;
+	size_t count;
+	const char *const *workloads = workloads_of(arguments, &count);
+	const char *data = argument_of(arguments, FLAG_data);
 	struct plan plan = {0};
 	struct results results = {0};
-	const char *data = argument_of(arguments, FLAG_data);
 	int code = read_plan(arguments, &plan);
 
+	for (size_t i = 0; code == EXIT_DONE && i < count; i++)
+		code = check_named(arguments, workloads[i]);
+	if (code == EXIT_DONE)
+		code = results_check(arguments);
 	/* Before the load that it would see. */
 	if (code == EXIT_DONE)
 		host_describe(&plan.host, data ? data : ".", plan.options.url);
-	if (code == EXIT_DONE && !workloads)
-		code = run_named(arguments, &plan, "latency", &results);
-	for (size_t i = 0; code == EXIT_DONE && i < workloads && !run_was_interrupted(); i++)
-		code = run_named(arguments, &plan, arguments->flags[FLAG_workload].values[i],
-				 &results);
+	for (size_t i = 0; code == EXIT_DONE && i < count && !run_was_interrupted(); i++)
+		code = run_named(arguments, &plan, workloads[i], &results);
 	/* What was measured before something failed is not lost. */
 	if (results.count) {
 		int shown = results_show(arguments, &results);

@@ -253,7 +253,7 @@ int main(int argc, char **argv)
 	const char *name = argc > 1 ? argv[1] : "";
 	const struct command *command = find_command(name);
 
-	if (strcmp(name, "--help") == 0 || strcmp(name, "help") == 0)
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
 		return help(NULL);
 	if (!command)
 		return *name ? complain_usage("there is no '%s'", name)

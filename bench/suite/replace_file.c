@@ -1,8 +1,28 @@
 #include "bench/suite/replace_file.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+int replace_file_check(const char *path)
+{
+	struct stat stat_buffer;
+	char folder[PATH_MAX] = ".";
+	const char *slash = strrchr(path, '/');
+	const char *written = folder;
+
+	if (slash &&
+	    snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path + 1), path) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	if (stat(path, &stat_buffer) == 0) {
+		if (S_ISDIR(stat_buffer.st_mode))
+			return -EISDIR;
+		if (!S_ISREG(stat_buffer.st_mode))
+			written = path;
+	}
+	return access(written, W_OK) == 0 ? 0 : -errno;
+}
 
 int replace_file_open(struct replace_file *file, const char *path)
 {

@@ -11,6 +11,8 @@ struct replace_file {
 				   */
 };
 
+/* Could it be opened now?  Touches nothing.  0, -errno. */
+int replace_file_check(const char *path);
 /* -errno. */
 int replace_file_open(struct replace_file *file, const char *path);
 /* Puts it in place; if `keep` is false, or writing failed, what was there before stays.  -errno. */

@@ -12,6 +12,8 @@ int report_html(const char *path, const struct result *results, size_t count);
 
 /* As HdrHistogram's tools print and read it, in milliseconds. */
 void report_percentiles_print(FILE *out, const struct histogram *histogram);
+/* Makes the folder, if it is not there, and looks whether it may be written to.  -errno. */
+int report_percentiles_begin(const char *folder);
 /* A file WORKLOAD.LABEL.publish.hgrm and .end-to-end.hgrm each, of all runs together; makes the
  * folder.  -errno. */
 int report_percentiles(const char *folder, const struct result *results, size_t count);

@@ -17,6 +17,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static double deviation_ms(const struct histogram *histogram, double mean_ns)
 {
@@ -105,11 +106,18 @@ static int write_one(const char *folder, const struct series *series, const char
 	return rc;
 }
 
+int report_percentiles_begin(const char *folder)
+{
+	if (mkdir(folder, 0777) < 0 && errno != EEXIST)
+		return -errno;
+	return access(folder, W_OK | X_OK) == 0 ? 0 : -errno;
+}
+
 int report_percentiles(const char *folder, const struct result *results, size_t count)
 {
 	struct series *series = NULL;
 	size_t series_count = 0;
-	int rc = mkdir(folder, 0777) == 0 || errno == EEXIST ? 0 : -errno;
+	int rc = report_percentiles_begin(folder);
 
 	if (rc == 0)
 		rc = series_of(results, count, &series, &series_count);

@@ -111,6 +111,7 @@ def test_sluice_runs_it(broker):
 
 def test_help_is_of_one_command_or_of_all():
     everything, run_alone = bench("--help").stdout, bench("run", "--help").stdout
+    assert bench("-h").stdout == everything
     assert "--gate" in everything and "--gate" not in run_alone
     assert "--give-up" in everything and "--give-up" in run_alone
     assert all(len(line) <= 100 for line in everything.splitlines())
@@ -127,6 +128,8 @@ def test_help_is_of_one_command_or_of_all():
     (("run", "here"), "run takes no 'here'"),
     (("run", "--driver", "mqtt"), "no driver 'mqtt'"),
     (("run", "--workload", "idle"), "no workload 'idle'"),
+    (("run", "--workload", "latency", "--workload", "idle"), "no workload 'idle'"),
+    (("run", "--pid", str(2 ** 31 - 1)), "no such process"),
     (("run", "--set", "producerRate"), "--set takes KEY=VALUE"),
     (("run", "--set", "producerRates=1"), 'did you mean "producerRate"'),
     (("run", "--set", "producerRate=fast"), "producerRate"),
@@ -142,6 +145,15 @@ def test_a_wrong_command_line_is_told(words, said):
 
 def test_a_workload_file_that_is_not_there_is_told():
     assert "no-such.yaml" in bench("run", "--workload", "no-such.yaml", code=1).stderr
+
+
+@pytest.mark.parametrize("flag", ["--json", "--html", "--percentiles"])
+def test_what_cannot_be_written_is_told_before_anything_runs(tmp_path, flag):
+    told = bench("run", "--url", "tcp://127.0.0.1:1", flag, tmp_path / "none/below", code=1).stderr
+    assert "none/below: No such file" in told and "127.0.0.1" not in told
+    (tmp_path / "folder").mkdir()
+    if flag != "--percentiles":
+        assert "Is a directory" in bench("run", flag, tmp_path / "folder", code=1).stderr
 
 
 def test_nobody_there_is_told():
@@ -201,6 +213,7 @@ def test_a_terminal_sees_one_live_line(broker):
     assert done.returncode == 0 and re.search(r"\r.*/s in, .*publish p99 .* left\x1b\[K", told), told
 
 
-def test_the_lists_show_drivers_workloads_and_keys():
+def test_the_lists_show_drivers_workloads_keys_and_figures():
     told = bench("list").stdout
-    assert all(word in told for word in ("sluice", "latency", "producerRate"))
+    assert all(word in told for word in ("sluice", "latency", "producerRate", "publish_p99_ms",
+                                         "NO_KEY|RANDOM_NANO|KEY_ROUND_ROBIN"))
