@@ -22,7 +22,7 @@ import tempfile
 import time
 
 MIB = 1 << 20
-BANDWIDTH_AIM = 0.9
+BANDWIDTH_AIM = 0.95
 CPU_AIM = 1.2
 
 
