@@ -217,6 +217,8 @@ static int parse(struct arguments *arguments, const struct command *command)
 			arguments->words[arguments->word_count++] = word;
 		}
 	}
+	if (arguments->flags[FLAG_help].count)
+		return EXIT_DONE;
 	if (arguments->word_count < command->fewest)
 		return complain_usage("%s needs %s", command->name, command->words);
 	if (arguments->word_count > command->most)

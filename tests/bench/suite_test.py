@@ -112,6 +112,7 @@ def test_sluice_runs_it(broker):
 def test_help_is_of_one_command_or_of_all():
     everything, run_alone = bench("--help").stdout, bench("run", "--help").stdout
     assert bench("-h").stdout == everything
+    assert "--gate" in bench("compare", "--help").stdout
     assert "--gate" in everything and "--gate" not in run_alone
     assert "--give-up" in everything and "--give-up" in run_alone
     assert all(len(line) <= 100 for line in everything.splitlines())
