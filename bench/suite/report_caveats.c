@@ -79,7 +79,7 @@ static struct sentence find_alike(const struct result *run, struct sentence like
 /* ---- numbers ---- */
 
 struct range {
-	const char *smallest; /* null: none yet */
+	const char *smallest;
 	const char *largest;
 };
 
@@ -99,7 +99,8 @@ static const char *number_at(struct sentence sentence, unsigned index)
 /* Number `index` of all that are like the sentence, which has so many. */
 static struct range range_of(const struct series *series, struct sentence like, unsigned index)
 {
-	struct range range = {0};
+	const char *own = number_at(like, index);
+	struct range range = {own, own};
 
 	for (size_t i = 0; i < series->count; i++) {
 		struct sentence sentence = sentence_first(series->runs[i]->caveats);
@@ -107,9 +108,9 @@ static struct range range_of(const struct series *series, struct sentence like, 
 			if (!are_alike(sentence, like))
 				continue;
 			const char *number = number_at(sentence, index);
-			if (!range.smallest || strtod(number, NULL) < strtod(range.smallest, NULL))
+			if (strtod(number, NULL) < strtod(range.smallest, NULL))
 				range.smallest = number;
-			if (!range.largest || strtod(number, NULL) > strtod(range.largest, NULL))
+			if (strtod(number, NULL) > strtod(range.largest, NULL))
 				range.largest = number;
 		}
 	}
