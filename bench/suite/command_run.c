@@ -244,6 +244,7 @@ int command_run(const struct arguments *arguments)
 	/* Before the load that it would see. */
 	if (code == EXIT_DONE)
 		host_describe(&plan.host, data ? data : ".", plan.options.url);
+	plan.options.load_average = plan.host.load_average;
 	for (size_t i = 0; code == EXIT_DONE && i < count && !run_was_interrupted(); i++)
 		code = run_named(arguments, &plan, workloads[i], &results);
 	/* What was measured before something failed is not lost. */

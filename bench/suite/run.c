@@ -268,10 +268,8 @@ static int run_it(struct run *run, struct result *result)
 {
 	struct run_meter *meter = NULL;
 	unsigned made = 0;
-	double load_average = 0;
 	int rc = run_meter_new(run, &meter);
 
-	getloadavg(&load_average, 1);
 	if (rc == 0)
 		rc = workload_copy(run->workload, &result->workload);
 	if (rc == 0)
@@ -285,7 +283,7 @@ static int run_it(struct run *run, struct result *result)
 	if (rc == 0 && interrupted)
 		run_caveat(result, "Ended early, by a signal.");
 	if (rc == 0)
-		run_judge(run, load_average, result);
+		run_judge(run, result);
 	delete_topics(run, made);
 	run_meter_free(meter);
 	return rc;

@@ -18,6 +18,7 @@ struct run_options {
 	unsigned threads;        /* 0: as many as it has producers, as consumers */
 	unsigned silence_ms_max; /* of the broker, then it gives up; 0: 20 s */
 	bool keep_topics;
+	double load_average; /* of the machine before the first run, which is not of our making */
 	/* May be null.  `done` of `total` ms, warm-up included; both 0 while a backlog is made. */
 	void (*progress)(void *context, const struct sample *sample, unsigned done_ms,
 			 unsigned total_ms, bool warming_up);

@@ -78,13 +78,21 @@ static void about_rate(const struct run *run, struct result *result)
 {
 	uint64_t unsent = run_counted(&run->unsent);
 	double due = result->asked_per_s * result->seconds;
+	double enough = RATE_REACHED * due < due - LATE_S * result->asked_per_s
+				? RATE_REACHED * due
+				: due - LATE_S * result->asked_per_s;
 	double sent = (double)run->sent_in_time;
+	double stored = (double)result->published;
 
 	if (!result->open_loop)
 		return;
-	if (sent < RATE_REACHED * due && sent < due - LATE_S * result->asked_per_s)
+	if (sent < enough)
 		run_caveat(result, "Sent %.1f %% of what was asked: not to be compared.",
 			   100 * sent / due);
+	else if (stored < enough) /* windows took the rest */
+		run_caveat(result,
+			   "Of what was asked %.1f %% was stored in the time: not to be compared.",
+			   100 * stored / due);
 	if (unsent)
 		run_caveat(result,
 			   "%" PRIu64 " records that were due could not be sent; they count with "
@@ -127,9 +135,10 @@ static void about_tail(const struct run *run, const struct run_totals *totals,
 			   received, due, due - received);
 }
 
-void run_judge(const struct run *run, double load_average, struct result *result)
+void run_judge(const struct run *run, struct result *result)
 {
 	struct run_totals totals;
+	double load_average = run->options->load_average;
 	double cores = (double)sysconf(_SC_NPROCESSORS_ONLN);
 
 	run_totals_of(run, &totals);

@@ -153,8 +153,8 @@ void run_caveat(struct result *result, const char *format, ...)
 /* How busy the threads are from here on, and which one was most, after so much time. */
 void run_busy_begin(struct run *run);
 double run_busy_end(const struct run *run, double seconds);
-/* When all has come that will; `load_average` is from before the run. */
-void run_judge(const struct run *run, double load_average, struct result *result);
+/* When all has come that will. */
+void run_judge(const struct run *run, struct result *result);
 
 /* ---- the threads' functions: run_produce.c, run_consume.c ---- */
 void *run_produce(void *thread);

@@ -111,6 +111,50 @@ static void what_could_not_be_sent_counts_with_what_it_waited(void **state)
 	result_fini(&result);
 }
 
+/* All is sent, as there is room in the window, and half of it answered in time. */
+static void what_was_not_stored_in_time_is_told(void **state)
+{
+	const struct fake_faults faults = {.silent_at_ms = 250, .silent_ms = 1000};
+	struct workload workload = small();
+	struct result result;
+
+	fake_reset(&faults);
+	assert_int_equal(run(&workload, &result), 0);
+	assert_int_equal(result.publish->total, 500);
+	assert_non_null(strstr(result.caveats, "not to be compared"));
+	result_fini(&result);
+}
+
+static void more_than_can_ever_be_sent_is_charged_at_once(void **state)
+{
+	const struct fake_faults faults = {.blocks_at_ms = 1, .blocks_ms = 1800};
+	struct workload workload = small();
+	struct result result;
+
+	workload.producer_rate = 1000000000;
+	workload.window = 10;
+	fake_reset(&faults);
+	assert_int_equal(run(&workload, &result), 0);
+	assert_int_equal(result.publish->total, 500000000);
+	result_fini(&result);
+}
+
+static void a_machine_that_was_busy_before_is_told(void **state)
+{
+	struct run_options options = {.driver = &fake_driver, .url = "fake:"};
+	const struct fake_faults faults = {0};
+	struct workload workload = small();
+	struct result result;
+
+	for (int busy = 0; busy < 2; busy++) {
+		options.load_average = busy ? 1e6 : 0;
+		fake_reset(&faults);
+		assert_int_equal(run_workload(&workload, &options, &result), 0);
+		assert_true(busy == !!strstr(result.caveats, "load average"));
+		result_fini(&result);
+	}
+}
+
 /* ---- counts ---- */
 
 static void all_that_is_due_is_sent_received_and_counted_once(void **state)
@@ -453,6 +497,9 @@ int main(void)
 		cmocka_unit_test(all_that_fell_due_while_produce_blocked_is_charged),
 		cmocka_unit_test(all_that_fell_due_while_the_window_was_full_is_charged),
 		cmocka_unit_test(what_could_not_be_sent_counts_with_what_it_waited),
+		cmocka_unit_test(what_was_not_stored_in_time_is_told),
+		cmocka_unit_test(more_than_can_ever_be_sent_is_charged_at_once),
+		cmocka_unit_test(a_machine_that_was_busy_before_is_told),
 		cmocka_unit_test(all_that_is_due_is_sent_received_and_counted_once),
 		cmocka_unit_test(threads_share_producers_and_consumers),
 		cmocka_unit_test(a_warm_up_is_not_measured),
