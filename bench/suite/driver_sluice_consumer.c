@@ -114,12 +114,12 @@ int native_consumer_poll(struct driver_consumer *consumer, unsigned timeout_us)
 		rc = driver_wait(sluice_fd(consumer->client), POLLIN, timeout_us);
 	if (rc >= 0)
 		rc = sluice_fetch(consumer->client, (int)(timeout_us / 1000), &batch);
-	for (unsigned i = 0; rc == 1; i++) {
+	for (unsigned batches = 1; rc == 1; batches++) {
 		rc = hand_on(consumer, batch);
 		if (rc < 0)
 			return rc;
 		ran += rc;
-		if (i == BATCHES_A_POLL)
+		if (batches == BATCHES_A_POLL)
 			break;
 		rc = sluice_fetch(consumer->client, 0, &batch);
 	}

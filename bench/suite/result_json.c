@@ -370,7 +370,7 @@ static int file_load(const char *path, char **ret, size_t *ret_bytes)
 		if (rc == 0)
 			bytes += fread(text + bytes, 1, room - bytes, in);
 		if (rc == 0 && ferror(in))
-			rc = -EIO;
+			rc = -errno;
 	}
 	if (in)
 		fclose(in);

@@ -264,8 +264,10 @@ int workload_parse_yaml(const char *file, const void *text, size_t bytes, struct
 
 	reader.why = why;
 	reader.why_bytes = why_bytes;
-	if (!yaml_parser_initialize(&reader.parser))
+	if (!yaml_parser_initialize(&reader.parser)) {
+		snprintf(why, why_bytes, "%s: %s", file, strerror(ENOMEM));
 		return -ENOMEM;
+	}
 	yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&reader.parser, text, bytes);
 	workload_init(&reader.workload);
@@ -273,6 +275,8 @@ int workload_parse_yaml(const char *file, const void *text, size_t bytes, struct
 	rc = read_document(&reader);
 	yaml_event_delete(&reader.event);
 	yaml_parser_delete(&reader.parser);
+	if (rc == -ENOMEM)
+		snprintf(why, why_bytes, "%s: %s", file, strerror(-rc));
 	if (rc < 0)
 		workload_fini(&reader.workload);
 	else
