@@ -6,6 +6,7 @@ import unittest
 from pathlib import Path
 
 SECONDS_MAX = 120
+SEEDS = [1, 2, 3, 4, 3043]  # in the last one a request carries several topics
 
 
 def course(program, seed, folder):
@@ -20,7 +21,7 @@ class ReplayTest(unittest.TestCase):
     program = None
 
     def test_a_seed_run_twice_gives_the_same_course_and_history(self):
-        for seed in range(1, 5):
+        for seed in SEEDS:
             with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
                 first = course(self.program, seed, one)
                 self.assertIn("digest", first[1])
