@@ -17,23 +17,17 @@ import os
 import pathlib
 import platform
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
+from servers import end, free_port
+
 BROKER_CORE, LOAD_CORE = "1", "0"
 BROKER_IP, LOAD_IP = "10.77.0.1", "10.77.0.2"
 START_SECONDS, RUN_SECONDS = 20, 60
-
-
-def free_port():
-    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-        tcp.bind(("127.0.0.1", 0))
-        udp.bind(tcp.getsockname())
-        return tcp.getsockname()[1]
 
 
 def memif(folder, role):
@@ -54,12 +48,7 @@ def running(command, output, ready):
             time.sleep(0.05)
         yield process
     finally:
-        process.terminate()  # a broker closes its logs
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)
 
 
 @contextlib.contextmanager

@@ -19,31 +19,16 @@ import os
 import pathlib
 import platform
 import shutil
-import socket
 import statistics
 import subprocess
 import tempfile
 import time
 
+from servers import end, free_port
+
 START_SECONDS, RUN_SECONDS = 20, 300
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 TOPIC = "catch-up"
-
-
-def free_port():
-    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-        tcp.bind(("127.0.0.1", 0))
-        udp.bind(tcp.getsockname())
-        return tcp.getsockname()[1]
-
-
-def end(process):
-    process.terminate()
-    try:
-        process.wait(30)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def run(command):

@@ -15,11 +15,12 @@ import os
 import pathlib
 import platform
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
+
+from servers import end, free_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 START_SECONDS = 30
@@ -34,12 +35,6 @@ def arguments():
     parser.add_argument("--poll", choices=["busy", "adaptive"], default="busy")
     parser.add_argument("--data", help="the broker's folder is made in this one")
     return parser.parse_args()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def start_broker(wanted, folder, port, cpus):
@@ -80,8 +75,7 @@ def main():
              str(wanted.bytes), TOPIC, memif, f"udp://127.0.0.1:{port}",
              f"tcp://127.0.0.1:{port}"], check=False).returncode
     finally:
-        broker.terminate()
-        broker.wait()
+        end(broker)
         shutil.rmtree(folder)
 
 

@@ -20,9 +20,11 @@ import sys
 import tempfile
 import time
 
+# HOST and free_port are for the peers too.
+from servers import HOST, end, free_port
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "peers"
-HOST = "127.0.0.1"
 START_SECONDS, END_SECONDS, FETCH_SECONDS = 90, 30, 600
 ANSWER_SECONDS = 2
 DURABILITIES = ("default", "flush")
@@ -31,14 +33,6 @@ EXIT_MISSING = 77
 
 class Missing(Exception):
     """This peer cannot run on this machine, in this durability class; says why."""
-
-
-def free_port():
-    """One that is free for TCP and UDP."""
-    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-        tcp.bind((HOST, 0))
-        udp.bind(tcp.getsockname())
-        return tcp.getsockname()[1]
 
 
 def split_cores(count):
@@ -190,12 +184,7 @@ class Peer:
 
     def __exit__(self, *failure):
         for process in reversed(self.processes):
-            process.terminate()
-            try:
-                process.wait(END_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end(process, END_SECONDS)
         self.processes = []
         self.holder.cleanup()
 
