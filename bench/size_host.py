@@ -32,6 +32,8 @@ def parse():
     parser.add_argument("--durability", choices=ACKS, default="flush",
                         help="default: acks=1; flush: acks=all (flush)")
     parser.add_argument("--out", help="folder for the report (DIR/report)")
+    parser.add_argument("--json", help="the results (OUT/results.json)")
+    parser.add_argument("--html", help="the charts (OUT/report.html)")
     return parser.parse_known_args()
 
 
@@ -40,6 +42,7 @@ def main():
     folder = pathlib.Path(options.dir)
     out = pathlib.Path(options.out or folder / "report")
     out.mkdir(parents=True, exist_ok=True)
+    json, html = options.json or out / "results.json", options.html or out / "report.html"
     if not any(flag.split("=")[0] == "--workload" for flag in flags):
         flags = [word for name in WORKLOADS for word in ("--workload", name)] + flags
     try:
@@ -48,12 +51,12 @@ def main():
             done = subprocess.run(
                 [pathlib.Path(options.build) / "bench/suite/sluice-bench", "run", "--url",
                  broker.url, *pids, "--set", f"acks={ACKS[options.durability]}", "--data", folder,
-                 "--json", out / "results.json", "--html", out / "report.html", *flags],
+                 "--json", json, "--html", html, *flags],
                 check=False)
     except peer.Missing as why:
         sys.exit(f"size_host: {why}")
     if done.returncode == 0:
-        print(f"{out}/report.html has the charts, {out}/results.json the figures")
+        print(f"{html} has the charts, {json} the figures")
     return done.returncode
 
 
