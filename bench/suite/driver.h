@@ -17,6 +17,14 @@ enum driver_acks {
 	DRIVER_ACKS_ALL,
 };
 
+/* "0", "1", "all", as Kafka calls them. */
+static inline const char *driver_acks_text(enum driver_acks acks)
+{
+	static const char *const texts[] = {"0", "1", "all"};
+
+	return texts[acks];
+}
+
 /* Where, and how; the workload's own. */
 struct driver_target {
 	const char *url;             /* as the driver understands it */

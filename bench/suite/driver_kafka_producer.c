@@ -3,8 +3,6 @@
 #include "bench/suite/driver_common.h"
 #include "bench/suite/driver_kafka.h"
 
-#include "base/check.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,25 +34,11 @@ struct driver_producer {
 	rd_kafka_resp_err_t complained; /* an outage is one sentence, not one a record */
 };
 
-static const char *acks_text(enum driver_acks acks)
-{
-	switch (acks) {
-	case DRIVER_ACKS_NONE:
-		return "0";
-	case DRIVER_ACKS_ONE:
-		return "1";
-	case DRIVER_ACKS_ALL:
-		return "all";
-	}
-	check(!"acks out of range");
-	return NULL;
-}
-
 static int conf_of(const struct driver_target *target, rd_kafka_conf_t **ret)
 {
 	char window[16], batch[16], linger[24];
 	const struct kafka_setting own[] = {
-		{"acks", acks_text(target->acks)},
+		{"acks", driver_acks_text(target->acks)},
 		{"queue.buffering.max.messages", target->window ? window : NULL},
 		{"queue.buffering.max.kbytes", "2097151"}, /* the window alone limits */
 		{"batch.size", target->batch_bytes_max ? batch : NULL},

@@ -53,9 +53,7 @@ static bool is_consumer_url(const char *setting)
 
 static int set_all(struct sluice_options *options, const struct driver_target *target)
 {
-	static const char *const acks[] = {
-		[DRIVER_ACKS_NONE] = "0", [DRIVER_ACKS_ONE] = "1", [DRIVER_ACKS_ALL] = "all"};
-	int rc = set(options, "acks", acks[target->acks]);
+	int rc = set(options, "acks", driver_acks_text(target->acks));
 
 	if (rc == 0)
 		rc = set(options, "client.id", "sluice-bench");

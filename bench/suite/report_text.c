@@ -15,25 +15,12 @@ static const char *plural(uint64_t count)
 	return count == 1 ? "" : "s";
 }
 
-static const char *acks_text(enum driver_acks acks)
-{
-	switch (acks) {
-	case DRIVER_ACKS_NONE:
-		return "0";
-	case DRIVER_ACKS_ONE:
-		return "1";
-	case DRIVER_ACKS_ALL:
-		break;
-	}
-	return "all";
-}
-
 static void say_size(FILE *out, const struct workload *workload)
 {
 	fprintf(out, "%u topic%s of %u partition%s, records of %u bytes, acks=%s", workload->topics,
 		plural(workload->topics), workload->partitions_per_topic,
 		plural(workload->partitions_per_topic), workload->message_bytes,
-		acks_text(workload->acks));
+		driver_acks_text(workload->acks));
 	if (workload->compression[0] && strcmp(workload->compression, "none") != 0)
 		fprintf(out, ", %s", workload->compression);
 	if (workload->dedup)

@@ -13,31 +13,21 @@
 
 #define SIZE_OF(field) sizeof(((struct workload *)NULL)->field)
 
+#define PARAM(kind_, key_, min_, max_, choices_, help_)                                            \
+	{.key = (key_),                                                                            \
+	 .kind = PARAM_##kind_,                                                                    \
+	 .min = (min_),                                                                            \
+	 .max = (max_),                                                                            \
+	 .choices = (choices_),                                                                    \
+	 .help = (help_)},
+
 static const struct param params[] = {
-#define NUMBER(kind_, field, key_, unit, min_, max_, choices_, help_)                              \
-	{.key = (key_),                                                                            \
-	 .kind = PARAM_##kind_,                                                                    \
-	 .min = (min_),                                                                            \
-	 .max = (max_),                                                                            \
-	 .choices = (choices_),                                                                    \
-	 .help = (help_)},
-#define RATIO(field, key_, help_)                                                                  \
-	{.key = (key_), .kind = PARAM_RATIO, .min = 0, .max = 1, .help = (help_)},
-#define TEXT(kind_, field, key_, choices_, help_)                                                  \
-	{.key = (key_),                                                                            \
-	 .kind = PARAM_##kind_,                                                                    \
-	 .max = SIZE_OF(field) - 1,                                                                \
-	 .choices = (choices_),                                                                    \
-	 .help = (help_)},
-#define SETTING(field, key_, help_)                                                                \
-	{.key = (key_), .kind = PARAM_TEXT, .max = WORKLOAD_SETTING_BYTES_MAX, .help = (help_)},
-#define KEPT(kind_, key_, min_, max_, choices_, help_)                                             \
-	{.key = (key_),                                                                            \
-	 .kind = PARAM_##kind_,                                                                    \
-	 .min = (min_),                                                                            \
-	 .max = (max_),                                                                            \
-	 .choices = (choices_),                                                                    \
-	 .help = (help_)},
+#define NUMBER(kind, field, key, unit, min, max, choices, help)                                    \
+	PARAM(kind, key, min, max, choices, help)
+#define RATIO(field, key, help) PARAM(RATIO, key, 0, 1, NULL, help)
+#define TEXT(kind, field, key, choices, help) PARAM(kind, key, 0, SIZE_OF(field) - 1, choices, help)
+#define SETTING(field, key, help) PARAM(TEXT, key, 0, WORKLOAD_SETTING_BYTES_MAX, NULL, help)
+#define KEPT(kind, key, min, max, choices, help) PARAM(kind, key, min, max, choices, help)
 #include "bench/suite/workload_keys.def"
 #undef NUMBER
 #undef RATIO
