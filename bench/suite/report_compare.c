@@ -83,9 +83,11 @@ static struct spread ratios_of(const struct series *a, const struct series *b,
 	return spread;
 }
 
-/* Only where all of A lies on one side of all of B. */
+/* Only where all of A lies on one side of all of B; a run of each has no spread to tell by. */
 static const char *verdict(const struct spread *ratios, const struct figure *figure)
 {
+	if (ratios->count == 1 && ratios->median != 1)
+		return "one run";
 	if (ratios->smallest > 1)
 		return figure->larger_is_better ? "better" : "worse";
 	if (ratios->largest < 1)

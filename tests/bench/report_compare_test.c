@@ -122,6 +122,21 @@ static void what_was_asked_otherwise_is_said(void **state)
 	sides_fini(&sides);
 }
 
+/* Nobody knows how far another run would be from it. */
+static void one_run_of_each_is_not_called_better_or_worse(void **state)
+{
+	struct sides sides = sides_make();
+
+	sides.a_count = sides.b_count = 1;
+	char *text = results_printed(write_comparison, &sides);
+	assert_null(strstr(text, "better"));
+	assert_null(strstr(text, "worse"));
+	assert_non_null(strstr(text, "one run\n"));
+	assert_non_null(strstr(text, "the same\n"));
+	free(text);
+	sides_fini(&sides);
+}
+
 static int gates_not_kept(struct sides *sides, const char *text)
 {
 	sides->gates[0] = gate(text);
@@ -188,6 +203,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_gate_is_refused_with_the_reason),
 		cmocka_unit_test(ratios_are_of_all_pairs_with_their_spread),
 		cmocka_unit_test(what_was_asked_otherwise_is_said),
+		cmocka_unit_test(one_run_of_each_is_not_called_better_or_worse),
 		cmocka_unit_test(a_gate_is_kept_up_to_its_bound),
 		cmocka_unit_test(what_was_not_measured_keeps_no_gate),
 		cmocka_unit_test(a_workload_that_one_side_lacks_is_an_error),
