@@ -7,14 +7,18 @@
 
 int replace_file_check(const char *path)
 {
+	const char *slash = strrchr(path, '/');
+	size_t length = slash ? (size_t)(slash - path) + 1 : 0;
 	struct stat stat_buffer;
 	char folder[PATH_MAX] = ".";
-	const char *slash = strrchr(path, '/');
 	const char *written = folder;
 
-	if (slash &&
-	    snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path + 1), path) >= PATH_MAX)
+	if (length >= sizeof(folder))
 		return -ENAMETOOLONG;
+	if (length) {
+		memcpy(folder, path, length);
+		folder[length] = '\0';
+	}
 	if (stat(path, &stat_buffer) == 0) {
 		if (S_ISDIR(stat_buffer.st_mode))
 			return -EISDIR;
