@@ -78,9 +78,8 @@ static void about_rate(const struct run *run, struct result *result)
 {
 	uint64_t unsent = run_counted(&run->unsent);
 	double due = result->asked_per_s * result->seconds;
-	double enough = RATE_REACHED * due < due - LATE_S * result->asked_per_s
-				? RATE_REACHED * due
-				: due - LATE_S * result->asked_per_s;
+	double late = LATE_S * result->asked_per_s + 1;
+	double enough = RATE_REACHED * due < due - late ? RATE_REACHED * due : due - late;
 	double sent = (double)run->sent_in_time;
 	double stored = (double)result->published;
 
@@ -96,7 +95,7 @@ static void about_rate(const struct run *run, struct result *result)
 	if (unsent)
 		run_caveat(result,
 			   "%" PRIu64 " records that were due could not be sent; they count with "
-			   "what they had waited at the end.",
+			   "what they had waited at the end, but not end to end.",
 			   unsent);
 }
 
