@@ -25,6 +25,7 @@ struct driver_producer {
 	bool spins;       /* over a port of DPDK, which is asked for what has come */
 	size_t under_way; /* records */
 	int ran;          /* callbacks in this call */
+	int complained;   /* an outage is one sentence, not one a record */
 	struct slot *free_slots;
 	size_t fresh; /* slots from here on were never taken, and their memory never touched */
 	size_t window;
@@ -52,6 +53,13 @@ static void slot_put(struct slot *slot)
 	slot->producer->under_way--;
 }
 
+static void complain_once(struct driver_producer *producer, int error)
+{
+	if (error && error != producer->complained)
+		driver_complain(&driver_sluice, "not delivered: %s", sluice_error_text(error));
+	producer->complained = error ? error : producer->complained;
+}
+
 static void record_delivered(void *user, const struct sluice_delivery *delivery)
 {
 	struct slot *slot = user;
@@ -60,6 +68,7 @@ static void record_delivered(void *user, const struct sluice_delivery *delivery)
 
 	slot_put(slot);
 	producer->ran++;
+	complain_once(producer, delivery->error);
 	producer->delivered(producer->context, tag, native_rc(delivery->error));
 }
 
