@@ -41,9 +41,9 @@ def running(command, output, ready):
     with open(output, "w", encoding="utf-8") as log:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
     try:
-        end = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + START_SECONDS
         while not ready():
-            if process.poll() is not None or time.monotonic() > end:
+            if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"{command[0]} did not start:\n{pathlib.Path(output).read_text()}")
             time.sleep(0.05)
         yield process

@@ -30,8 +30,8 @@ static struct chart chart_of(enum chart_scale x, enum chart_scale y)
 
 static void assert_has(const char *text, const char *part)
 {
-	if (!strstr(text, part))
-		fail_msg("no \"%s\" in:\n%s", part, text);
+	if (!text || !strstr(text, part))
+		fail_msg("no \"%s\" in:\n%s", part, text ? text : "");
 }
 
 static void a_linear_axis_begins_at_zero(void **state)
