@@ -43,8 +43,10 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct world *world = *state;
+	struct io_backend *io = world->rig.io;
 
 	rig_fini(&world->rig);
+	io_free(io);
 	free(world);
 	return 0;
 }

@@ -57,10 +57,12 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct world *world = *state;
+	struct io_backend *io = world->rig.io;
 
 	world->failing = -1;
 	rig_keep_no_jobs(&world->rig);
 	rig_fini(&world->rig);
+	io_free(io);
 	free(world);
 	return 0;
 }
