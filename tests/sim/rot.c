@@ -22,8 +22,6 @@ enum {
 	HEADER_PERCENT = 10, /* of what is hit are headers of segments */
 	/* storage/README.md, "Segment". */
 	SEGMENT_HEADER_BYTES = 4096,
-	AT_VERSION = 8,
-	VERSION_COMPACTED = 2,
 	HEADER_USED_BYTES = 64,
 };
 
@@ -31,7 +29,6 @@ enum {
 struct target {
 	uint64_t start, end; /* bytes */
 	int64_t from, to;    /* offsets */
-	int64_t first;       /* that the batch has; gaps before it are lost with it */
 	bool sound;          /* so far */
 };
 
@@ -146,26 +143,23 @@ static uint8_t *read_whole(struct inode *inode, size_t *ret_size)
 	return data;
 }
 
-/* The batch at *position, which goes on behind it.  `next`: where the segment behind begins.  Of a
- * compacted segment offsets have gaps. */
+/* The batch at *position, which goes on behind it.  `next`: where the segment behind begins. */
 static bool next_target(const uint8_t *data, size_t size, uint64_t *position, int64_t *offset,
 			int64_t next, struct target *ret)
 {
-	bool gaps = data[AT_VERSION] == VERSION_COMPACTED;
 	struct batch batch;
 
 	if (*position + BATCH_HEADER_BYTES > size ||
 	    batch_parse(&batch, data + *position, size - *position) < 0 ||
-	    batch.base_offset < *offset || (batch.base_offset > *offset && !gaps))
+	    batch.base_offset != *offset)
 		return false;
-	int64_t to = batch.base_offset + batch.last_offset_delta + 1;
+	int64_t to = *offset + batch.last_offset_delta + 1;
 	if (batch.last_offset_delta < 0 || to > next)
 		return false;
 	*ret = (struct target){.start = *position,
 			       .end = *position + batch.size,
 			       .from = *offset,
 			       .to = to,
-			       .first = batch.base_offset,
 			       .sound = batch_crc_valid(&batch, data + *position)};
 	*position = ret->end;
 	*offset = to;
@@ -198,12 +192,7 @@ static struct target *list_targets(struct inode *inode, int64_t base, int64_t ne
 	*ret_count = 0;
 	while (next_target(data, size, &position, &offset, next, &targets[*ret_count]))
 		++*ret_count;
-	/* What is lost with one goes as far as there is another. */
-	for (unsigned i = 0; i + 1 < *ret_count; i++)
-		targets[i].to = targets[i + 1].first;
-	*ret_whole = offset == next || data[AT_VERSION] == VERSION_COMPACTED;
-	if (*ret_count && *ret_whole)
-		targets[*ret_count - 1].to = next;
+	*ret_whole = offset == next;
 	free(data);
 	return targets;
 }

@@ -117,7 +117,6 @@ void client_tells_seen(struct client *client, const char *group, const struct to
 		       const bool *partitions, const int64_t *offsets, bool final);
 struct topic *world_topic(struct world *world, const struct kafka_string *name); /* null: none */
 struct topic *world_topic_of(struct world *world, const struct uuid *id);        /* null: none */
-/* What is lost at `offset`, or, of a compacted topic, where a reader at `offset` comes next. False:
- * nothing is known to be. */
-bool world_find_lost(const struct world *world, const struct topic *topic, unsigned partition,
-		     int64_t offset, struct lost *ret);
+/* Where what is lost at `offset` ends; `offset` itself: nothing there is known to be lost. */
+int64_t world_lost_to(const struct world *world, const struct topic *topic, unsigned partition,
+		      int64_t offset);

@@ -50,14 +50,14 @@ static int out_of_range(struct client *client, struct topic *topic, unsigned par
 static int pass_lost(struct client *client, struct topic *topic, unsigned partition,
 		     int64_t *position)
 {
-	struct lost lost;
+	int64_t to = world_lost_to(client->world, topic, partition, *position);
 
-	if (!world_find_lost(client->world, topic, partition, *position, &lost))
+	if (to == *position)
 		return -EAGAIN;
 	history_event(client->log, "lost",
 		      "\"topic\":\"%s\",\"partition\":%u,\"offset\":%lld,\"to\":%lld", topic->name,
-		      partition, (long long)lost.from, (long long)lost.to);
-	*position = lost.to;
+		      partition, (long long)*position, (long long)to);
+	*position = to;
 	return 0;
 }
 
