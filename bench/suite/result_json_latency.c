@@ -216,7 +216,7 @@ static int sample_quantile_read(const json_t *object, const struct latency *late
 
 	snprintf(name, sizeof(name), "%s%s", latency->name, quantile->name);
 	int rc = array_at(object, name, &array, complaint);
-	size_t count = json_array_size(array);
+	size_t count = rc == 0 ? json_array_size(array) : 0;
 	for (size_t i = 0; rc == 0 && i < count && i < result->sample_count; i++) {
 		char *figures = (char *)&result->samples[i] + latency->in_sample;
 

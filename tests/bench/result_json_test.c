@@ -283,6 +283,8 @@ static void what_is_no_result_is_refused_with_the_reason(void **state)
 	assert_refused(BEGIN "\"publishRate\":[\"x\"]}", "publishRate: a number");
 	assert_refused(BEGIN "\"publishRate\":[-1]}", "out of range");
 	assert_refused(BEGIN "\"publishRate\":[1e300]}", "out of range");
+	assert_refused(BEGIN "\"publishRate\":[1],\"publishLatencyAvg\":2}",
+		       "publishLatencyAvg: an array");
 	assert_refused(BEGIN "\"topics\":true}", "topics: a number");
 	assert_refused(BEGIN "\"sluice\":[]}", "sluice: an object");
 	assert_refused(BEGIN "\"sluice\":{\"host\":7}}", "host: an object");
