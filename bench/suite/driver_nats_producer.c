@@ -4,10 +4,11 @@
  * subscription; the sequence is the window's, and JetStream answers there. */
 #include "bench/suite/driver_common.h"
 #include "bench/suite/driver_nats.h"
-#include "bench/suite/window.h"
+#include "bench/suite/sending.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,44 +21,23 @@ enum {
 };
 
 struct driver_producer {
+	struct sending sending;
 	struct nats_link link;
 	natsSubscription *answers;
 	char inbox[SUBJECT_BYTES - 24]; /* with its dot */
 	size_t inbox_length;
-	char *url;
-	struct window window;
-	struct topics topics;
-	driver_delivered *delivered;
-	void *context;
-	bool unacknowledged;
 	bool dedup;
 	size_t batch_bytes;
 	size_t queued_bytes; /* since it was last sent */
-	unsigned linger_us;
-	uint64_t due_us; /* when the oldest queued record is to leave */
-	int failure;
-	bool complained;
 };
 
 /* ---- opening ---- */
 
-static int configure(struct driver_producer *producer, const struct driver_target *target)
+static void configure(struct driver_producer *producer, const struct driver_target *target)
 {
-	int rc = driver_settings_check(&driver_nats, target->settings, nats_settings);
-
-	if (rc == 0)
-		rc = driver_no_compression(&driver_nats, target);
-	if (rc < 0)
-		return rc;
-	producer->unacknowledged = target->acks == DRIVER_ACKS_NONE;
 	producer->dedup = target->dedup;
 	producer->batch_bytes = target->batch_bytes_max ? target->batch_bytes_max
 							: BATCH_BYTES_DEFAULT;
-	producer->linger_us = target->linger_us;
-	producer->url = strdup(target->url);
-	if (!producer->url)
-		return -ENOMEM;
-	return window_init(&producer->window, target->window ? target->window : WINDOW_DEFAULT);
 }
 
 static int subscribe(struct driver_producer *producer)
@@ -89,9 +69,9 @@ int nats_producer_new(const struct driver_target *target, driver_delivered *deli
 
 	if (!producer)
 		return -ENOMEM;
-	producer->delivered = delivered;
-	producer->context = context;
-	rc = configure(producer, target);
+	rc = sending_init(&producer->sending, &driver_nats, target, nats_settings, WINDOW_DEFAULT,
+			  delivered, context);
+	configure(producer, target);
 	if (rc == 0)
 		rc = nats_link_open(&producer->link, target);
 	if (rc == 0)
@@ -110,9 +90,7 @@ void nats_producer_free(struct driver_producer *producer)
 		return;
 	natsSubscription_Destroy(producer->answers);
 	nats_link_close(&producer->link);
-	topics_fini(&producer->topics);
-	window_fini(&producer->window);
-	free(producer->url);
+	sending_fini(&producer->sending);
 	free(producer);
 }
 
@@ -123,12 +101,12 @@ static int find_topic(struct driver_producer *producer, const char *name, struct
 	struct nats_admin admin;
 	int rc;
 
-	*ret = topics_find(&producer->topics, name);
+	*ret = topics_find(&producer->sending.topics, name);
 	if (*ret)
 		return 0;
-	rc = nats_admin_open(&admin, producer->url);
+	rc = nats_admin_open(&admin, producer->sending.url);
 	if (rc == 0)
-		rc = nats_topic(&admin, &producer->topics, name, ret);
+		rc = nats_topic(&admin, &producer->sending.topics, name, ret);
 	nats_admin_close(&admin);
 	return rc;
 }
@@ -172,9 +150,9 @@ static natsStatus publish(struct driver_producer *producer, const char *subject,
 
 	reply_write(producer, sequence, reply);
 	if (producer->dedup)
-		return publish_with_id(producer, subject, producer->unacknowledged ? NULL : reply,
-				       record);
-	if (producer->unacknowledged)
+		return publish_with_id(producer, subject,
+				       producer->sending.unacknowledged ? NULL : reply, record);
+	if (producer->sending.unacknowledged)
 		return natsConnection_Publish(producer->link.connection, subject, record->value,
 					      (int)record->value_bytes);
 	return natsConnection_PublishRequest(producer->link.connection, subject, reply,
@@ -192,36 +170,31 @@ int nats_produce(struct driver_producer *producer, const struct driver_record *r
 	struct topic *topic = NULL;
 	unsigned partition = 0;
 	natsStatus status;
-	int rc = producer->failure;
+	int rc = producer->sending.failure;
 
 	if (rc < 0)
 		return rc;
-	if (window_full(&producer->window) || producer->link.unsent >= UNSENT_BYTES_MAX)
+	if (window_full(&producer->sending.window) || producer->link.unsent >= UNSENT_BYTES_MAX)
 		return -EAGAIN;
 	rc = find_topic(producer, record->topic, &topic);
 	if (rc == 0)
 		rc = topic_route(topic, record, &partition);
 	if (rc < 0)
 		return rc;
-	status = publish(producer, topic->partitions[partition], record, producer->window.next);
+	status = publish(producer, topic->partitions[partition], record,
+			 producer->sending.window.next);
 	if (status != NATS_OK)
 		return nats_failed(record->topic, status);
-	window_add(&producer->window, tag);
-	if (!producer->queued_bytes && producer->linger_us)
-		producer->due_us = driver_now_us() + producer->linger_us;
+	window_add(&producer->sending.window, tag);
+	if (!producer->queued_bytes && producer->sending.linger_us)
+		producer->sending.due_us = driver_now_us() + producer->sending.linger_us;
 	producer->queued_bytes += record->value_bytes + SUBJECT_BYTES;
 	if (producer->queued_bytes >= producer->batch_bytes)
-		producer->failure = send_queued(producer);
+		producer->sending.failure = send_queued(producer);
 	return 0;
 }
 
 /* ---- what comes back ---- */
-
-static int end_all(struct driver_producer *producer, int rc)
-{
-	return window_end_before(&producer->window, producer->window.next, producer->delivered,
-				 producer->context, rc);
-}
 
 /* {"error":{...}} or {"stream":...}; a stream that is not there is nobody who answers. */
 static int rc_of(struct driver_producer *producer, natsMsg *answer)
@@ -233,10 +206,10 @@ static int rc_of(struct driver_producer *producer, natsMsg *answer)
 
 	if (!nobody && (bytes < (int)sizeof(error) || memcmp(data, error, sizeof(error) - 1) != 0))
 		return 0;
-	if (!producer->complained)
-		driver_complain(&driver_nats, "not stored: %.*s", nobody ? 12 : bytes,
-				nobody ? "no such stream" : data);
-	producer->complained = true;
+	if (nobody)
+		sending_not_stored(&producer->sending, "no such stream", INT_MAX);
+	else
+		sending_not_stored(&producer->sending, data, bytes);
 	return nobody ? -ENOENT : -EPROTO;
 }
 
@@ -244,12 +217,8 @@ static int end_one(struct driver_producer *producer, natsMsg *answer)
 {
 	const char *subject = natsMsg_GetSubject(answer);
 	uint64_t sequence = strtoull(subject + producer->inbox_length, NULL, 10);
-	uint64_t tag;
 
-	if (window_end(&producer->window, sequence, &tag) < 0)
-		return 0;
-	producer->delivered(producer->context, tag, rc_of(producer, answer));
-	return 1;
+	return sending_end(&producer->sending, sequence, rc_of(producer, answer));
 }
 
 /* Answers that have been read; where there are none, what has been sent. */
@@ -258,10 +227,12 @@ static int serve(struct driver_producer *producer)
 	natsMsg *answer = NULL;
 	int count = 0;
 
-	if (producer->failure)
-		return end_all(producer, producer->failure);
-	if (producer->unacknowledged)
-		return producer->queued_bytes || producer->link.unsent ? 0 : end_all(producer, 0);
+	if (producer->sending.failure)
+		return sending_end_all(&producer->sending, producer->sending.failure);
+	if (producer->sending.unacknowledged)
+		return producer->queued_bytes || producer->link.unsent
+			       ? 0
+			       : sending_end_all(&producer->sending, 0);
 	while (natsSubscription_NextMsg(&answer, producer->answers, 0) == NATS_OK) {
 		count += end_one(producer, answer);
 		natsMsg_Destroy(answer);
@@ -271,20 +242,21 @@ static int serve(struct driver_producer *producer)
 
 static int turn(struct driver_producer *producer, unsigned timeout_us, bool hurry)
 {
-	unsigned linger_us = hurry || !producer->queued_bytes ? 0
-							      : driver_left_us(producer->due_us);
+	unsigned linger_us = hurry || !producer->queued_bytes
+				     ? 0
+				     : driver_left_us(producer->sending.due_us);
 	int count;
 
-	if (!producer->failure && producer->queued_bytes && !linger_us)
-		producer->failure = send_queued(producer);
+	if (!producer->sending.failure && producer->queued_bytes && !linger_us)
+		producer->sending.failure = send_queued(producer);
 	count = serve(producer);
-	if (count || !timeout_us || producer->failure)
-		return count ? count : producer->failure;
+	if (count || !timeout_us || producer->sending.failure)
+		return count ? count : producer->sending.failure;
 	if (linger_us && linger_us < timeout_us)
 		timeout_us = linger_us;
-	producer->failure = nats_link_wait(&producer->link, true, timeout_us);
+	producer->sending.failure = nats_link_wait(&producer->link, true, timeout_us);
 	count = serve(producer);
-	return count ? count : producer->failure;
+	return count ? count : producer->sending.failure;
 }
 
 int nats_producer_poll(struct driver_producer *producer, unsigned timeout_us)
@@ -299,5 +271,5 @@ static int hurry(struct driver_producer *producer, unsigned timeout_us)
 
 int nats_producer_flush(struct driver_producer *producer, unsigned timeout_ms)
 {
-	return window_flush(&producer->window, producer, hurry, timeout_ms);
+	return window_flush(&producer->sending.window, producer, hurry, timeout_ms);
 }

@@ -3,9 +3,10 @@
  * lingered. They are confirmed by their number on the channel, many by one confirm. */
 #include "bench/suite/driver_common.h"
 #include "bench/suite/driver_rabbitmq.h"
-#include "bench/suite/window.h"
+#include "bench/suite/sending.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -15,35 +16,12 @@
 enum { PERSISTENT = 2 };
 
 struct driver_producer {
+	struct sending sending; /* the broker's number is the sequence plus one */
 	amqp_connection_state_t connection;
-	char *url;
-	struct window window; /* the broker's number is the sequence plus one */
-	struct topics topics;
-	driver_delivered *delivered;
-	void *context;
-	bool unacknowledged;
 	bool corked;
-	unsigned linger_us;
-	uint64_t due_us; /* when the cork is to be drawn */
-	int failure;
-	bool complained;
 };
 
 /* ---- opening ---- */
-
-static int configure(struct driver_producer *producer, const struct driver_target *target)
-{
-	int rc = driver_settings_check(&driver_rabbitmq, target->settings, rabbitmq_settings);
-
-	if (rc == 0)
-		rc = driver_no_compression(&driver_rabbitmq, target);
-	if (rc < 0)
-		return rc;
-	producer->unacknowledged = target->acks == DRIVER_ACKS_NONE;
-	producer->linger_us = target->linger_us;
-	producer->url = strdup(target->url);
-	return producer->url ? window_init(&producer->window, target->window) : -ENOMEM;
-}
 
 int rabbitmq_producer_new(const struct driver_target *target, driver_delivered *delivered,
 			  void *context, struct driver_producer **ret)
@@ -53,12 +31,11 @@ int rabbitmq_producer_new(const struct driver_target *target, driver_delivered *
 
 	if (!producer)
 		return -ENOMEM;
-	producer->delivered = delivered;
-	producer->context = context;
-	rc = configure(producer, target);
+	rc = sending_init(&producer->sending, &driver_rabbitmq, target, rabbitmq_settings, 0,
+			  delivered, context);
 	if (rc == 0)
 		rc = rabbitmq_open(target->url, &producer->connection);
-	if (rc == 0 && !producer->unacknowledged) {
+	if (rc == 0 && !producer->sending.unacknowledged) {
 		amqp_confirm_select(producer->connection, RABBITMQ_CHANNEL);
 		rc = rabbitmq_rc("confirms", amqp_get_rpc_reply(producer->connection));
 	}
@@ -75,9 +52,7 @@ void rabbitmq_producer_free(struct driver_producer *producer)
 	if (!producer)
 		return;
 	rabbitmq_close(producer->connection);
-	topics_fini(&producer->topics);
-	window_fini(&producer->window);
-	free(producer->url);
+	sending_fini(&producer->sending);
 	free(producer);
 }
 
@@ -89,13 +64,13 @@ static int find_topic(struct driver_producer *producer, const char *name, struct
 	amqp_connection_state_t connection;
 	int rc;
 
-	*ret = topics_find(&producer->topics, name);
+	*ret = topics_find(&producer->sending.topics, name);
 	if (*ret)
 		return 0;
-	rc = rabbitmq_open(producer->url, &connection);
+	rc = rabbitmq_open(producer->sending.url, &connection);
 	if (rc < 0)
 		return rc;
-	rc = rabbitmq_topic(connection, &producer->topics, name, ret);
+	rc = rabbitmq_topic(connection, &producer->sending.topics, name, ret);
 	rabbitmq_close(connection);
 	return rc;
 }
@@ -115,8 +90,8 @@ static void cork(struct driver_producer *producer, bool corked)
 		return;
 	setsockopt(amqp_get_sockfd(producer->connection), IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
 	producer->corked = corked;
-	if (corked && producer->linger_us)
-		producer->due_us = driver_now_us() + producer->linger_us;
+	if (corked && producer->sending.linger_us)
+		producer->sending.due_us = driver_now_us() + producer->sending.linger_us;
 }
 
 int rabbitmq_produce(struct driver_producer *producer, const struct driver_record *record,
@@ -126,11 +101,11 @@ int rabbitmq_produce(struct driver_producer *producer, const struct driver_recor
 					      .delivery_mode = PERSISTENT};
 	struct topic *topic = NULL;
 	unsigned partition = 0;
-	int status, rc = producer->failure;
+	int status, rc = producer->sending.failure;
 
 	if (rc < 0)
 		return rc;
-	if (window_full(&producer->window))
+	if (window_full(&producer->sending.window))
 		return -EAGAIN;
 	rc = find_topic(producer, record->topic, &topic);
 	if (rc == 0)
@@ -146,33 +121,23 @@ int rabbitmq_produce(struct driver_producer *producer, const struct driver_recor
 				    amqp_cstring_bytes(topic->partitions[partition]), 0, 0,
 				    &properties, bytes_of(record->value, record->value_bytes));
 	if (status != AMQP_STATUS_OK) {
-		producer->failure = rabbitmq_failed(record->topic, status);
-		return producer->failure;
+		producer->sending.failure = rabbitmq_failed(record->topic, status);
+		return producer->sending.failure;
 	}
-	window_add(&producer->window, tag);
+	window_add(&producer->sending.window, tag);
 	return 0;
 }
 
 /* ---- what comes back ---- */
 
-static int end_all(struct driver_producer *producer, int rc)
-{
-	return window_end_before(&producer->window, producer->window.next, producer->delivered,
-				 producer->context, rc);
-}
-
 static int end(struct driver_producer *producer, uint64_t number, bool multiple, int rc)
 {
-	uint64_t tag;
+	struct sending *sending = &producer->sending;
 
+	if (!multiple)
+		return sending_end(sending, number - 1, rc);
 	/* Of a multiple one 0 means all. */
-	if (multiple)
-		return window_end_before(&producer->window, number ? number : producer->window.next,
-					 producer->delivered, producer->context, rc);
-	if (window_end(&producer->window, number - 1, &tag) < 0)
-		return 0;
-	producer->delivered(producer->context, tag, rc);
-	return 1;
+	return number ? sending_end_before(sending, number, rc) : sending_end_all(sending, rc);
 }
 
 static int take(struct driver_producer *producer, const amqp_frame_t *frame)
@@ -185,12 +150,10 @@ static int take(struct driver_producer *producer, const amqp_frame_t *frame)
 		return end(producer, ack->delivery_tag, ack->multiple, 0);
 	if (frame->frame_type == AMQP_FRAME_METHOD &&
 	    frame->payload.method.id == AMQP_BASIC_NACK_METHOD) {
-		if (!producer->complained)
-			driver_complain(&driver_rabbitmq, "not stored: the broker refused it");
-		producer->complained = true;
+		sending_not_stored(&producer->sending, "the broker refused it", INT_MAX);
 		return end(producer, nack->delivery_tag, nack->multiple, -EPROTO);
 	}
-	producer->failure = rabbitmq_ended(frame);
+	producer->sending.failure = rabbitmq_ended(frame);
 	return 0;
 }
 
@@ -201,13 +164,13 @@ static int take_all(struct driver_producer *producer, unsigned timeout_us)
 	amqp_frame_t frame;
 	int status, count = 0;
 
-	while (!producer->failure) {
+	while (!producer->sending.failure) {
 		amqp_maybe_release_buffers(producer->connection);
 		status = amqp_simple_wait_frame_noblock(producer->connection, &frame, &timeout);
 		if (status == AMQP_STATUS_TIMEOUT)
 			break;
 		if (status != AMQP_STATUS_OK)
-			producer->failure = rabbitmq_failed("confirms", status);
+			producer->sending.failure = rabbitmq_failed("confirms", status);
 		else
 			count += take(producer, &frame);
 		timeout = (struct timeval){0};
@@ -217,18 +180,19 @@ static int take_all(struct driver_producer *producer, unsigned timeout_us)
 
 static int turn(struct driver_producer *producer, unsigned timeout_us, bool hurry)
 {
-	unsigned linger_us = hurry || !producer->corked ? 0 : driver_left_us(producer->due_us);
+	unsigned linger_us = hurry || !producer->corked ? 0
+							: driver_left_us(producer->sending.due_us);
 	int count = 0;
 
 	if (!linger_us)
 		cork(producer, false);
 	else if (linger_us < timeout_us)
 		timeout_us = linger_us;
-	if (!producer->unacknowledged)
+	if (!producer->sending.unacknowledged)
 		count = take_all(producer, timeout_us);
-	if (producer->unacknowledged || producer->failure)
-		count += end_all(producer, producer->failure);
-	return count ? count : producer->failure;
+	if (producer->sending.unacknowledged || producer->sending.failure)
+		count += sending_end_all(&producer->sending, producer->sending.failure);
+	return count ? count : producer->sending.failure;
 }
 
 int rabbitmq_producer_poll(struct driver_producer *producer, unsigned timeout_us)
@@ -243,5 +207,5 @@ static int hurry(struct driver_producer *producer, unsigned timeout_us)
 
 int rabbitmq_producer_flush(struct driver_producer *producer, unsigned timeout_ms)
 {
-	return window_flush(&producer->window, producer, hurry, timeout_ms);
+	return window_flush(&producer->sending.window, producer, hurry, timeout_ms);
 }

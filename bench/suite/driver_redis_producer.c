@@ -2,7 +2,7 @@
  * enough or its oldest record has lingered; replies come in the order of the commands. */
 #include "bench/suite/driver_common.h"
 #include "bench/suite/driver_redis.h"
-#include "bench/suite/window.h"
+#include "bench/suite/sending.h"
 
 #include <errno.h>
 #include <hiredis/sds.h>
@@ -18,19 +18,10 @@ enum {
 };
 
 struct driver_producer {
+	struct sending sending;
 	redisContext *connection;
-	char *url;
-	struct window window;
-	struct topics topics;
-	driver_delivered *delivered;
-	void *context;
-	bool unacknowledged; /* acks none: the broker was told to say nothing */
 	size_t batch_bytes;
-	unsigned linger_us;
-	uint64_t due_us; /* when the oldest unsent record is to leave */
 	char maxlen[24]; /* "": streams grow */
-	int failure;     /* the connection is gone */
-	bool complained;
 };
 
 /* ---- opening ---- */
@@ -38,23 +29,13 @@ struct driver_producer {
 static int configure(struct driver_producer *producer, const struct driver_target *target)
 {
 	uint64_t maxlen = 0;
-	int rc = driver_settings_check(&driver_redis, target->settings, redis_settings);
+	int rc = driver_setting_number(&driver_redis, target, "maxlen", 0, 0, UINT64_MAX, &maxlen);
 
-	if (rc == 0)
-		rc = driver_setting_number(&driver_redis, target, "maxlen", 0, 0, UINT64_MAX,
-					   &maxlen);
-	if (rc == 0)
-		rc = driver_no_compression(&driver_redis, target);
-	if (rc < 0)
-		return rc;
 	if (maxlen)
 		snprintf(producer->maxlen, sizeof(producer->maxlen), "%" PRIu64, maxlen);
-	producer->unacknowledged = target->acks == DRIVER_ACKS_NONE;
 	producer->batch_bytes = target->batch_bytes_max ? target->batch_bytes_max
 							: BATCH_BYTES_DEFAULT;
-	producer->linger_us = target->linger_us;
-	producer->url = strdup(target->url);
-	return producer->url ? window_init(&producer->window, target->window) : -ENOMEM;
+	return rc;
 }
 
 /* An answer to PING says that somebody is there. */
@@ -68,7 +49,7 @@ static int greet(struct driver_producer *producer)
 	if (rc < 0)
 		return rc;
 	freeReplyObject(reply);
-	if (producer->unacknowledged)
+	if (producer->sending.unacknowledged)
 		redisAppendCommand(producer->connection, "CLIENT REPLY OFF");
 	return 0;
 }
@@ -81,9 +62,10 @@ int redis_producer_new(const struct driver_target *target, driver_delivered *del
 
 	if (!producer)
 		return -ENOMEM;
-	producer->delivered = delivered;
-	producer->context = context;
-	rc = configure(producer, target);
+	rc = sending_init(&producer->sending, &driver_redis, target, redis_settings, 0, delivered,
+			  context);
+	if (rc == 0)
+		rc = configure(producer, target);
 	if (rc == 0)
 		rc = redis_open(target, &producer->connection);
 	if (rc == 0)
@@ -102,9 +84,7 @@ void redis_producer_free(struct driver_producer *producer)
 		return;
 	if (producer->connection)
 		redisFree(producer->connection);
-	topics_fini(&producer->topics);
-	window_fini(&producer->window);
-	free(producer->url);
+	sending_fini(&producer->sending);
 	free(producer);
 }
 
@@ -157,8 +137,8 @@ static int queue_xadd(struct driver_producer *producer, const char *stream,
  * records', or it has none. */
 static int find_topic(struct driver_producer *producer, const char *name, struct topic **ret)
 {
-	struct driver_target here = {.url = producer->url};
-	struct topic *topic = topics_find(&producer->topics, name);
+	struct driver_target here = {.url = producer->sending.url};
+	struct topic *topic = topics_find(&producer->sending.topics, name);
 	redisContext *connection;
 	int rc;
 
@@ -169,7 +149,7 @@ static int find_topic(struct driver_producer *producer, const char *name, struct
 	rc = redis_open(&here, &connection);
 	if (rc < 0)
 		return rc;
-	rc = redis_topic(connection, &producer->topics, name, ret);
+	rc = redis_topic(connection, &producer->sending.topics, name, ret);
 	redisFree(connection);
 	return rc;
 }
@@ -179,11 +159,11 @@ int redis_produce(struct driver_producer *producer, const struct driver_record *
 {
 	struct topic *topic = NULL;
 	unsigned partition = 0;
-	int rc = producer->failure;
+	int rc = producer->sending.failure;
 
 	if (rc < 0)
 		return rc;
-	if (window_full(&producer->window) ||
+	if (window_full(&producer->sending.window) ||
 	    sdslen(producer->connection->obuf) >= UNSENT_BYTES_MAX)
 		return -EAGAIN;
 	rc = find_topic(producer, record->topic, &topic);
@@ -192,41 +172,25 @@ int redis_produce(struct driver_producer *producer, const struct driver_record *
 	if (rc < 0)
 		return rc;
 	if (!redis_unsent(producer->connection))
-		producer->due_us = producer->linger_us ? driver_now_us() + producer->linger_us : 0;
+		producer->sending.due_us = producer->sending.linger_us
+						   ? driver_now_us() + producer->sending.linger_us
+						   : 0;
 	rc = queue_xadd(producer, topic->partitions[partition], record);
 	if (rc < 0)
 		return rc;
-	window_add(&producer->window, tag);
+	window_add(&producer->sending.window, tag);
 	if (sdslen(producer->connection->obuf) >= producer->batch_bytes)
-		producer->failure = redis_send(producer->connection);
+		producer->sending.failure = redis_send(producer->connection);
 	return 0;
 }
 
 /* ---- what comes back ---- */
 
-static int end_oldest(struct driver_producer *producer, int rc)
-{
-	uint64_t tag;
-
-	if (window_end_oldest(&producer->window, &tag) < 0)
-		return 0;
-	producer->delivered(producer->context, tag, rc);
-	return 1;
-}
-
-static int end_all(struct driver_producer *producer, int rc)
-{
-	return window_end_before(&producer->window, producer->window.next, producer->delivered,
-				 producer->context, rc);
-}
-
 static int rc_of(struct driver_producer *producer, const redisReply *reply)
 {
 	if (reply->type != REDIS_REPLY_ERROR)
 		return 0;
-	if (!producer->complained)
-		driver_complain(&driver_redis, "not stored: %s", reply->str);
-	producer->complained = true;
+	sending_not_stored(&producer->sending, reply->str, (int)reply->len);
 	return -EPROTO;
 }
 
@@ -236,36 +200,38 @@ static int serve(struct driver_producer *producer)
 	redisReply *reply = NULL;
 	int count = 0;
 
-	if (producer->unacknowledged && !producer->failure && !redis_unsent(producer->connection))
-		return end_all(producer, 0);
-	while (!producer->failure) {
-		producer->failure = redis_reply(producer->connection, &reply);
-		if (producer->failure || !reply)
+	if (producer->sending.unacknowledged && !producer->sending.failure &&
+	    !redis_unsent(producer->connection))
+		return sending_end_all(&producer->sending, 0);
+	while (!producer->sending.failure) {
+		producer->sending.failure = redis_reply(producer->connection, &reply);
+		if (producer->sending.failure || !reply)
 			break;
-		count += end_oldest(producer, rc_of(producer, reply));
+		count += sending_end(&producer->sending, producer->sending.window.oldest,
+				     rc_of(producer, reply));
 		freeReplyObject(reply);
 	}
-	if (producer->failure)
-		count += end_all(producer, producer->failure);
+	if (producer->sending.failure)
+		count += sending_end_all(&producer->sending, producer->sending.failure);
 	return count;
 }
 
 /* Sends if that is due, and waits for replies where none is there. */
 static int turn(struct driver_producer *producer, unsigned timeout_us, bool hurry)
 {
-	unsigned linger_us = hurry ? 0 : driver_left_us(producer->due_us);
+	unsigned linger_us = hurry ? 0 : driver_left_us(producer->sending.due_us);
 	int count;
 
-	if (!producer->failure && !linger_us)
-		producer->failure = redis_send(producer->connection);
+	if (!producer->sending.failure && !linger_us)
+		producer->sending.failure = redis_send(producer->connection);
 	count = serve(producer);
-	if (count || !timeout_us || producer->failure)
-		return count ? count : producer->failure;
+	if (count || !timeout_us || producer->sending.failure)
+		return count ? count : producer->sending.failure;
 	if (linger_us && linger_us < timeout_us && redis_unsent(producer->connection))
 		timeout_us = linger_us;
-	producer->failure = redis_wait(producer->connection, !linger_us, timeout_us);
+	producer->sending.failure = redis_wait(producer->connection, !linger_us, timeout_us);
 	count = serve(producer);
-	return count ? count : producer->failure;
+	return count ? count : producer->sending.failure;
 }
 
 int redis_producer_poll(struct driver_producer *producer, unsigned timeout_us)
@@ -280,5 +246,5 @@ static int hurry(struct driver_producer *producer, unsigned timeout_us)
 
 int redis_producer_flush(struct driver_producer *producer, unsigned timeout_ms)
 {
-	return window_flush(&producer->window, producer, hurry, timeout_ms);
+	return window_flush(&producer->sending.window, producer, hurry, timeout_ms);
 }

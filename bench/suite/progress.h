@@ -8,7 +8,7 @@
 
 struct progress {
 	bool live;
-	bool open_line;  /* without its end yet */
+	bool open_line; /* without its end yet */
 	uint64_t told_ns;
 	char what[128];
 };
