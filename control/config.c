@@ -13,13 +13,14 @@
 enum { LINE_MAX_BYTES = 8192 };
 
 const struct param config_params[CONFIG_COUNT] = {
-#define PARAM(kind_, field, key_, def, min_, max_, choices_, help_)                                \
+#define PARAM(kind_, field, key_, def, min_, max_, choices_, when, help_)                          \
 	[CONFIG_##field] = {.key = (key_),                                                         \
 			    .kind = PARAM_##kind_,                                                 \
 			    .min = (min_),                                                         \
 			    .max = (max_),                                                         \
 			    .default_text = (def),                                                 \
 			    .choices = (choices_),                                                 \
+			    .live = PARAM_##when,                                                  \
 			    .help = (help_)},
 #include "control/config.def"
 #undef PARAM
@@ -46,7 +47,7 @@ static const struct {
 static void store(struct config *config, unsigned index, int64_t number, const char *text)
 {
 	switch ((enum config_index)index) {
-#define PARAM(kind, field, key, def, min, max, choices, help)                                      \
+#define PARAM(kind, field, key, def, min, max, choices, when, help)                                \
 	case CONFIG_##field:                                                                       \
 		STORE_##kind(config->field, number, text);                                         \
 		break;

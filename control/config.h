@@ -21,7 +21,7 @@ enum config_poll { CONFIG_POLL_ADAPTIVE, CONFIG_POLL_BUSY };
 #define CONFIG_TYPE_LIST int64_t
 
 enum config_index {
-#define PARAM(kind, field, key, def, min, max, choices, help) CONFIG_##field,
+#define PARAM(kind, field, key, def, min, max, choices, when, help) CONFIG_##field,
 #include "control/config.def"
 #undef PARAM
 	CONFIG_COUNT
@@ -30,7 +30,7 @@ enum config_index {
 extern const struct param config_params[CONFIG_COUNT];
 
 struct config {
-#define PARAM(kind, field, key, def, min, max, choices, help) CONFIG_TYPE_##kind field;
+#define PARAM(kind, field, key, def, min, max, choices, when, help) CONFIG_TYPE_##kind field;
 #include "control/config.def"
 #undef PARAM
 	char *texts[CONFIG_COUNT]; /* as given, or the default's */

@@ -11,6 +11,7 @@ const struct param group_params[GROUP_CONFIG_COUNT] = {
 				 .max = (max_),                                                    \
 				 .default_text = (def),                                            \
 				 .choices = (choices_),                                            \
+				 .live = true,                                                     \
 				 .help = (help_)},
 #include "control/group_config.def"
 #undef GROUP_PARAM

@@ -2,6 +2,7 @@
  *
  * Tables of parameters are static; any thread. */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,7 @@ enum param_kind {
 };
 
 enum { PARAM_RATIO_ONE = 1000000 };
+enum { PARAM_RESTART = false, PARAM_LIVE = true }; /* what tables call the two kinds of `live` */
 
 struct param {
 	const char *key;
@@ -26,6 +28,7 @@ struct param {
 	int64_t max;
 	const char *default_text;
 	const char *choices; /* "one|two|three" */
+	bool live;           /* a change holds at once, not after a restart */
 	const char *help;    /* a sentence without its full stop */
 };
 

@@ -19,6 +19,7 @@ const struct param topic_params[TOPIC_CONFIG_COUNT] = {
 				 .max = (max_),                                                    \
 				 .default_text = (def),                                            \
 				 .choices = (choices_),                                            \
+				 .live = true,                                                     \
 				 .help = (help_)},
 #include "control/topic_config.def"
 #undef TOPIC_PARAM
