@@ -1,7 +1,4 @@
-#include <inttypes.h>
-
 #include "client/command/command.h"
-#include "client/command/output.h"
 
 static size_t partition_total(const struct sluice_metadata *metadata)
 {
@@ -12,53 +9,50 @@ static size_t partition_total(const struct sluice_metadata *metadata)
 	return total;
 }
 
-static void info_json(const struct sluice_metadata *metadata)
+static json_t *broker_object(const struct sluice_broker *broker)
 {
-	fputs("{\"cluster_id\":", stdout);
-	json_string(stdout, metadata->cluster_id);
-	printf(",\"controller\":%" PRId32 ",\"topics\":%zu,\"partitions\":%zu,\"brokers\":[",
-	       metadata->controller, metadata->topic_count, partition_total(metadata));
-	for (size_t i = 0; i < metadata->broker_count; i++) {
-		const struct sluice_broker *broker = &metadata->brokers[i];
-		printf("%s{\"id\":%" PRId32 ",\"host\":", i ? "," : "", broker->id);
-		json_string(stdout, broker->host);
-		printf(",\"port\":%" PRId32 ",\"rack\":", broker->port);
-		json_string(stdout, broker->rack);
-		putchar('}');
-	}
-	puts("]}");
+	json_t *object = json_object();
+
+	json_object_set_new(object, "id", json_integer(broker->id));
+	document_set_text(object, "host", broker->host);
+	json_object_set_new(object, "port", json_integer(broker->port));
+	document_set_text(object, "rack", broker->rack);
+	return object;
 }
 
-static void info_table(const struct sluice_metadata *metadata)
+static json_t *info_object(const struct sluice_metadata *metadata)
 {
-	struct table table;
+	json_t *object = json_object();
+	json_t *brokers = json_array();
 
-	printf("cluster %s: %zu topics, %zu partitions\n\n",
-	       metadata->cluster_id ? metadata->cluster_id : "-", metadata->topic_count,
-	       partition_total(metadata));
-	table_init(&table, 5, "BROKER", "HOST", "PORT", "RACK", "CONTROLLER");
-	for (size_t i = 0; i < metadata->broker_count; i++) {
-		const struct sluice_broker *broker = &metadata->brokers[i];
-		table_add(&table, "%" PRId32, broker->id);
-		table_add(&table, "%s", broker->host);
-		table_add(&table, "%" PRId32, broker->port);
-		table_add(&table, "%s", broker->rack ? broker->rack : "-");
-		table_add(&table, "%s", broker->id == metadata->controller ? "yes" : "");
-	}
-	table_finish(&table);
+	document_set_text(object, "cluster_id", metadata->cluster_id);
+	json_object_set_new(object, "controller", json_integer(metadata->controller));
+	json_object_set_new(object, "topics", json_integer((json_int_t)metadata->topic_count));
+	json_object_set_new(object, "partitions",
+			    json_integer((json_int_t)partition_total(metadata)));
+	for (size_t i = 0; i < metadata->broker_count; i++)
+		json_array_append_new(brokers, broker_object(&metadata->brokers[i]));
+	json_object_set_new(object, "brokers", brokers);
+	return object;
 }
 
 int verb_cluster_info(struct invocation *invocation)
 {
+	static const struct column facts[] = {{"cluster_id", "CLUSTER"},
+					      {"controller", "CONTROLLER"},
+					      {"topics", "TOPICS"},
+					      {"partitions", "PARTITIONS"},
+					      {0}};
+	static const struct column brokers[] = {
+		{"id", "BROKER"}, {"host", "HOST"}, {"port", "PORT"}, {"rack", "RACK"}, {0}};
+	static const struct part parts[] = {
+		{.columns = facts}, {.rows = "brokers", .columns = brokers}, {0}};
 	struct sluice_metadata *metadata;
 	int rc = sluice_metadata(invocation->client, NULL, 0, &metadata);
 
 	if (rc < 0)
 		return complain_of(invocation, rc);
-	if (invocation->json)
-		info_json(metadata);
-	else
-		info_table(metadata);
+	json_t *object = info_object(metadata);
 	sluice_metadata_free(metadata);
-	return output_finish(EXIT_DONE);
+	return document_print(invocation, object, parts, EXIT_DONE);
 }

@@ -1,13 +1,15 @@
 /* client/command/command.h: what the verbs of `sluice` share.
  *
- * A verb gets its words and flags checked against the tables, and a client that is open but has
- * connected to nothing yet.  Results go to standard output, complaints to standard error. */
+ * A verb gets its words and flags checked against the tables, and, when it needs a broker, a client
+ * that is open but has connected to nothing yet.  Results go to standard output through document.h,
+ * complaints to standard error. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
+#include "client/command/document.h"
 #include "client/sluice.h"
 
 enum exit_code {
@@ -33,11 +35,12 @@ struct flag_values {
 };
 
 struct invocation {
-	struct sluice_client *client;
+	struct sluice_client *client; /* null: the verb needs no broker */
 	struct flag_values flags[FLAG_COUNT];
 	const char **words; /* after noun and verb */
 	size_t word_count;
-	bool json;
+	enum output_form output;
+	bool json; /* until every verb hands over documents */
 };
 
 /* Null: not given.  The last one counts. */
@@ -57,7 +60,7 @@ int complain_usage(const char *format, ...) __attribute__((format(printf, 1, 2))
 
 bool interrupted(void); /* Ctrl-C or SIGTERM has come */
 
-#define VERB(noun, verb, arguments, fewest, most, function, help)                                  \
+#define VERB(noun, verb, arguments, fewest, most, needs, function, help, description, examples)    \
 	int verb_##function(struct invocation *invocation);
 #include "client/command/verbs.def"
 #undef VERB

@@ -41,18 +41,18 @@ static void print_json(const struct sluice_message *message)
 	size_t cursor = 0;
 
 	fputs("{\"topic\":", stdout);
-	json_string(stdout, message->topic);
+	put_json_string(stdout, message->topic);
 	printf(",\"partition\":%" PRId32 ",\"offset\":%" PRId64 ",\"timestamp\":%" PRId64 ",",
 	       message->partition, message->offset, message->timestamp_ms);
-	json_bytes(stdout, "key", message->key, message->key_length);
+	put_json_bytes(stdout, "key", message->key, message->key_length);
 	putchar(',');
-	json_bytes(stdout, "value", message->value, message->value_length);
+	put_json_bytes(stdout, "value", message->value, message->value_length);
 	fputs(",\"headers\":[", stdout);
 	for (bool first = true; sluice_header_next(message, &cursor, &header) > 0; first = false) {
 		fputs(first ? "{" : ",{", stdout);
-		json_bytes(stdout, "name", header.name, header.name_length);
+		put_json_bytes(stdout, "name", header.name, header.name_length);
 		putchar(',');
-		json_bytes(stdout, "value", header.value, header.value_length);
+		put_json_bytes(stdout, "value", header.value, header.value_length);
 		putchar('}');
 	}
 	puts("]}");

@@ -5,52 +5,34 @@
 
 /* ---- listing ---- */
 
-static void list_json(const struct sluice_groups *groups)
+static json_t *group_object(const struct sluice_group *group)
 {
-	putchar('[');
-	for (size_t i = 0; i < groups->count; i++) {
-		const struct sluice_group *group = &groups->groups[i];
-		fputs(i ? ",{\"id\":" : "{\"id\":", stdout);
-		json_string(stdout, group->id);
-		fputs(",\"type\":", stdout);
-		json_string(stdout, group->type);
-		fputs(",\"protocol\":", stdout);
-		json_string(stdout, group->protocol_type);
-		fputs(",\"state\":", stdout);
-		json_string(stdout, group->state);
-		putchar('}');
-	}
-	puts("]");
-}
+	json_t *object = json_object();
 
-static void list_table(const struct sluice_groups *groups)
-{
-	struct table table;
-
-	table_init(&table, 4, "GROUP", "TYPE", "PROTOCOL", "STATE");
-	for (size_t i = 0; i < groups->count; i++) {
-		const struct sluice_group *group = &groups->groups[i];
-		table_add(&table, "%s", group->id);
-		table_add(&table, "%s", group->type[0] ? group->type : "-");
-		table_add(&table, "%s", group->protocol_type[0] ? group->protocol_type : "-");
-		table_add(&table, "%s", group->state[0] ? group->state : "-");
-	}
-	table_finish(&table);
+	document_set_text(object, "id", group->id);
+	document_set_text(object, "type", group->type);
+	document_set_text(object, "protocol", group->protocol_type);
+	document_set_text(object, "state", group->state);
+	return object;
 }
 
 int verb_group_list(struct invocation *invocation)
 {
+	static const struct column columns[] = {{"id", "GROUP"},
+						{"type", "TYPE"},
+						{"protocol", "PROTOCOL"},
+						{"state", "STATE"},
+						{0}};
 	struct sluice_groups *groups;
 	int rc = sluice_group_list(invocation->client, &groups);
 
 	if (rc < 0)
 		return complain_of(invocation, rc);
-	if (invocation->json)
-		list_json(groups);
-	else
-		list_table(groups);
+	json_t *rows = json_array();
+	for (size_t i = 0; i < groups->count; i++)
+		json_array_append_new(rows, group_object(&groups->groups[i]));
 	sluice_groups_free(groups);
-	return output_finish(EXIT_DONE);
+	return document_print_rows(invocation, rows, columns, EXIT_DONE);
 }
 
 /* ---- lag ---- */
@@ -67,12 +49,12 @@ static void number_json(const char *name, int64_t number)
 static void lag_json(const char *group, const struct sluice_group_offsets *offsets, bool first)
 {
 	fputs(first ? "{\"group\":" : ",{\"group\":", stdout);
-	json_string(stdout, group);
+	put_json_string(stdout, group);
 	fputs(",\"partitions\":[", stdout);
 	for (size_t i = 0; i < offsets->count; i++) {
 		const struct sluice_group_offset *row = &offsets->offsets[i];
 		fputs(i ? ",{\"topic\":" : "{\"topic\":", stdout);
-		json_string(stdout, row->topic);
+		put_json_string(stdout, row->topic);
 		printf(",\"partition\":%" PRId32 ",\"committed\":%" PRId64, row->partition,
 		       row->offset);
 		number_json("end", row->end);

@@ -104,8 +104,11 @@ static void print_wrapped(const char *text, size_t column)
 static void print_flag(const struct flag *flag)
 {
 	char left[64];
+	char letter[8] = "   ";
 
-	snprintf(left, sizeof(left), "-%c, --%s %s", flag->letter, flag->name,
+	if (flag->letter)
+		snprintf(letter, sizeof(letter), "-%c,", flag->letter);
+	snprintf(left, sizeof(left), "%s --%s %s", letter, flag->name,
 		 flag->argument ? flag->argument : "");
 	printf("  %-32s  ", left);
 	if (strlen(left) > 32)
@@ -256,10 +259,11 @@ static int run(struct invocation *invocation)
 	int code = words_check(invocation, verb);
 	if (code)
 		return code;
-	if (output && strcmp(output, "json") != 0 && strcmp(output, "table") != 0)
-		return complain_usage("--output is table or json, not '%s'", output);
-	invocation->json = output && strcmp(output, "json") == 0;
-	code = open_client(invocation);
+	if (output && output_form_parse(&invocation->output, output) < 0)
+		return complain_usage("--output is table, json, jsonl or yaml, not '%s'", output);
+	invocation->json = invocation->output != OUTPUT_TABLE;
+	if (verb->needs == BROKER)
+		code = open_client(invocation);
 	if (code)
 		return code;
 	running = invocation->client;
@@ -271,6 +275,7 @@ static int run(struct invocation *invocation)
 
 static int parse_and_run(struct invocation *invocation, int argc, char **argv)
 {
+	document_init();
 	catch_signals();
 	int code = words_parse(invocation, argc, argv);
 	return code ? code : run(invocation);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/command/base64.h"
 #include "client/command/command.h"
 #include "dataplane/kafka/utf8.h"
 
@@ -99,7 +100,7 @@ static void json_escape(FILE *to, uint8_t byte)
 		fprintf(to, "\\u%04x", byte);
 }
 
-void json_text(FILE *to, const void *text, size_t length)
+void put_json_text(FILE *to, const void *text, size_t length)
 {
 	const uint8_t *at = text;
 
@@ -109,43 +110,27 @@ void json_text(FILE *to, const void *text, size_t length)
 	putc('"', to);
 }
 
-void json_string(FILE *to, const char *text)
+void put_json_string(FILE *to, const char *text)
 {
 	if (text)
-		json_text(to, text, strlen(text));
+		put_json_text(to, text, strlen(text));
 	else
 		fputs("null", to);
 }
 
-/* RFC 4648, with padding. */
-static void base64(FILE *to, const uint8_t *bytes, size_t length)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (size_t i = 0; i < length; i += 3) {
-		size_t left = length - i;
-		uint32_t three = (uint32_t)bytes[i] << 16;
-		three |= left > 1 ? (uint32_t)bytes[i + 1] << 8 : 0;
-		three |= left > 2 ? bytes[i + 2] : 0;
-		putc(digits[three >> 18], to);
-		putc(digits[three >> 12 & 63], to);
-		putc(left > 1 ? digits[three >> 6 & 63] : '=', to);
-		putc(left > 2 ? digits[three & 63] : '=', to);
-	}
-}
-
-void json_bytes(FILE *to, const char *name, const void *bytes, size_t length)
+void put_json_bytes(FILE *to, const char *name, const void *bytes, size_t length)
 {
 	if (!bytes) {
 		fprintf(to, "\"%s\":null", name);
 	} else if (utf8_valid(bytes, length)) {
 		fprintf(to, "\"%s\":", name);
-		json_text(to, bytes, length);
+		put_json_text(to, bytes, length);
 	} else {
-		fprintf(to, "\"%s_base64\":\"", name);
-		base64(to, bytes, length);
-		putc('"', to);
+		char *text = malloc(BASE64_BYTES(length));
+		if (text)
+			base64_write(text, bytes, length);
+		fprintf(to, "\"%s_base64\":\"%s\"", name, text ? text : "");
+		free(text);
 	}
 }
 

@@ -21,11 +21,11 @@ void table_add(struct table *table, const char *format, ...) __attribute__((form
 void table_finish(struct table *table);
 
 /* A JSON string of any bytes; what is not UTF-8 is the caller's to avoid. */
-void json_text(FILE *to, const void *text, size_t length);
-void json_string(FILE *to, const char *text); /* null: null */
+void put_json_text(FILE *to, const void *text, size_t length);
+void put_json_string(FILE *to, const char *text); /* null: null */
 /* "name": "text" where the bytes are UTF-8, "name_base64": "..." where they are not, null for null.
  */
-void json_bytes(FILE *to, const char *name, const void *bytes, size_t length);
+void put_json_bytes(FILE *to, const char *name, const void *bytes, size_t length);
 /* Flushes standard output, and looks whether anybody still reads it. */
 enum output_state {
 	OUTPUT_GOOD,

@@ -82,47 +82,32 @@ static size_t replicas_of(const struct sluice_topic *topic)
 	return topic->partition_count ? topic->partitions[0].replica_count : 0;
 }
 
-static void list_json(const struct sluice_metadata *metadata)
+static json_t *topic_object(const struct sluice_topic *topic)
 {
-	putchar('[');
-	for (size_t i = 0; i < metadata->topic_count; i++) {
-		const struct sluice_topic *topic = &metadata->topics[i];
-		printf("%s{\"name\":", i ? "," : "");
-		json_string(stdout, topic->name);
-		printf(",\"id\":\"%s\",\"internal\":%s,\"partitions\":%zu,\"replicas\":%zu}",
-		       topic->id, topic->internal ? "true" : "false", topic->partition_count,
-		       replicas_of(topic));
-	}
-	puts("]");
-}
+	json_t *object = json_object();
 
-static void list_table(const struct sluice_metadata *metadata)
-{
-	struct table table;
-
-	table_init(&table, 3, "TOPIC", "PARTITIONS", "REPLICAS");
-	for (size_t i = 0; i < metadata->topic_count; i++) {
-		const struct sluice_topic *topic = &metadata->topics[i];
-		table_add(&table, "%s", topic->name);
-		table_add(&table, "%zu", topic->partition_count);
-		table_add(&table, "%zu", replicas_of(topic));
-	}
-	table_finish(&table);
+	document_set_text(object, "name", topic->name);
+	document_set_text(object, "id", topic->id);
+	json_object_set_new(object, "internal", json_boolean(topic->internal));
+	json_object_set_new(object, "partitions", json_integer((json_int_t)topic->partition_count));
+	json_object_set_new(object, "replicas", json_integer((json_int_t)replicas_of(topic)));
+	return object;
 }
 
 int verb_topic_list(struct invocation *invocation)
 {
+	static const struct column columns[] = {
+		{"name", "TOPIC"}, {"partitions", "PARTITIONS"}, {"replicas", "REPLICAS"}, {0}};
 	struct sluice_metadata *metadata;
 	int rc = sluice_metadata(invocation->client, NULL, 0, &metadata);
 
 	if (rc < 0)
 		return complain_of(invocation, rc);
-	if (invocation->json)
-		list_json(metadata);
-	else
-		list_table(metadata);
+	json_t *rows = json_array();
+	for (size_t i = 0; i < metadata->topic_count; i++)
+		json_array_append_new(rows, topic_object(&metadata->topics[i]));
 	sluice_metadata_free(metadata);
-	return output_finish(EXIT_DONE);
+	return document_print_rows(invocation, rows, columns, EXIT_DONE);
 }
 
 /* ---- describing ---- */
@@ -175,7 +160,7 @@ static int describe_json(struct invocation *invocation, const struct sluice_topi
 			 const struct sluice_configs *configs)
 {
 	fputs("{\"name\":", stdout);
-	json_string(stdout, topic->name);
+	put_json_string(stdout, topic->name);
 	printf(",\"id\":\"%s\",\"partitions\":[", topic->id);
 	int rc = partitions_json(invocation, topic);
 	if (rc < 0)
@@ -184,9 +169,9 @@ static int describe_json(struct invocation *invocation, const struct sluice_topi
 	for (size_t i = 0; i < configs->count; i++) {
 		if (i)
 			putchar(',');
-		json_string(stdout, configs->configs[i].name);
+		put_json_string(stdout, configs->configs[i].name);
 		fputs(":{\"value\":", stdout);
-		json_string(stdout, configs->configs[i].value);
+		put_json_string(stdout, configs->configs[i].value);
 		printf(",\"source\":\"%s\"}", configs->configs[i].source);
 	}
 	puts("}}");

@@ -5,8 +5,8 @@
 #include <string.h>
 
 const struct verb verbs[VERB_COUNT] = {
-#define VERB(noun, verb, arguments, fewest, most, function, help)                                  \
-	{noun, verb, arguments, fewest, most, verb_##function, help},
+#define VERB(noun, verb, arguments, fewest, most, needs, function, help, description, examples)    \
+	{noun, verb, arguments, fewest, most, needs, verb_##function, help, description, examples},
 #include "client/command/verbs.def"
 #undef VERB
 };
@@ -87,10 +87,9 @@ static int take_flag(struct invocation *invocation, char **words, int count, int
 		if (!value && *at + 1 < count)
 			value = words[++*at];
 		if (!value)
-			return complain_usage("-%c, --%s needs %s", flag->letter, flag->name,
-					      flag->argument);
+			return complain_usage("--%s needs %s", flag->name, flag->argument);
 	} else if (equals || (!is_long && word[2])) {
-		return complain_usage("-%c, --%s takes nothing after it", flag->letter, flag->name);
+		return complain_usage("--%s takes nothing after it", flag->name);
 	}
 	struct flag_values *values = &invocation->flags[flag - flags];
 	if (values->count == FLAG_VALUES_MAX)

@@ -3,18 +3,23 @@
 #pragma once
 #include "client/command/command.h"
 
+enum verb_needs { NOTHING, BROKER };
+
 struct verb {
 	const char *noun;
 	const char *verb;
 	const char *arguments;
 	size_t fewest;
 	size_t most;
+	enum verb_needs needs;
 	int (*run)(struct invocation *invocation);
 	const char *help;
+	const char *description;
+	const char *examples;
 };
 
 struct flag {
-	char letter;
+	char letter; /* 0: none */
 	const char *name;
 	const char *argument;
 	const char *where;
@@ -22,7 +27,8 @@ struct flag {
 };
 
 enum verb_index {
-#define VERB(noun, verb, arguments, fewest, most, function, help) VERB_##function,
+#define VERB(noun, verb, arguments, fewest, most, needs, function, help, description, examples)    \
+	VERB_##function,
 #include "client/command/verbs.def"
 #undef VERB
 	VERB_COUNT

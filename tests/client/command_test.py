@@ -108,7 +108,7 @@ def test_the_cluster(broker, sluice):
     (["produce", "x", "-a", "2"], "0|1|all"),
     (["produce", "x", "-K", ""], "empty"),
     (["produce", "x", "-H", "=1"], "NAME=VALUE"),
-    (["topic", "list", "-o", "xml"], "table or json"),
+    (["topic", "list", "-o", "xml"], "table, json, jsonl or yaml"),
     (["topic", "list", "-X", "linger.mss=1"], "'linger.ms'"),
     (["topic", "list", "-X", "acks"], "NAME=VALUE"),
     (["topic", "list", "-t", "0"], "whole number"),

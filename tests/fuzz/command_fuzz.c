@@ -29,7 +29,7 @@ static int look(const struct invocation *invocation, size_t fewest, size_t most)
 	return EXIT_DONE;
 }
 
-#define VERB(noun, verb, arguments, fewest, most, function, help)                                  \
+#define VERB(noun, verb, arguments, fewest, most, needs, function, help, description, examples)    \
 	int verb_##function(struct invocation *invocation)                                         \
 	{                                                                                          \
 		return look(invocation, fewest, most);                                             \

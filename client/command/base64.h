@@ -1,0 +1,8 @@
+/* client/command/base64.h: bytes as text (RFC 4648, with padding). */
+#pragma once
+#include <stddef.h>
+
+/* The NUL byte too. */
+#define BASE64_BYTES(length) (((length) + 2) / 3 * 4 + 1)
+
+void base64_write(char *ret, const void *bytes, size_t length);
