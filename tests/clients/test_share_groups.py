@@ -47,6 +47,8 @@ class Member:
         self.process.wait()
 
     def leave(self):
+        harness.eventually("a member has started", lambda: "started\n" in self.path.read_text(),
+                           END_SECONDS)
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(END_SECONDS) == 0, self.errors.read_text()
 

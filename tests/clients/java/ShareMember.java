@@ -14,7 +14,7 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 /**
  * A member of a share group that says on its standard output what it is given and what it has
  * acknowledged, offset by offset: ShareMember BROKERS GROUP TOPIC accept|hold.  One that holds
- * acknowledges nothing.  Ends on SIGTERM.
+ * acknowledges nothing.  Ends on SIGTERM, from when it has said "started".
  */
 final class ShareMember {
 	private static volatile boolean stopping;
@@ -52,7 +52,9 @@ final class ShareMember {
 							error == null ? "" : error.getClass().getSimpleName());
 			});
 			consumer.subscribe(List.of(topic));
-			while (!stopping) {
+			// Once at least: this client's close waits for its time-out, 30 s, when it has
+			// subscribed and never polled.
+			do {
 				int given = 0;
 				for (ConsumerRecord<byte[], byte[]> record :
 					consumer.poll(Duration.ofMillis(100))) {
@@ -65,7 +67,7 @@ final class ShareMember {
 					consumer.commitSync();
 				else if (given > 0)
 					hold(given);
-			}
+			} while (!stopping);
 		}
 	}
 
@@ -91,6 +93,7 @@ final class ShareMember {
 				Thread.currentThread().interrupt();
 			}
 		}));
+		System.out.println("started");
 		beginAtTheFirstRecord(arguments[1]);
 		int code = 0;
 		try {
