@@ -40,8 +40,9 @@ static enum config_source default_source(const struct control *control,
 					 enum topic_config_index index)
 {
 	int broker = topic_config_broker_index(index);
-	return broker != NO_BROKER_SETTING && control->config->given[broker] ? SOURCE_BROKER_FILE
-									     : SOURCE_DEFAULT;
+	return broker != NO_BROKER_SETTING && config_given(control->config, broker)
+		       ? SOURCE_BROKER_FILE
+		       : SOURCE_DEFAULT;
 }
 
 int admin_topic_setting(const struct control *control, struct arena *arena,
@@ -72,6 +73,7 @@ static enum config_type type_of(const struct param *param)
 	case PARAM_TEXT:
 	case PARAM_NAME:
 	case PARAM_CHOICE:
+	case PARAM_LEVELS:
 		break;
 	}
 	return TYPE_STRING;
@@ -191,7 +193,7 @@ static int describe_broker(const struct describe *d)
 		return -ENOMEM;
 	for (int i = 0; i < CONFIG_COUNT; i++) {
 		struct config_value value = {
-			.source = config->given[i] ? SOURCE_BROKER_FILE : SOURCE_DEFAULT,
+			.source = config_given(config, i) ? SOURCE_BROKER_FILE : SOURCE_DEFAULT,
 		};
 		if (!admin_config_wanted(d, config_params[i].key))
 			continue;

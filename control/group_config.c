@@ -1,28 +1,6 @@
 #include "control/group_config.h"
 
 #include "base/check.h"
-#include "control/topic_config.h"
-
-const struct param group_params[GROUP_CONFIG_COUNT] = {
-#define GROUP_PARAM(kind_, name, key_, broker, def, min_, max_, choices_, help_)                   \
-	[GROUP_CONFIG_##name] = {.key = (key_),                                                    \
-				 .kind = PARAM_##kind_,                                            \
-				 .min = (min_),                                                    \
-				 .max = (max_),                                                    \
-				 .default_text = (def),                                            \
-				 .choices = (choices_),                                            \
-				 .live = true,                                                     \
-				 .help = (help_)},
-#include "control/group_config.def"
-#undef GROUP_PARAM
-};
-
-static const int broker_settings[GROUP_CONFIG_COUNT] = {
-#define GROUP_PARAM(kind, name, key, broker, def, min, max, choices, help)                         \
-	[GROUP_CONFIG_##name] = (broker),
-#include "control/group_config.def"
-#undef GROUP_PARAM
-};
 
 void group_overrides_fini(struct group_overrides *overrides)
 {
@@ -52,15 +30,15 @@ bool group_overrides_none(const struct group_overrides *overrides)
 
 const char *group_config_default(const struct config *config, enum group_config_index index)
 {
-	int broker = broker_settings[index];
+	int broker = group_config_broker_index(index);
 	return broker == NO_BROKER_SETTING ? group_params[index].default_text
 					   : config->texts[broker];
 }
 
 bool group_config_given(const struct config *config, enum group_config_index index)
 {
-	int broker = broker_settings[index];
-	return broker != NO_BROKER_SETTING && config->given[broker];
+	int broker = group_config_broker_index(index);
+	return broker != NO_BROKER_SETTING && config_given(config, broker);
 }
 
 static int64_t value_of(const struct config *config, const struct group_overrides *overrides,

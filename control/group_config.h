@@ -5,17 +5,8 @@
 #include <stddef.h>
 
 #include "control/config.h"
-#include "control/param.h"
+#include "control/setting_tables.h"
 #include "dataplane/topics.h"
-
-enum group_config_index {
-#define GROUP_PARAM(kind, name, key, broker, def, min, max, choices, help) GROUP_CONFIG_##name,
-#include "control/group_config.def"
-#undef GROUP_PARAM
-	GROUP_CONFIG_COUNT
-};
-
-extern const struct param group_params[GROUP_CONFIG_COUNT];
 
 struct group_overrides {
 	char *texts[GROUP_CONFIG_COUNT]; /* owned; canonical (see param_canonical) */
@@ -31,7 +22,7 @@ bool group_overrides_none(const struct group_overrides *overrides);
 
 /* The text without an override. */
 const char *group_config_default(const struct config *config, enum group_config_index index);
-/* Whether the broker's configuration file gives that. */
+/* Whether the broker was told that, or it is the table's. */
 bool group_config_given(const struct config *config, enum group_config_index index);
 /* What holds for a share group with these overrides. */
 struct share_settings group_config_resolve(const struct config *config,

@@ -48,7 +48,7 @@ static void ignored_variable(const char *variable)
 static void log_settings(const struct config *config)
 {
 	for (int i = 0; i < CONFIG_COUNT; i++) {
-		if (config->given[i])
+		if (config_given(config, i))
 			log_info("config", "%s = %s", config_params[i].key, config->texts[i]);
 	}
 }
@@ -83,6 +83,56 @@ static int serve(const struct config *config)
 	return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+static void print_problem(const char *sentence, void *context)
+{
+	(void)context;
+	fprintf(stderr, "sluiced: %s\n", sentence);
+}
+
+/* What config_load has refused, with the rest of what is wrong with the files. */
+static int refuse(int argc, char **argv, enum config_action action, const char *why)
+{
+	const char *file = action == CONFIG_CHECK ? config_file_of(argc, argv) : NULL;
+
+	if (!file || config_lint(file, print_problem, NULL) == 0)
+		print_problem(why, NULL);
+	return EXIT_USAGE;
+}
+
+static void set_levels(const struct config *config)
+{
+	struct log_levels levels;
+	char why[256];
+
+	/* Was parsed before. */
+	if (log_levels_parse(&levels, config->log_level, why, sizeof(why)) == 0)
+		log_set_levels(&levels);
+}
+
+static int act(const struct config *config, enum config_action action)
+{
+	switch (action) {
+	case CONFIG_HELP:
+		config_print_help();
+		break;
+	case CONFIG_VERSION:
+		puts("sluiced " SLUICE_VERSION);
+		break;
+	case CONFIG_CHECK:
+		puts("the settings are good");
+		break;
+	case CONFIG_PRINT:
+		config_print(config, stdout);
+		break;
+	case CONFIG_RUN:
+		signal(SIGPIPE, SIG_IGN);
+		set_levels(config);
+		log_settings(config);
+		return serve(config);
+	}
+	return EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
 	struct config config = {0};
@@ -91,19 +141,9 @@ int main(int argc, char **argv)
 	int rc = config_load(&config, argc, argv, environ, &action, ignored_variable, why,
 			     sizeof(why));
 
-	if (rc < 0) {
-		fprintf(stderr, "sluiced: %s\n", why);
-		return EXIT_USAGE;
-	}
-	if (action == CONFIG_HELP) {
-		config_print_help();
-	} else if (action == CONFIG_VERSION) {
-		puts("sluiced " SLUICE_VERSION);
-	} else {
-		signal(SIGPIPE, SIG_IGN);
-		log_settings(&config);
-		rc = serve(&config);
-	}
+	if (rc < 0)
+		return refuse(argc, argv, action, why);
+	rc = act(&config, action);
 	config_fini(&config);
 	return rc;
 }

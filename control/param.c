@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/errors.h"
+#include "base/log.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -57,6 +58,7 @@ static const struct unit *units_of(enum param_kind kind, size_t *ret_count)
 	case PARAM_BOOL:
 	case PARAM_CHOICE:
 	case PARAM_LIST:
+	case PARAM_LEVELS:
 		break;
 	}
 	*ret_count = array_count(no_units);
@@ -151,6 +153,14 @@ static bool name_valid(const struct param *param, const char *text)
 	return length >= (size_t)param->min && length <= (size_t)param->max;
 }
 
+static int parse_levels(const char *text)
+{
+	struct log_levels levels;
+	char why[512];
+
+	return log_levels_parse(&levels, text, why, sizeof(why));
+}
+
 static int parse_value(const struct param *param, const char *text, int64_t *ret)
 {
 	switch (param->kind) {
@@ -178,6 +188,9 @@ static int parse_value(const struct param *param, const char *text, int64_t *ret
 	}
 	case PARAM_LIST:
 		return parse_list(param, text, ret);
+	case PARAM_LEVELS:
+		*ret = 0;
+		return parse_levels(text);
 	}
 	return -ERR_CONFIG;
 }
@@ -235,6 +248,7 @@ int param_canonical(const struct param *param, const char *text,
 	switch (param->kind) {
 	case PARAM_TEXT:
 	case PARAM_NAME:
+	case PARAM_LEVELS:
 		if (strlen(text) >= PARAM_CANONICAL_BYTES) {
 			snprintf(why, why_bytes, "%s is longer than %d bytes", param->key,
 				 PARAM_CANONICAL_BYTES - 1);
@@ -297,6 +311,10 @@ void param_describe(const struct param *param, char *text, size_t text_bytes)
 		break;
 	case PARAM_LIST:
 		snprintf(text, text_bytes, "comma-separated list of %s", param->choices);
+		break;
+	case PARAM_LEVELS:
+		snprintf(text, text_bytes,
+			 "debug|info|warn|error, and AREA=LEVEL, comma-separated");
 		break;
 	}
 }

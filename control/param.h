@@ -16,6 +16,7 @@ enum param_kind {
 	PARAM_BOOL,   /* true or false */
 	PARAM_CHOICE, /* one of `choices`; its value is the index */
 	PARAM_LIST,   /* comma-separated subset of `choices`; its value is the bit mask */
+	PARAM_LEVELS, /* of the log: log_levels_parse */
 };
 
 enum { PARAM_RATIO_ONE = 1000000 };
@@ -32,8 +33,8 @@ struct param {
 	const char *help;    /* a sentence without its full stop */
 };
 
-/* The value of `text`: a number, 0 or 1, an index or a mask; 0 for texts and names.  -ERR_CONFIG
- * with the reason in `why`. */
+/* The value of `text`: a number, 0 or 1, an index or a mask; 0 for texts, names and levels.
+ * -ERR_CONFIG with the reason in `why`. */
 int param_parse(const struct param *param, const char *text, int64_t *ret, char *why,
 		size_t why_bytes);
 /* The one text for a value: plain numbers in bytes or milliseconds, choices as the table spells

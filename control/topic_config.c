@@ -11,27 +11,6 @@
 
 enum { POLICY_DELETE = 1 << 0, POLICY_COMPACT = 1 << 1 }; /* places in the choices */
 
-const struct param topic_params[TOPIC_CONFIG_COUNT] = {
-#define TOPIC_PARAM(kind_, name, key_, broker, def, min_, max_, choices_, help_)                   \
-	[TOPIC_CONFIG_##name] = {.key = (key_),                                                    \
-				 .kind = PARAM_##kind_,                                            \
-				 .min = (min_),                                                    \
-				 .max = (max_),                                                    \
-				 .default_text = (def),                                            \
-				 .choices = (choices_),                                            \
-				 .live = true,                                                     \
-				 .help = (help_)},
-#include "control/topic_config.def"
-#undef TOPIC_PARAM
-};
-
-static const int broker_settings[TOPIC_CONFIG_COUNT] = {
-#define TOPIC_PARAM(kind, name, key, broker, def, min, max, choices, help)                         \
-	[TOPIC_CONFIG_##name] = (broker),
-#include "control/topic_config.def"
-#undef TOPIC_PARAM
-};
-
 void topic_overrides_fini(struct topic_overrides *overrides)
 {
 	params_free_texts(overrides->texts, TOPIC_CONFIG_COUNT);
@@ -49,14 +28,9 @@ int topic_overrides_set(struct topic_overrides *overrides, const char *key, cons
 			       text, why, why_bytes);
 }
 
-int topic_config_broker_index(enum topic_config_index index)
-{
-	return broker_settings[index];
-}
-
 const char *topic_config_default(const struct config *config, enum topic_config_index index)
 {
-	int broker = broker_settings[index];
+	int broker = topic_config_broker_index(index);
 	return broker == NO_BROKER_SETTING ? topic_params[index].default_text
 					   : config->texts[broker];
 }

@@ -7,19 +7,8 @@
 #include <stdint.h>
 
 #include "control/config.h"
-#include "control/param.h"
+#include "control/setting_tables.h"
 #include "dataplane/topics.h"
-
-enum { NO_BROKER_SETTING = -1 };
-
-enum topic_config_index {
-#define TOPIC_PARAM(kind, name, key, broker, def, min, max, choices, help) TOPIC_CONFIG_##name,
-#include "control/topic_config.def"
-#undef TOPIC_PARAM
-	TOPIC_CONFIG_COUNT
-};
-
-extern const struct param topic_params[TOPIC_CONFIG_COUNT];
 
 struct topic_overrides {
 	char *texts[TOPIC_CONFIG_COUNT]; /* owned; canonical (see param_canonical) */
@@ -32,8 +21,6 @@ int topic_overrides_copy(struct topic_overrides *ret, const struct topic_overrid
 int topic_overrides_set(struct topic_overrides *overrides, const char *key, const char *text,
 			char *why, size_t why_bytes);
 
-/* The broker's setting that gives the default; NO_BROKER_SETTING. */
-int topic_config_broker_index(enum topic_config_index index);
 /* The text without an override. */
 const char *topic_config_default(const struct config *config, enum topic_config_index index);
 /* What holds for a topic with these overrides. */

@@ -174,13 +174,16 @@ def untested(paths):
 
 
 def compile_flags(build):
-    """How each folder's files are compiled: {folder: [compiler, flag, ...]}."""
+    """How each folder's files are compiled, those with the most flags: a library of few
+    dependencies may lie beside one of many. {folder: [compiler, flag, ...]}."""
     flags = {}
     for entry in json.loads((build / "compile_commands.json").read_text()):
         words = shlex.split(entry["command"])
         kept = [word for word in words if re.match(r"-(I|isystem|D|f|std|m|W)", word)]
         compiler = words[1] if os.path.basename(words[0]) == "ccache" else words[0]
-        flags.setdefault(os.path.dirname(entry["file"]), [compiler] + kept)
+        folder = os.path.dirname(entry["file"])
+        if len(kept) >= len(flags.get(folder, [])):
+            flags[folder] = [compiler] + kept
     return flags
 
 

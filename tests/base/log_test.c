@@ -1,6 +1,8 @@
 /* Lines as they arrive at standard error, which is a pipe here. */
 #include "base/log.h"
 
+#include "base/errors.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +10,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -93,11 +96,58 @@ static void long_lines_are_cut_to_one_kibibyte(void **state)
 	assert_true(strlen(arrived(*state)) <= 1024);
 }
 
+static void an_area_has_a_level_of_its_own(void **state)
+{
+	struct log_levels levels;
+	char why[256];
+
+	assert_int_equal(
+		log_levels_parse(&levels, "warn,storage=debug, tcp=error", why, sizeof(why)), 0);
+	log_set_levels(&levels);
+	log_info("control", "dropped");
+	log_debug("storage", "kept");
+	log_info("elsewhere", "dropped");
+	log_warn("tcp", "dropped");
+	log_error("tcp 1", "kept");
+	log_warn("shard 1", "kept");
+	assert_string_equal(arrived(*state),
+			    "debug storage: kept\nerror tcp 1: kept\nwarn shard 1: kept\n");
+}
+
+static void bad_levels_are_refused_and_named(void **state)
+{
+	static const char *const cases[][2] = {
+		{"", "\"\" is no level"},
+		{"loud", "\"loud\" is no level"},
+		{"infos", "is no level"},
+		{"info,storage", "is no AREA=LEVEL"},
+		{"info,,tcp=warn", "is no AREA=LEVEL"},
+		{"storage=", "is no level"},
+		{"stor=info", "\"stor\" is no area of the log: background, catalog"},
+		{"other=info", "is no area"},
+		{"tcp warn=info", "\"tcp\" is no level"},
+		{"info tcp=warn", "expected a comma before \"tcp=warn\""},
+	};
+	struct log_levels levels;
+	char why[512];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(log_levels_parse(&levels, cases[i][0], why, sizeof(why)),
+				 -ERR_CONFIG);
+		if (!strstr(why, cases[i][1]))
+			fail_msg("\"%s\": \"%s\" does not say \"%s\"", cases[i][0], why,
+				 cases[i][1]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_line_has_level_module_and_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(lines_below_the_level_are_dropped, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_area_has_a_level_of_its_own, setup, teardown),
+		cmocka_unit_test_setup_teardown(bad_levels_are_refused_and_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(long_lines_are_cut_to_one_kibibyte, setup,
 						teardown),
 	};

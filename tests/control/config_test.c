@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <cmocka.h>
 
 struct fixture {
@@ -79,7 +80,7 @@ static void defaults_hold_when_nothing_is_said(void **state)
 	assert_int_equal(f->config.shards, 0);
 	assert_int_equal(f->config.log_retention_ms, INT64_C(7) * 24 * 3600 * 1000);
 	assert_true(f->config.auto_create_topics);
-	assert_false(f->config.given[CONFIG_listen]);
+	assert_false(config_given(&f->config, CONFIG_listen));
 }
 
 static void a_later_source_wins(void **state)
@@ -99,7 +100,9 @@ static void a_later_source_wins(void **state)
 			 0);
 	assert_int_equal(f->config.num_partitions, 7);
 	assert_int_equal(f->config.io, CONFIG_IO_URING);
-	assert_true(f->config.given[CONFIG_num_partitions]);
+	assert_int_equal(f->config.origins[CONFIG_num_partitions], CONFIG_BY_COMMAND);
+	assert_int_equal(f->config.origins[CONFIG_node_id], CONFIG_BY_FILE);
+	assert_true(config_given(&f->config, CONFIG_io));
 }
 
 static void units_are_understood(void **state)
@@ -207,6 +210,108 @@ static void help_and_version_are_found_anywhere(void **state)
 	assert_int_equal(f->action, CONFIG_HELP);
 	assert_int_equal(LOAD(f, NULL, "--version"), 0);
 	assert_int_equal(f->action, CONFIG_VERSION);
+	assert_int_equal(LOAD(f, NULL, "--print-config", "--shards", "2"), 0);
+	assert_int_equal(f->action, CONFIG_PRINT);
+	assert_int_equal(f->config.shards, 2);
+	assert_int_equal(LOAD(f, NULL, "--check", "--shards", "many"), -ERR_CONFIG);
+	assert_int_equal(f->action, CONFIG_CHECK);
+}
+
+/* ---- more than one file ---- */
+
+static void write_piece(const struct fixture *f, const char *name, const char *text)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "conf.d/%s", name);
+	mkdirat(f->folder->fd, "conf.d", 0755);
+	folder_write(f->folder, path, text, strlen(text));
+}
+
+static void pieces_of_conf_d_follow_the_file_in_order_of_their_names(void **state)
+{
+	struct fixture *f = *state;
+
+	write_file(f, "num.partitions = 1\nnode.id = 1\nshards = 1\n");
+	write_piece(f, "20-b.conf", "num.partitions = 20\nnode.id = 20\n");
+	write_piece(f, "10-a.conf", "num.partitions = 10\nnode.id = 10\nshards = 10\n");
+	write_piece(f, "30-c.conf.off", "num.partitions = 30\n");
+	write_piece(f, ".40-d.conf", "num.partitions = 40\n");
+	assert_int_equal(LOAD(f, NULL, "--config", f->file, "--set", "node.id=7"), 0);
+	assert_int_equal(f->config.num_partitions, 20);
+	assert_int_equal(f->config.shards, 10);
+	assert_int_equal(f->config.node_id, 7);
+}
+
+static void a_bad_piece_is_named_with_its_line(void **state)
+{
+	struct fixture *f = *state;
+
+	write_file(f, "num.partitions = 1\n");
+	write_piece(f, "10-a.conf", "# a comment\nnum.partitons = 2\n");
+	assert_int_equal(LOAD(f, NULL, "--config", f->file), -ERR_CONFIG);
+	assert_non_null(strstr(f->why, "conf.d/10-a.conf:2: no setting is called"));
+}
+
+struct problems {
+	char text[4096];
+	unsigned count;
+};
+
+static void add_problem(const char *sentence, void *context)
+{
+	struct problems *problems = context;
+	size_t used = strlen(problems->text);
+
+	problems->count++;
+	snprintf(problems->text + used, sizeof(problems->text) - used, "%s\n", sentence);
+}
+
+static void lint_tells_all_that_is_wrong_with_the_files(void **state)
+{
+	struct fixture *f = *state;
+	struct problems problems = {0};
+
+	write_file(f, "num.partitions = 1\n");
+	assert_int_equal(config_lint(f->file, add_problem, &problems), 0);
+	assert_int_equal(problems.count, 0);
+	write_file(f, "num.partitions = 0\nwrong\nretention.ms = 5\nio = sync\nio = sync\n");
+	write_piece(f, "10-a.conf", "nod.id = 2\n");
+	assert_int_equal(config_lint(f->file, add_problem, &problems), -ERR_CONFIG);
+	assert_int_equal(problems.count, 5);
+	assert_non_null(strstr(problems.text, "sluice.conf:1: num.partitions = \"0\""));
+	assert_non_null(strstr(problems.text, "sluice.conf:2: expected"));
+	assert_non_null(strstr(problems.text, "set as \"log.retention.ms\""));
+	assert_non_null(strstr(problems.text, "sluice.conf:5: io is already set on line 4"));
+	assert_non_null(strstr(problems.text, "10-a.conf:1: no setting is called \"nod.id\""));
+}
+
+static void a_printed_file_says_the_same(void **state)
+{
+	struct fixture *f = *state;
+	struct config given = {0};
+
+	assert_int_equal(LOAD(f, NULL, "--set", "num.partitions=3", "--set", "log.level=warn"), 0);
+	assert_int_equal(config_copy(&given, &f->config), 0);
+	FILE *file = fopen(f->file, "we");
+	config_print(&given, file);
+	fclose(file);
+	assert_int_equal(LOAD(f, NULL, "--config", f->file), 0);
+	for (unsigned i = 0; i < CONFIG_COUNT; i++) {
+		assert_true(config_same(&given, &f->config, i));
+		assert_int_equal(config_given(&given, (int)i), config_given(&f->config, (int)i));
+	}
+	config_fini(&given);
+}
+
+static void levels_of_the_log_are_checked(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(LOAD(f, NULL, "--set", "log.level=warn,storage=debug, tcp=error"), 0);
+	assert_string_equal(f->config.log_level, "warn,storage=debug, tcp=error");
+	assert_int_equal(LOAD(f, NULL, "--set", "log.level=loud"), -ERR_CONFIG);
+	assert_non_null(strstr(f->why, "debug|info|warn|error"));
 }
 
 static void a_strange_variable_is_passed_on_and_a_bad_one_refused(void **state)
@@ -369,6 +474,11 @@ int main(void)
 		TEST(a_missing_file_is_refused),
 		TEST(unknown_options_and_missing_values_are_refused),
 		TEST(help_and_version_are_found_anywhere),
+		TEST(pieces_of_conf_d_follow_the_file_in_order_of_their_names),
+		TEST(a_bad_piece_is_named_with_its_line),
+		TEST(lint_tells_all_that_is_wrong_with_the_files),
+		TEST(a_printed_file_says_the_same),
+		TEST(levels_of_the_log_are_checked),
 		TEST(a_strange_variable_is_passed_on_and_a_bad_one_refused),
 		TEST(a_topic_takes_the_brokers_default_until_it_has_its_own),
 		TEST(every_default_of_a_topic_is_valid),
