@@ -1,4 +1,5 @@
 #include "client/command/command.h"
+#include "client/command/progress.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,6 +8,7 @@ __attribute__((format(printf, 1, 0))) static void complain_list(const char *form
 								va_list arguments)
 {
 	fflush(stdout);
+	progress_hide();
 	fputs("sluice: ", stderr);
 	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): both callers have started it. */
 	vfprintf(stderr, format, arguments);
