@@ -59,6 +59,7 @@ static json_t *value_json(const struct param *param, const char *text)
 	case PARAM_NAME:
 	case PARAM_CHOICE:
 	case PARAM_LIST:
+	case PARAM_LEVELS:
 		break;
 	}
 	return json_string(text);
