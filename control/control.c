@@ -290,7 +290,7 @@ static int listen_and_start(struct control *control, const struct data_folder *f
 				    why_bytes);
 	if (rc < 0)
 		return rc;
-	address.port = port;
+	address.port = control->listen_port = port;
 	rc = set_advertised(control, &address, port, why, why_bytes);
 	if (rc == 0)
 		rc = open_datagrams(control, &address, &sockets, why, why_bytes);
@@ -441,6 +441,7 @@ static void coordinator_stopped(struct message *message, void *receiver)
 static void begin_stop(struct control *control)
 {
 	control->stopping = true;
+	atomic_store_explicit(&control->serves, false, memory_order_relaxed);
 	control->stop_ns = clock_monotonic_ns(clock_system());
 	log_info("control", "stopping drain_ms=%lld",
 		 (long long)control->config->shutdown_drain_ms);
@@ -464,9 +465,14 @@ int control_run(struct control *control)
 		mesh_flush(control->mesh, self);
 		/* A burst may have left some behind, of which nobody tells again. */
 		int rc = io_turn(control->io, handled ? 0 : SLEEP_NS_MAX);
-		if (rc < 0)
+		if (rc < 0) {
+			errands_end(&control->errands);
 			return rc;
+		}
 		handled = mesh_receive(control->mesh, self);
+		atomic_store_explicit(&control->turned_ns, clock_monotonic_ns(clock_system()),
+				      memory_order_relaxed);
+		errands_turn(&control->errands, control);
 		publish_turn(control);
 		if (control->ready && !control->stopping) {
 			dedup_stats_turn(control);
@@ -475,6 +481,7 @@ int control_run(struct control *control)
 		if (!control->stopping && atomic_load(&control->stop_wanted))
 			begin_stop(control);
 	}
+	errands_end(&control->errands);
 	for (unsigned i = 0; i < control->shards_started; i++) {
 		shard_join(control->shards[i]);
 		control->shards[i] = NULL;

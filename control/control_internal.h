@@ -9,6 +9,7 @@
 #include "control/control.h"
 #include "control/coordinator.h"
 #include "control/descriptor_shares.h"
+#include "control/errand.h"
 #include "control/listener.h"
 #include "dataplane/datagram/faulty_source.h"
 #include "dataplane/kafka/wire.h"
@@ -29,6 +30,7 @@ struct control {
 	struct io_backend *io;
 	struct mesh *mesh;
 	struct listen_address advertised;
+	uint16_t listen_port;
 	uint16_t datagram_port; /* of shard 0; 0: not served */
 	struct faults faults;   /* datagram.faults */
 	struct port *port;      /* null: none */
@@ -60,6 +62,9 @@ struct control {
 	struct list waiting_coming; /* requests answered when `coming` is current ... */
 	struct list waiting_next;   /* ... or the one after it */
 
+	struct errands errands;
+	atomic_bool serves;         /* ready, and not stopping */
+	_Atomic uint64_t turned_ns; /* the loop, last */
 	atomic_bool stop_wanted;
 	bool stopping;
 	uint64_t stop_ns; /* begun */

@@ -4,6 +4,7 @@
 #include "control/config.h"
 #include "control/control.h"
 #include "control/data_folder.h"
+#include "control/http/http_server.h"
 #include "dataplane/dpdk/eal.h"
 
 #include <errno.h>
@@ -57,6 +58,7 @@ static int serve(const struct config *config)
 {
 	struct data_folder folder;
 	struct control *control = NULL;
+	struct http_server *http = NULL;
 	char why[512] = "";
 	int rc = data_folder_open(&folder, config->data, why, sizeof(why));
 
@@ -65,6 +67,8 @@ static int serve(const struct config *config)
 		return EXIT_FAILURE;
 	}
 	rc = control_start(&control, config, &folder, why, sizeof(why));
+	if (rc == 0)
+		rc = http_server_start(&http, control, why, sizeof(why));
 	if (rc < 0) {
 		log_error("sluiced", "cannot start: %s: %s", why, error_text(rc));
 		/* Shards that run already have nothing to lose yet, but still use what a return
@@ -77,6 +81,7 @@ static int serve(const struct config *config)
 		log_error("sluiced", "control plane failed: %s", error_text(rc));
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGINT, SIG_DFL);
+	http_server_stop(http);
 	control_free(control);
 	data_folder_close(&folder);
 	eal_stop();

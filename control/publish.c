@@ -58,6 +58,7 @@ static void answer_waiting(struct control *control)
 static void is_ready(struct control *control)
 {
 	control->ready = true;
+	atomic_store_explicit(&control->serves, !control->stopping, memory_order_relaxed);
 	log_info("control",
 		 "ready listen=%s:%u datagrams=%u shards=%u io=%s topics=%zu "
 		 "partitions=%lld",

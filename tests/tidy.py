@@ -27,6 +27,8 @@ EDGES = {
     "dataplane/kafka": ["base", "dataplane/kafka"],
     "dataplane/transport": ["base", "dataplane/transport"],
     "control": ["base", "storage", "hw", "dataplane", "control"],
+    # The admin HTTP is a client of its own broker, by the public API.
+    "control/http": ["base", "storage", "hw", "dataplane", "control", "client/sluice.h"],
     # A client reads and writes record batches too: the format's own files are shared, see
     # client/README.md.
     "client": ["base", "dataplane/kafka", "dataplane/transport", "dataplane/dpdk", "client",

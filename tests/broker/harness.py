@@ -129,7 +129,8 @@ class Broker:
         ]
         if self.shards is not None:
             words += ["--shards", str(self.shards)]
-        for key, value in self.settings.items():
+        # Brokers of several tests run at a time; who wants the admin HTTP says so.
+        for key, value in {"admin.listen": "", **self.settings}.items():
             words += ["--set", f"{key}={value}"]
         return words + self.args
 
