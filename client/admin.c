@@ -12,7 +12,6 @@
 
 enum {
 	METADATA_VERSION_MAX = 12,
-	LIST_OFFSETS_VERSION_MAX = 7,
 	DESCRIBE_CLUSTER_BROKERS = 1,
 	CONFIG_SET = 0,
 	CONFIG_DELETE = 1,
@@ -166,6 +165,33 @@ int sluice_metadata(struct sluice_client *client, const char *const *topics, siz
 void sluice_metadata_free(struct sluice_metadata *metadata)
 {
 	answer_free(metadata);
+}
+
+/* ---- brokers ---- */
+
+static int nothing_fill(struct request *request, void *user)
+{
+	return 0; /* no topics at all */
+}
+
+static int nothing_read(struct request *request, void *user, struct kafka_string *message)
+{
+	return 0;
+}
+
+int sluice_broker_check(struct sluice_client *client, int32_t broker)
+{
+	const struct question question = {
+		.api = KAFKA_METADATA,
+		.version_max = METADATA_VERSION_MAX,
+		.broker = &broker,
+		.fill = nothing_fill,
+		.read = nothing_read,
+		.what = "metadata",
+		.about = "",
+	};
+
+	return question_ask(client, &question);
 }
 
 /* ---- topics ---- */
@@ -495,74 +521,4 @@ int sluice_configs_set(struct sluice_client *client, enum sluice_resource type, 
 	};
 
 	return question_ask(client, &question);
-}
-
-/* ---- offsets ---- */
-
-struct offset_question {
-	const char *topic;
-	int32_t partition;
-	int64_t timestamp_ms;
-	int64_t ret_offset;
-	int64_t ret_timestamp_ms;
-};
-
-static int offset_fill(struct request *request, void *user)
-{
-	const struct offset_question *question = user;
-	struct kafka_list_offsets_request *message = request->message;
-
-	message->replica_id = -1;
-	message->topics = arena_calloc(&request->arena, 1, sizeof(*message->topics));
-	if (!message->topics)
-		return -ENOMEM;
-	message->topics_count = 1;
-	message->topics->name = kafka_string_of(question->topic);
-	message->topics->partitions = arena_calloc(&request->arena, 1,
-						   sizeof(*message->topics->partitions));
-	if (!message->topics->partitions)
-		return -ENOMEM;
-	message->topics->partitions_count = 1;
-	message->topics->partitions->partition_index = question->partition;
-	message->topics->partitions->current_leader_epoch = -1;
-	message->topics->partitions->timestamp = question->timestamp_ms;
-	return 0;
-}
-
-static int offset_read(struct request *request, void *user, struct kafka_string *message)
-{
-	struct offset_question *question = user;
-	const struct kafka_list_offsets_response *response = request->response;
-
-	if (response->topics_count != 1 || response->topics->partitions_count != 1)
-		return -EPROTO;
-	if (response->topics->partitions->error_code)
-		return client_kafka_error(response->topics->partitions->error_code);
-	question->ret_offset = response->topics->partitions->offset;
-	question->ret_timestamp_ms = response->topics->partitions->timestamp;
-	return 0;
-}
-
-int sluice_list_offset(struct sluice_client *client, const char *topic, int32_t partition,
-		       int64_t timestamp_ms, int64_t *ret_offset, int64_t *ret_timestamp_ms)
-{
-	struct offset_question user = {
-		.topic = topic, .partition = partition, .timestamp_ms = timestamp_ms};
-	const struct question question = {
-		.api = KAFKA_LIST_OFFSETS,
-		.version_max = LIST_OFFSETS_VERSION_MAX,
-		.fill = offset_fill,
-		.read = offset_read,
-		.user = &user,
-		.what = "offsets of",
-		.about = topic,
-	};
-	int rc = question_ask(client, &question);
-
-	if (rc < 0)
-		return rc;
-	*ret_offset = user.ret_offset;
-	if (ret_timestamp_ms)
-		*ret_timestamp_ms = user.ret_timestamp_ms;
-	return 0;
 }

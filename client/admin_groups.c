@@ -190,18 +190,26 @@ static int compare_offsets(const void *a, const void *b)
 		      : (one->partition > other->partition) - (one->partition < other->partition);
 }
 
-/* A partition that is gone has neither end nor lag. */
-static int find_lag(struct sluice_client *client, struct sluice_group_offset *row)
+static int find_lags(struct sluice_client *client, struct sluice_group_offset *rows, size_t count)
 {
-	int rc = sluice_list_offset(client, row->topic, row->partition, SLUICE_LATEST, &row->end,
-				    NULL);
+	struct sluice_place *places = calloc(count + 1, sizeof(*places));
 
-	if (rc == -SLUICE_KAFKA(3)) {
-		row->end = -1;
-		return 0;
+	if (!places)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		places[i] = (struct sluice_place){
+			.topic = rows[i].topic,
+			.partition = rows[i].partition,
+			.timestamp_ms = SLUICE_LATEST,
+		};
+	int rc = sluice_list_offsets(client, places, count);
+	for (size_t i = 0; rc == 0 && i < count; i++) {
+		if (places[i].error)
+			continue;
+		rows[i].end = places[i].offset;
+		rows[i].lag = rows[i].end > rows[i].offset ? rows[i].end - rows[i].offset : 0;
 	}
-	if (rc == 0)
-		row->lag = row->end > row->offset ? row->end - row->offset : 0;
+	free(places);
 	return rc;
 }
 
@@ -212,6 +220,7 @@ int sluice_group_offsets(struct sluice_client *client, const char *group,
 	const struct question question = {
 		.api = KAFKA_OFFSET_FETCH,
 		.version_max = OFFSET_FETCH_VERSION_MAX,
+		.group = group,
 		.fill = offsets_fill,
 		.read = offsets_read,
 		.user = &user,
@@ -225,8 +234,7 @@ int sluice_group_offsets(struct sluice_client *client, const char *group,
 	struct sluice_group_offset *rows = (void *)(uintptr_t)user.ret->offsets;
 	if (user.ret->count)
 		qsort(rows, user.ret->count, sizeof(*rows), compare_offsets);
-	for (size_t i = 0; rc == 0 && i < user.ret->count; i++)
-		rc = find_lag(client, &rows[i]);
+	rc = find_lags(client, rows, user.ret->count);
 	if (rc < 0) {
 		answer_free(user.ret);
 		return rc;

@@ -161,6 +161,10 @@ struct broker *cluster_leader(struct sluice_client *client, const struct partiti
 /* Where a request that any broker answers goes; `attempt` counts from 0, each another broker. */
 struct broker *cluster_any(const struct sluice_client *client, unsigned attempt);
 size_t cluster_address_count(const struct sluice_client *client);
+/* Takes what an answer tells of one broker: it is known then, unless its host is no name.
+ * -ENOMEM. */
+int cluster_take_broker(struct sluice_client *client, int32_t id, const struct kafka_string *host,
+			int32_t port);
 /* Takes the brokers and the controller of any answer. */
 struct kafka_metadata_response;
 void cluster_take_brokers(struct sluice_client *client,

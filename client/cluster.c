@@ -143,24 +143,24 @@ struct broker *cluster_any(const struct sluice_client *client, unsigned attempt)
 			       : nth(&cluster->bootstrap, index - brokers);
 }
 
-static int take_broker(struct sluice_client *client,
-		       const struct kafka_metadata_response_metadata_response_broker *told)
+int cluster_take_broker(struct sluice_client *client, int32_t id, const struct kafka_string *host,
+			int32_t port)
 {
 	struct broker *first = nth(&client->cluster.bootstrap, 0);
-	struct broker *broker = cluster_broker(client, told->node_id);
+	struct broker *broker = cluster_broker(client, id);
 	struct url url = first->peers[BROKER_MAIN].url;
 
 	/* The addresses told are those of the stream listeners; a datagram client stays with the
 	 * one it was given. */
 	if (strcmp(url.scheme, "tcp") == 0) {
-		if (told->host.length <= 0 || told->host.length >= URL_HOST_BYTES)
+		if (host->length <= 0 || host->length >= URL_HOST_BYTES)
 			return 0;
-		memcpy(url.host, told->host.data, (size_t)told->host.length);
-		url.host[told->host.length] = 0;
-		url.port = told->port;
+		memcpy(url.host, host->data, (size_t)host->length);
+		url.host[host->length] = 0;
+		url.port = port;
 	}
 	if (!broker)
-		return broker_add(client, &client->cluster.brokers, told->node_id, 0, &url);
+		return broker_add(client, &client->cluster.brokers, id, 0, &url);
 	for (int role = 0; role < BROKER_ROLES; role++)
 		broker->peers[role].url = url; /* for the next connection */
 	return 0;
@@ -350,7 +350,8 @@ void cluster_take_brokers(struct sluice_client *client,
 	client->cluster.controller = response->controller_id;
 	/* One that finds no memory is missing until the next answer. */
 	for (int32_t i = 0; i < response->brokers_count; i++)
-		take_broker(client, &response->brokers[i]);
+		cluster_take_broker(client, response->brokers[i].node_id,
+				    &response->brokers[i].host, response->brokers[i].port);
 }
 
 static void take_metadata(struct sluice_client *client,

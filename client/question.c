@@ -11,6 +11,8 @@
 enum {
 	ANSWER_ARENA_BYTES = 64 << 20,
 	PAUSE_MS = 100,
+	FIND_COORDINATOR_VERSION_MAX = 3, /* the last one about one key, which all brokers have */
+	COORDINATOR_OF_GROUP = 0,
 };
 
 /* One exchange.  It outlives an interrupted caller, so it is on the heap. */
@@ -70,15 +72,24 @@ static int ask_once(struct sluice_client *client, const struct question *questio
 	return 0;
 }
 
-static struct broker *where(const struct sluice_client *client, const struct question *question,
-			    unsigned attempt)
+static int where(struct sluice_client *client, const struct question *question, unsigned attempt,
+		 struct broker **ret)
 {
 	struct broker *controller = cluster_broker(client, client->cluster.controller);
+	int32_t id = question->broker ? *question->broker : CLIENT_NOBODY;
 
-	if (question->broker)
-		return cluster_broker(client, *question->broker);
-	return question->controller && controller && attempt == 0 ? controller
-								  : cluster_any(client, attempt);
+	if (question->group) {
+		int rc = question_coordinator(client, question->group, &id);
+		if (rc < 0)
+			return rc;
+	}
+	if (question->broker || question->group)
+		*ret = cluster_broker(client, id);
+	else if (question->controller && controller && attempt == 0)
+		*ret = controller;
+	else
+		*ret = cluster_any(client, attempt);
+	return *ret ? 0 : client_fail(client, -ENOENT, "no broker %d is known", id);
 }
 
 static int never(struct sluice_client *client, void *user)
@@ -86,8 +97,7 @@ static int never(struct sluice_client *client, void *user)
 	return 0;
 }
 
-/* -EINTR, else 0. */
-static int pause_a_bit(struct sluice_client *client)
+int question_pause(struct sluice_client *client)
 {
 	int rc = client_wait(client, PAUSE_MS, never, NULL);
 
@@ -144,8 +154,10 @@ int question_ask(struct sluice_client *client, const struct question *question)
 		int64_t left_ms = (int64_t)((deadline_ns - now_ns) / NS_PER_MS) + 1;
 		if (left_ms > client->options.request_timeout_ms)
 			left_ms = client->options.request_timeout_ms;
-		int rc = ask_once(client, question, where(client, question, attempt), left_ms,
-				  &exchange);
+		struct broker *broker;
+		int rc = where(client, question, attempt, &broker);
+		if (rc == 0)
+			rc = ask_once(client, question, broker, left_ms, &exchange);
 		if (!exchange)
 			return rc;
 		bool answered = exchange->rc == 0;
@@ -156,11 +168,61 @@ int question_ask(struct sluice_client *client, const struct question *question)
 		unreachable += !answered;
 		attempt++;
 		if (answered) {
-			rc = pause_a_bit(client);
+			rc = question_pause(client);
 			if (rc < 0)
 				return rc;
 		}
 	}
+}
+
+/* ---- coordinators ---- */
+
+struct coordinator_question {
+	struct sluice_client *client;
+	const char *group;
+	int32_t ret;
+};
+
+static int coordinator_fill(struct request *request, void *user)
+{
+	const struct coordinator_question *question = user;
+	struct kafka_find_coordinator_request *message = request->message;
+
+	message->key = kafka_string_of(question->group);
+	message->key_type = COORDINATOR_OF_GROUP;
+	return 0;
+}
+
+static int coordinator_read(struct request *request, void *user, struct kafka_string *message)
+{
+	struct coordinator_question *question = user;
+	const struct kafka_find_coordinator_response *response = request->response;
+
+	*message = response->error_message;
+	if (response->error_code)
+		return client_kafka_error(response->error_code);
+	question->ret = response->node_id;
+	return cluster_take_broker(question->client, response->node_id, &response->host,
+				   response->port);
+}
+
+int question_coordinator(struct sluice_client *client, const char *group, int32_t *ret)
+{
+	struct coordinator_question user = {.client = client, .group = group};
+	const struct question question = {
+		.api = KAFKA_FIND_COORDINATOR,
+		.version_max = FIND_COORDINATOR_VERSION_MAX,
+		.fill = coordinator_fill,
+		.read = coordinator_read,
+		.user = &user,
+		.what = "coordinator of group",
+		.about = group,
+	};
+	int rc = question_ask(client, &question);
+
+	if (rc == 0)
+		*ret = user.ret;
+	return rc;
 }
 
 /* ---- copying answers out ---- */

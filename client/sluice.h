@@ -299,6 +299,29 @@ int sluice_configs_set(struct sluice_client *client, enum sluice_resource type, 
 int sluice_list_offset(struct sluice_client *client, const char *topic, int32_t partition,
 		       int64_t timestamp_ms, int64_t *ret_offset, int64_t *ret_timestamp_ms);
 
+/* A partition and an offset in it.  The calls that take many of them answer 0 when brokers could be
+ * asked at all, and tell in `error` of each how that one went; what stays unanswered keeps its
+ * offset.  -EINVAL: a partition is named twice, or a topic has no name. */
+struct sluice_place {
+	const char *topic;
+	int32_t partition;
+	int64_t offset;
+	int64_t timestamp_ms;
+	int error; /* 0, or why not; -errno where its leader could not be reached */
+};
+
+/* As sluice_list_offset, of any number of partitions, with one request to a leader for some
+ * thousands of them: takes `timestamp_ms`, gives `offset`, and `timestamp_ms` of its record (-1:
+ * none). */
+int sluice_list_offsets(struct sluice_client *client, struct sluice_place *places, size_t count);
+/* Deletes the records before `offset`, SLUICE_LATEST: all that are readable; gives in `offset`
+ * where the partition begins now. */
+int sluice_trim(struct sluice_client *client, struct sluice_place *places, size_t count);
+
+/* Asks a broker that sluice_metadata has told of something small.  0: it answers; -ENOENT: no such
+ * broker; else why it does not. */
+int sluice_broker_check(struct sluice_client *client, int32_t broker);
+
 struct sluice_group {
 	const char *id;
 	const char *protocol_type; /* "consumer", or "" where it only has offsets */
@@ -319,7 +342,7 @@ struct sluice_group_offset {
 	const char *topic;
 	int32_t partition;
 	int64_t offset;       /* committed: where a member goes on */
-	int64_t end;          /* of the log; -1: the partition is gone */
+	int64_t end;          /* of the log; -1: it is gone, or its leader does not answer */
 	int64_t lag;          /* records between; -1: likewise */
 	const char *metadata; /* the member's own words; "" */
 };
@@ -334,6 +357,50 @@ struct sluice_group_offsets {
 int sluice_group_offsets(struct sluice_client *client, const char *group,
 			 struct sluice_group_offsets **ret);
 void sluice_group_offsets_free(struct sluice_group_offsets *offsets); /* null is fine */
+
+struct sluice_assigned {
+	const char *topic;
+	int32_t partition;
+};
+
+struct sluice_member {
+	const char *id;
+	const char *instance; /* group.instance.id; null: none */
+	const char *client_id;
+	const char *host;
+	int32_t epoch;             /* -1: its protocol has none */
+	const char *const *topics; /* subscribed to by name */
+	size_t topic_count;
+	const struct sluice_assigned *assigned; /* by topic and partition */
+	size_t assigned_count;
+};
+
+struct sluice_group_description {
+	const char *id;
+	const char *type;                    /* "classic", "consumer" or "share" */
+	const char *state;                   /* "Stable", "Empty", ... */
+	const char *protocol_type;           /* "consumer", "connect", ...; "" */
+	const char *assignor;                /* "range", "uniform", ...; "" */
+	int32_t epoch;                       /* -1: a classic group */
+	int32_t coordinator;                 /* broker */
+	const struct sluice_member *members; /* by id */
+	size_t member_count;
+};
+
+/* -SLUICE_KAFKA(69) (GROUP_ID_NOT_FOUND): there is no such group. */
+int sluice_group_describe(struct sluice_client *client, const char *group,
+			  struct sluice_group_description **ret);
+void sluice_group_description_free(struct sluice_group_description *description); /* null is fine */
+/* With all it has committed.  -SLUICE_KAFKA(68) (NON_EMPTY_GROUP): it has members. */
+int sluice_group_delete(struct sluice_client *client, const char *group);
+/* Commits `offset` of each place for a group without members, which is made where nobody knows it.
+ * Places get -SLUICE_KAFKA(25) (UNKNOWN_MEMBER_ID) from a group with members. */
+int sluice_group_commit(struct sluice_client *client, const char *group,
+			struct sluice_place *places, size_t count);
+/* Drops what was committed.  Places get -SLUICE_KAFKA(86) (GROUP_SUBSCRIBED_TO_TOPIC) where members
+ * read the topic. */
+int sluice_group_forget(struct sluice_client *client, const char *group,
+			struct sluice_place *places, size_t count);
 
 #ifdef __cplusplus
 }

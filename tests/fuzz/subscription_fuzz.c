@@ -1,9 +1,10 @@
 /* A byte of choice, then a subscription or an assignment as consumers of the classic protocol put
  * them into opaque bytes.  What an assignment means is written at every version, and read the
- * same. */
+ * same.  The client's reader, which knows no topics, takes the same bytes too. */
 #include "base/arena.h"
 #include "base/bytes.h"
 #include "base/errors.h"
+#include "client/membership.h"
 #include "control/groups/consumer_protocol.h"
 #include "dataplane/topics.h"
 #include "tests/fuzz/fuzz.h"
@@ -77,6 +78,22 @@ static void try_assignment(const struct kafka_bytes *bytes, const struct topics 
 		write_and_read(&read.partitions, (int16_t)version, topics, arena);
 }
 
+static void try_client(const struct kafka_bytes *bytes, struct arena *arena)
+{
+	struct assigned_list list = {0};
+	const char *const *topics;
+	size_t count;
+
+	int rc = membership_read_topics(bytes, arena, &topics, &count);
+	check(rc == 0 || rc == -ERR_BAD_REQUEST || rc == -ENOMEM);
+	for (size_t i = 0; rc == 0 && i < count; i++)
+		check(strlen(topics[i]) <= (size_t)bytes->length);
+	rc = membership_read_assignment(bytes, arena, &list);
+	check(rc == 0 || rc == -ERR_BAD_REQUEST || rc == -ENOMEM);
+	for (size_t i = 0; rc == 0 && i < list.count; i++)
+		check(strlen(list.at[i].topic) <= (size_t)bytes->length);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input input = {data, size};
@@ -90,6 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		try_assignment(&bytes, topics, &arena);
 	else
 		try_subscription(&bytes, topics, &arena);
+	try_client(&bytes, &arena);
 	arena_fini(&arena);
 	return 0;
 }
