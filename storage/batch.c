@@ -28,20 +28,13 @@ enum {
 };
 _Static_assert(AT_RECORD_COUNT + 4 == BATCH_HEADER_BYTES, "header layout");
 
-int batch_parse(struct batch *ret, const void *data, size_t length)
+void batch_decode(struct batch *ret, const void *header)
 {
-	const uint8_t *at = data;
+	const uint8_t *at = header;
 
-	if (length < BATCH_HEADER_BYTES)
-		return -ERR_CORRUPT;
-	if (at[AT_MAGIC] != MAGIC)
-		return -ERR_INVALID_RECORD;
-	int32_t counted = (int32_t)load_be32(at + AT_LENGTH);
-	if (counted < BATCH_HEADER_BYTES - BATCH_LENGTH_PREFIX)
-		return -ERR_CORRUPT;
 	*ret = (struct batch){
 		.base_offset = (int64_t)load_be64(at + AT_BASE_OFFSET),
-		.size = (size_t)counted + BATCH_LENGTH_PREFIX,
+		.size = (size_t)load_be32(at + AT_LENGTH) + BATCH_LENGTH_PREFIX,
 		.leader_epoch = (int32_t)load_be32(at + AT_LEADER_EPOCH),
 		.crc = load_be32(at + AT_CRC),
 		.attributes = load_be16(at + AT_ATTRIBUTES),
@@ -53,6 +46,20 @@ int batch_parse(struct batch *ret, const void *data, size_t length)
 		.base_sequence = (int32_t)load_be32(at + AT_BASE_SEQUENCE),
 		.record_count = (int32_t)load_be32(at + AT_RECORD_COUNT),
 	};
+}
+
+int batch_parse(struct batch *ret, const void *data, size_t length)
+{
+	const uint8_t *at = data;
+
+	if (length < BATCH_HEADER_BYTES)
+		return -ERR_CORRUPT;
+	if (at[AT_MAGIC] != MAGIC)
+		return -ERR_INVALID_RECORD;
+	int32_t counted = (int32_t)load_be32(at + AT_LENGTH);
+	if (counted < BATCH_HEADER_BYTES - BATCH_LENGTH_PREFIX)
+		return -ERR_CORRUPT;
+	batch_decode(ret, data);
 	return ret->size > length ? -EMSGSIZE : 0;
 }
 

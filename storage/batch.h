@@ -41,6 +41,8 @@ struct batch {
  * (size <= length) and is at least a header.  -ERR_CORRUPT, -ERR_INVALID_RECORD (magic),
  * -EMSGSIZE: header whole but the batch is longer than `length` (*ret is filled). */
 int batch_parse(struct batch *ret, const void *data, size_t length);
+/* What BATCH_HEADER_BYTES say, whether that can be or not. */
+void batch_decode(struct batch *ret, const void *header);
 bool batch_crc_valid(const struct batch *batch, const void *data);
 int64_t batch_max_timestamp(const void *header); /* as the header says */
 /* Broker-side edits outside the CRC: base offset and leader epoch. */

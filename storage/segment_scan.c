@@ -1,6 +1,6 @@
 /* Behind damage batches go on
  *
- *     where the damaged one itself says that it ends, if only its records are damaged;
+ *     where the damaged one itself says that it ends, or those damaged behind it do;
  *     or at the first byte where whole batches are found again, one behind the other;
  *     or at the next place that the index knows.
  *
@@ -14,28 +14,36 @@
 
 #include <errno.h>
 
+enum { OFFSET_UNKNOWN = -1 };
+
 /* Framing alone: can it be the one that comes next? */
 static bool may_follow(const struct segment_scan *scan, struct place at, const struct batch *batch)
 {
-	if (batch->last_offset_delta < 0 || batch->base_offset > INT64_MAX - INT32_MAX - 1)
-		return false;
 	return scan->gaps ? batch->base_offset >= at.offset : batch->base_offset == at.offset;
 }
 
-static bool header_at(struct segment_scan *scan, struct place at, struct batch *ret)
+static bool header_at(struct segment_scan *scan, uint64_t position, struct batch *ret)
 {
-	const uint8_t *data = file_window_at(&scan->file, at.position, BATCH_HEADER_BYTES);
+	const uint8_t *data = file_window_at(&scan->file, position, BATCH_HEADER_BYTES);
 	int rc = data ? batch_parse(ret, data, BATCH_HEADER_BYTES) : -ERR_CORRUPT;
 
-	return (rc == 0 || rc == -EMSGSIZE) && may_follow(scan, at, ret);
+	return (rc == 0 || rc == -EMSGSIZE) && ret->last_offset_delta >= 0 &&
+	       ret->base_offset <= INT64_MAX - INT32_MAX - 1;
+}
+
+/* By framing and checksum, whatever its offset. */
+static bool is_whole(struct segment_scan *scan, uint64_t position, const struct batch *batch)
+{
+	if (batch->last_offset_delta >= scan->limit - batch->base_offset)
+		return false;
+	const uint8_t *data = file_window_at(&scan->file, position, batch->size);
+	return data && batch_crc_valid(batch, data);
 }
 
 bool scan_batch(struct segment_scan *scan, struct place at, struct batch *ret)
 {
-	if (!header_at(scan, at, ret) || ret->last_offset_delta >= scan->limit - ret->base_offset)
-		return false;
-	const uint8_t *data = file_window_at(&scan->file, at.position, ret->size);
-	return data && batch_crc_valid(ret, data);
+	return header_at(scan, at.position, ret) && may_follow(scan, at, ret) &&
+	       is_whole(scan, at.position, ret);
 }
 
 struct place place_behind(struct place at, const struct batch *batch)
@@ -85,7 +93,7 @@ static bool is_anchor(const struct segment_scan *scan, struct place at, const st
 	       (at.offset == anchor->offset || (scan->gaps && at.offset < anchor->offset));
 }
 
-/* Batches go on there: a whole one is followed by another, or by a place that is known. */
+/* A whole one is followed by another, or by a place that is known. */
 static bool goes_on(struct segment_scan *scan, struct place at, const struct place *anchor)
 {
 	struct batch batch;
@@ -99,22 +107,87 @@ static bool goes_on(struct segment_scan *scan, struct place at, const struct pla
 	       scan_batch(scan, at, &batch);
 }
 
-/* Only its records are damaged: it says itself where it ends.  One whole batch just there is
- * believed: no record of its own reaches so far. */
+/* What is tried as a batch. */
+static bool may_try(struct segment_scan *scan, size_t bytes)
+{
+	if (bytes > scan->budget)
+		return false;
+	scan->budget -= bytes;
+	return true;
+}
+
+/* The place where the damaged batch at `at` itself says that it ends, by its length and its last
+ * offset. */
+static bool said_end(struct segment_scan *scan, struct place at, uint64_t end, struct place *ret)
+{
+	const uint8_t *data = file_window_at(&scan->file, at.position, BATCH_HEADER_BYTES);
+	struct batch said;
+	int64_t first = at.offset;
+
+	if (!data || at.position > end || !may_try(scan, BATCH_HEADER_BYTES))
+		return false;
+	batch_decode(&said, data);
+	if (said.size < BATCH_HEADER_BYTES || said.size > end - at.position)
+		return false;
+	if (scan->gaps && said.base_offset > first && said.base_offset < scan->limit)
+		first = said.base_offset;
+	bool told = said.last_offset_delta >= 0 && first != OFFSET_UNKNOWN;
+	*ret = (struct place){at.position + said.size,
+			      told ? first + said.last_offset_delta + 1 : OFFSET_UNKNOWN};
+	return true;
+}
+
+/* By one that may be damaged too. */
+static bool is_followed(struct segment_scan *scan, struct place at)
+{
+	struct batch batch;
+
+	return header_at(scan, at.position, &batch) && may_follow(scan, at, &batch);
+}
+
+/* The batch there is whole, and is where it belongs: its offset, which lies under no checksum, is
+ * the one that was to come, or those of what follows go on from it. */
+static bool belongs(struct segment_scan *scan, struct place at, int64_t above,
+		    const struct place *anchor, struct place *ret)
+{
+	struct batch batch;
+
+	if (!header_at(scan, at.position, &batch) || batch.base_offset <= above ||
+	    !may_try(scan, batch.size) || !is_whole(scan, at.position, &batch))
+		return false;
+	*ret = (struct place){at.position, batch.base_offset};
+	return (at.offset != OFFSET_UNKNOWN && may_follow(scan, at, &batch)) ||
+	       is_followed(scan, place_behind(at, &batch)) || goes_on(scan, *ret, anchor);
+}
+
+/* It says itself where it ends, as do those behind it that are damaged too.  One whole batch just
+ * there is believed: no record of theirs reaches so far. */
 static bool step_over(struct segment_scan *scan, struct place at, const struct place *anchor,
 		      struct place *ret)
 {
-	struct batch batch, next;
+	const uint64_t end = anchor ? anchor->position : scan->file.file_bytes;
+	const int64_t above = at.offset;
 
-	if (!header_at(scan, at, &batch))
-		return false;
-	*ret = place_behind(at, &batch);
-	bool at_anchor = is_anchor(scan, *ret, anchor);
-	if (!at_anchor && !scan_batch(scan, *ret, &next))
-		return false;
-	/* Where offsets have gaps what is lost ends at one that can be read, or at the end. */
-	ret->offset = at_anchor ? anchor->offset : next.base_offset;
-	return true;
+	while (said_end(scan, at, end, &at)) {
+		if (anchor && at.position == anchor->position) {
+			*ret = *anchor;
+			return true;
+		}
+		if (belongs(scan, at, above, anchor, ret))
+			return true;
+	}
+	return false;
+}
+
+/* A whole one is followed by some that are damaged, and then by another. */
+static bool goes_on_behind_damage(struct segment_scan *scan, struct place at,
+				  const struct place *anchor)
+{
+	struct batch batch;
+	struct place next;
+
+	return scan_batch(scan, at, &batch) &&
+	       step_over(scan, place_behind(at, &batch), anchor, &next);
 }
 
 /* A first look, that most bytes do not stand. */
@@ -143,11 +216,10 @@ static bool search(struct segment_scan *scan, struct place at, const struct plac
 		    batch_parse(&batch, data, BATCH_HEADER_BYTES) == -ERR_CORRUPT ||
 		    batch.size > end - position)
 			continue;
-		if (batch.size > scan->budget)
+		if (!may_try(scan, batch.size))
 			return false;
-		scan->budget -= batch.size;
 		*ret = (struct place){position, batch.base_offset};
-		if (goes_on(scan, *ret, anchor))
+		if (goes_on(scan, *ret, anchor) || goes_on_behind_damage(scan, *ret, anchor))
 			return true;
 	}
 	return false;

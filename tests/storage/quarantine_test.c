@@ -371,6 +371,64 @@ static void a_whole_batch_between_two_damaged_ones_is_kept(void **state)
 	assert_int_equal(read_rc(rig, 2, NULL), -ERR_CORRUPT);
 }
 
+struct flipped {
+	unsigned batch;
+	size_t byte;
+};
+
+/* Each of `count` batches has a bit turned: those alone are lost, neighbours as one range. */
+static void costs_those(struct world *world, const struct flipped *flipped, unsigned count,
+			bool indexed)
+{
+	struct rig *rig = &world->rig;
+	bool lost[BATCHES] = {0};
+	size_t at[64];
+
+	positions(rig, 0, at);
+	for (unsigned i = 0; i < count; i++) {
+		flip(rig, 0, at[flipped[i].batch] + flipped[i].byte);
+		lost[flipped[i].batch] = true;
+	}
+	if (!indexed)
+		remove_file(rig, 0, "idx");
+	rig_open(rig);
+	for (int64_t offset = 0; offset < BATCHES; offset++) {
+		int64_t base = -1;
+		assert_int_equal(read_rc(rig, offset, &base), lost[offset] ? -ERR_CORRUPT : 0);
+		assert_int_equal(base, lost[offset] ? -1 : offset);
+	}
+	rig_close(rig);
+	make_sound(world);
+}
+
+/* In records, offset, magic, last offset and length.  Where a last offset is damaged before, and an
+ * offset behind, what lies between cannot be told from one whose offset is. */
+static void damage_in_several_costs_none_of_those_between(void **state)
+{
+	static const size_t bytes[] = {70, 5, 16, 25};
+	struct world *world = *state;
+	struct rig *rig = &world->rig;
+
+	rig->config.segment_bytes = 60000; /* nineteen of them, and another segment */
+	rig_open(rig);
+	rig_fill(rig, BATCHES, VALUE_BYTES, 1000);
+	rig_close(rig);
+	keep_sound(world);
+	for (unsigned i = 0; i < 8; i++) {
+		const size_t one = i < 4 ? bytes[i] : 70, other = i < 4 ? 70 : bytes[i - 4];
+		const struct flipped alone_between[] = {{2, one}, {3, other}, {5, one}};
+		const struct flipped at_the_end[] = {{15, one}, {17, other}, {18, other}};
+		const struct flipped every_other[] = {{4, one}, {6, other}, {8, one}, {10, other}};
+		const struct flipped behind_length[] = {{2, 9}, {4, one}, {5, other}};
+		for (unsigned indexed = 0; indexed < 2; indexed++) {
+			costs_those(world, alone_between, 3, indexed);
+			costs_those(world, at_the_end, 3, indexed);
+			costs_those(world, every_other, 4, indexed);
+			costs_those(world, behind_length, 3, indexed);
+		}
+	}
+}
+
 /* A record may hold what looks like a batch, even with the offset that comes next. */
 static void what_a_record_holds_is_no_batch(void **state)
 {
@@ -960,6 +1018,7 @@ int main(void)
 		TEST(damage_before_a_checkpoint_does_not_cut_the_tail),
 		TEST(several_are_told_apart),
 		TEST(a_whole_batch_between_two_damaged_ones_is_kept),
+		TEST(damage_in_several_costs_none_of_those_between),
 		TEST(what_a_record_holds_is_no_batch),
 		TEST(a_damaged_header_costs_its_segment),
 		TEST(a_last_segment_of_nothing_but_damage_is_not_written_to),
