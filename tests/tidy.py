@@ -31,7 +31,7 @@ EDGES = {
     "control/http": ["base", "storage", "hw", "dataplane", "control", "client/sluice.h"],
     # A client reads and writes record batches too: the format's own files are shared, see
     # client/README.md.
-    "client": ["base", "dataplane/kafka", "dataplane/transport", "dataplane/dpdk", "client",
+    "client": ["base", "hw", "dataplane/kafka", "dataplane/transport", "dataplane/dpdk", "client",
                "storage/batch.h", "storage/batch_build.h", "storage/records.h",
                "storage/compress.h", "storage/compressor.h"],
     "bench": ["base", "storage", "hw", "dataplane", "control", "client", "bench"],
