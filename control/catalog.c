@@ -22,6 +22,7 @@ enum {
 	GROUPS_MAX = 100000, /* with settings of their own */
 };
 static const char journal_name[] = "journal";
+static const char *const broker_scopes[BROKER_SCOPE_COUNT] = {"all", "one"};
 
 /* ---- records: what each op does ----
  *
@@ -36,6 +37,8 @@ struct change {
 	bool fresh;                  /* the topic goes with a change that does not happen */
 	struct topic_overrides overrides;
 	struct catalog_group group;
+	enum broker_scope scope;
+	struct broker_overrides broker;
 };
 
 struct op {
@@ -55,9 +58,11 @@ static int64_t number_of(const json_t *record, const char *key)
 	return json_integer_value(json_object_get(record, key));
 }
 
-static int overrides_of(const json_t *record, struct topic_overrides *ret)
+/* The record's "config", by the table of `params`; `texts` is all null before, and after a failure.
+ */
+static int overrides_of(const json_t *record, const struct param *params, size_t count,
+			char **texts)
 {
-	struct topic_overrides overrides = {0};
 	const char *key;
 	json_t *value;
 	char why[256];
@@ -66,15 +71,19 @@ static int overrides_of(const json_t *record, struct topic_overrides *ret)
 	{
 		int rc = -ERR_FORMAT;
 		if (json_is_string(value))
-			rc = topic_overrides_set(&overrides, key, json_string_value(value), why,
-						 sizeof(why));
+			rc = params_set_text(params, count, "", texts, key,
+					     json_string_value(value), why, sizeof(why));
 		if (rc < 0) {
-			topic_overrides_fini(&overrides);
+			params_free_texts(texts, count);
 			return rc == -ENOMEM ? rc : -ERR_FORMAT;
 		}
 	}
-	*ret = overrides;
 	return 0;
+}
+
+static int topic_overrides_of(const json_t *record, struct topic_overrides *ret)
+{
+	return overrides_of(record, topic_params, TOPIC_CONFIG_COUNT, ret->texts);
 }
 
 static int partitions_of(const json_t *record, int32_t *ret)
@@ -148,7 +157,7 @@ static int prepare_create(struct catalog *catalog, const json_t *record, struct 
 		return -ERR_FORMAT;
 	int rc = partitions_of(record, &change->topic->partition_count);
 	if (rc == 0)
-		rc = overrides_of(record, &change->topic->overrides);
+		rc = topic_overrides_of(record, &change->topic->overrides);
 	if (rc == 0)
 		rc = catalog_reserve_topic(catalog);
 	return rc == 0 && catalog_find(catalog, name, strlen(name)) ? -ERR_CORRUPT : rc;
@@ -191,7 +200,7 @@ static int prepare_configure(struct catalog *catalog, const json_t *record, stru
 {
 	int rc = topic_of(catalog, record, &change->topic);
 
-	return rc == 0 ? overrides_of(record, &change->overrides) : rc;
+	return rc == 0 ? topic_overrides_of(record, &change->overrides) : rc;
 }
 
 /* What the topic had goes with the change. */
@@ -204,32 +213,11 @@ static void commit_configure(struct catalog *catalog, struct change *change)
 	change->overrides = former;
 }
 
-static int group_overrides_of(const json_t *record, struct group_overrides *ret)
-{
-	struct group_overrides overrides = {0};
-	const char *key;
-	json_t *value;
-	char why[256];
-
-	json_object_foreach(json_object_get(record, "config"), key, value)
-	{
-		int rc = -ERR_FORMAT;
-		if (json_is_string(value))
-			rc = group_overrides_set(&overrides, key, json_string_value(value), why,
-						 sizeof(why));
-		if (rc < 0) {
-			group_overrides_fini(&overrides);
-			return rc == -ENOMEM ? rc : -ERR_FORMAT;
-		}
-	}
-	*ret = overrides;
-	return 0;
-}
-
 static int prepare_configure_group(struct catalog *catalog, const json_t *record,
 				   struct change *change)
 {
-	int rc = group_overrides_of(record, &change->group.overrides);
+	int rc = overrides_of(record, group_params, GROUP_CONFIG_COUNT,
+			      change->group.overrides.texts);
 
 	if (rc < 0)
 		return rc;
@@ -247,6 +235,30 @@ static void commit_configure_group(struct catalog *catalog, struct change *chang
 	}
 }
 
+static int prepare_configure_broker(struct catalog *catalog, const json_t *record,
+				    struct change *change)
+{
+	int scope = 0;
+
+	(void)catalog;
+	while (scope < BROKER_SCOPE_COUNT &&
+	       strcmp(broker_scopes[scope], text_of(record, "scope")) != 0)
+		scope++;
+	if (scope == BROKER_SCOPE_COUNT)
+		return -ERR_FORMAT;
+	change->scope = (enum broker_scope)scope;
+	return overrides_of(record, config_params, CONFIG_COUNT, change->broker.texts);
+}
+
+/* What there was goes with the change. */
+static void commit_configure_broker(struct catalog *catalog, struct change *change)
+{
+	struct broker_overrides former = catalog->broker[change->scope];
+
+	catalog->broker[change->scope] = change->broker;
+	change->broker = former;
+}
+
 static const struct op *op_of(const json_t *record)
 {
 	static const struct op ops[] = {
@@ -258,6 +270,7 @@ static const struct op *op_of(const json_t *record)
 		{"grow-topic", prepare_grow, commit_grow},
 		{"configure-topic", prepare_configure, commit_configure},
 		{"configure-group", prepare_configure_group, commit_configure_group},
+		{"configure-broker", prepare_configure_broker, commit_configure_broker},
 	};
 
 	for (size_t i = 0; i < array_count(ops); i++) {
@@ -280,6 +293,7 @@ static void end_change(struct change *change)
 		catalog_topic_free(change->topic);
 	topic_overrides_fini(&change->overrides);
 	catalog_group_fini(&change->group);
+	broker_overrides_fini(&change->broker);
 }
 
 static int replay(void *context, const void *payload, size_t length)
@@ -361,6 +375,14 @@ static json_t *group_record(const char *id, const struct group_overrides *overri
 	return json_pack("{s:s, s:s, s:o}", "op", "configure-group", "group", id, "config", config);
 }
 
+static json_t *broker_record(enum broker_scope scope, const struct broker_overrides *overrides)
+{
+	json_t *config = config_object(config_params, overrides->texts, CONFIG_COUNT);
+
+	return json_pack("{s:s, s:s, s:o}", "op", "configure-broker", "scope", broker_scopes[scope],
+			 "config", config);
+}
+
 /* Takes over `record`.  With memory that is there before: where json_dumps finds none for a key it
  * leaves that out and says nothing (Jansson 2.14). */
 static int append(struct journal *journal, json_t *record)
@@ -393,6 +415,11 @@ static int fill(void *context, struct journal *fresh)
 	for (size_t i = 0; rc == 0 && i < catalog->group_count; i++)
 		rc = append(fresh,
 			    group_record(catalog->groups[i].id, &catalog->groups[i].overrides));
+	for (int i = 0; rc == 0 && i < BROKER_SCOPE_COUNT; i++) {
+		if (!broker_overrides_none(&catalog->broker[i]))
+			rc = append(fresh,
+				    broker_record((enum broker_scope)i, &catalog->broker[i]));
+	}
 	return rc;
 }
 
@@ -473,6 +500,8 @@ void catalog_close(struct catalog *catalog)
 	for (size_t i = 0; i < catalog->group_count; i++)
 		catalog_group_fini(&catalog->groups[i]);
 	free(catalog->groups);
+	for (int i = 0; i < BROKER_SCOPE_COUNT; i++)
+		broker_overrides_fini(&catalog->broker[i]);
 	journal_close(catalog->journal);
 	if (catalog->dir_fd >= 0)
 		close(catalog->dir_fd);
@@ -539,6 +568,12 @@ int catalog_configure_group(struct catalog *catalog, const char *id,
 	if (catalog->group_count >= GROUPS_MAX && !catalog_find_group(catalog, id))
 		return -ERR_LIMIT;
 	return change(catalog, group_record(id, overrides));
+}
+
+int catalog_configure_broker(struct catalog *catalog, enum broker_scope scope,
+			     const struct broker_overrides *overrides)
+{
+	return change(catalog, broker_record(scope, overrides));
 }
 
 int catalog_take_producer_ids(struct catalog *catalog, int64_t count, int64_t *ret_first)

@@ -1,5 +1,5 @@
-/* control/catalog.h: what the broker must not forget about itself: topics and their settings, the
- * cluster id, the number of this run, producer-id blocks.
+/* control/catalog.h: what the broker must not forget about itself: topics and their settings, what
+ * clients have set of its own, the cluster id, the number of this run, producer-id blocks.
  *
  * A journal (<data>/catalog/journal) holds one record a change; a change is durable when the call
  * that made it returns 0.  A journal that has outgrown its content is rewritten and swapped in.
@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/uuid.h"
+#include "control/broker_config.h"
 #include "control/group_config.h"
 #include "control/topic_config.h"
 #include "dataplane/topics.h"
@@ -55,6 +56,10 @@ const struct catalog_group *catalog_group_at(const struct catalog *catalog, size
 const struct catalog_group *catalog_find_group(const struct catalog *catalog,
 					       const char *id); /* null: none */
 
+/* What clients have set of the broker's own; holds until the next change of it. */
+const struct broker_overrides *catalog_broker_overrides(const struct catalog *catalog,
+							enum broker_scope scope);
+
 /* Changes.  0, -ENOMEM, -errno of the write, -ERR_STORAGE after an earlier failure. */
 /* A new run of the broker; *ret_epoch is 1 for the first and rises by one. */
 int catalog_begin_run(struct catalog *catalog, int32_t *ret_epoch);
@@ -69,6 +74,8 @@ int catalog_configure_topic(struct catalog *catalog, const struct catalog_topic 
 /* Copied; without any override the group is forgotten.  -ERR_LIMIT: too many have settings. */
 int catalog_configure_group(struct catalog *catalog, const char *id,
 			    const struct group_overrides *overrides);
+int catalog_configure_broker(struct catalog *catalog, enum broker_scope scope,
+			     const struct broker_overrides *overrides); /* copied */
 /* Takes `count` producer ids that no run has given out; *ret_first is the first.  -ERR_LIMIT: so
  * many are not left. */
 int catalog_take_producer_ids(struct catalog *catalog, int64_t count, int64_t *ret_first);

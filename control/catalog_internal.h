@@ -22,6 +22,7 @@ struct catalog {
 	struct catalog_group *groups; /* by id */
 	size_t group_count;
 	size_t group_capacity;
+	struct broker_overrides broker[BROKER_SCOPE_COUNT];
 };
 
 /* ---- catalog_tables.c ---- */

@@ -208,6 +208,12 @@ int catalog_reserve_group(struct catalog *catalog)
 	return 0;
 }
 
+const struct broker_overrides *catalog_broker_overrides(const struct catalog *catalog,
+							enum broker_scope scope)
+{
+	return &catalog->broker[scope];
+}
+
 void catalog_put_group(struct catalog *catalog, const struct catalog_group *group)
 {
 	bool found;

@@ -3,6 +3,7 @@
 #include "control/config_internal.h"
 
 #include "base/errors.h"
+#include "base/log.h"
 #include "control/setting_tables.h"
 
 #include <ctype.h>
@@ -99,6 +100,16 @@ int config_set_key(struct config *config, const char *key, const char *text,
 	if (rc == 0)
 		*ret_index = (unsigned)index;
 	return rc;
+}
+
+void config_set_log_levels(const struct config *config)
+{
+	struct log_levels levels;
+	char why[256];
+
+	/* Was parsed before. */
+	if (log_levels_parse(&levels, config->log_level, why, sizeof(why)) == 0)
+		log_set_levels(&levels);
 }
 
 bool config_same(const struct config *a, const struct config *b, unsigned index)

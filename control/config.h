@@ -82,6 +82,7 @@ int config_copy(struct config *ret, const struct config *from); /* -ENOMEM */
  * nothing is changed then. */
 int config_set(struct config *config, unsigned index, const char *text, enum config_origin origin,
 	       char *why, size_t why_bytes);
+void config_set_log_levels(const struct config *config); /* log.level holds from now on */
 /* Both mean the same value. */
 bool config_same(const struct config *a, const struct config *b, unsigned index);
 

@@ -92,14 +92,6 @@ static int set_advertised(struct control *control, const struct listen_address *
 	return 0;
 }
 
-/* A shard's part; 0: no limit. */
-static uint64_t compact_rate(const struct config *config, unsigned shard_count)
-{
-	int64_t bytes = config->log_cleaner_io_max_bytes_per_second;
-
-	return bytes < 0 ? 0 : (uint64_t)bytes / shard_count + 1;
-}
-
 static struct shard_options options_of(const struct control *control,
 				       const struct data_folder *folder, unsigned index)
 {
@@ -116,22 +108,15 @@ static struct shard_options options_of(const struct control *control,
 		.buffer_bytes_max = (size_t)config->log_buffer_bytes / count,
 		.request_bytes_max = (size_t)config->socket_request_max_bytes,
 		.inflight_bytes_max = (size_t)config->queued_max_request_bytes / count,
-		.connections_max = (unsigned)((config->max_connections + count - 1) / count),
 		.connection_descriptors_max = control->descriptors.connections_a_shard,
 		.files_max = control->descriptors.files_a_shard,
 		.index_bytes_max = (size_t)config->log_index_bytes / count,
-		.pipeline_max = (unsigned)config->max_requests_per_connection,
-		.idle_ms_max = (uint32_t)config->connections_max_idle_ms,
-		.decompressed_bytes_max = (size_t)config->decompressed_max_bytes,
 		.producers_per_partition_max = (size_t)config->producer_ids_per_partition_max,
 		.producers_max = (size_t)config->producer_ids_max / count + 1,
-		.producer_expiration_ms = config->producer_id_expiration_ms,
 		.dedup_bytes_max = (size_t)config->dedup_memory_bytes / count,
 		.scrub_interval_ms = config->log_scrub_interval_ms,
-		.scrub_bytes_per_second = (uint64_t)config->log_scrub_bytes_per_second / count,
 		.compact_map_bytes = (size_t)config->log_cleaner_dedupe_buffer_bytes / count,
-		.compact_bytes_per_second = compact_rate(config, count),
-		.compact_backoff_ms = config->log_cleaner_backoff_ms,
+		.limits = live_shard_limits(control),
 		.clock = clock_system(),
 		.control_request = requests_handle,
 		.coordinator_request = coordinator_request_handle,
@@ -365,7 +350,8 @@ static int open_catalog(struct control *control, const struct data_folder *folde
 	if (rc < 0)
 		return rc;
 	snprintf(why, why_bytes, "catalog");
-	return catalog_begin_run(control->catalog, &control->epoch);
+	rc = catalog_begin_run(control->catalog, &control->epoch);
+	return rc < 0 ? rc : live_start(control);
 }
 
 int control_start(struct control **ret, const struct config *config,
@@ -475,6 +461,7 @@ int control_run(struct control *control)
 		errands_turn(&control->errands, control);
 		publish_turn(control);
 		if (control->ready && !control->stopping) {
+			live_turn(control);
 			dedup_stats_turn(control);
 			counter_telemetry_turn(control);
 		}
@@ -500,6 +487,18 @@ void control_stop(struct control *control)
 	io_wake(control->io);
 }
 
+void control_reloads_with(struct control *control,
+			  int (*load)(struct config *ret, char *why, size_t why_bytes))
+{
+	control->load = load;
+}
+
+void control_reload(struct control *control)
+{
+	atomic_store(&control->reload_wanted, true);
+	io_wake(control->io);
+}
+
 void control_free(struct control *control)
 {
 	if (!control)
@@ -508,6 +507,7 @@ void control_free(struct control *control)
 	dedup_stats_free(control);
 	counter_telemetry_end();
 	publish_free(control);
+	live_free(control);
 	catalog_close(control->catalog);
 	mesh_free(control->mesh);
 	io_free(control->io);

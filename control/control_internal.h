@@ -25,7 +25,13 @@ struct producer_ids {
 };
 
 struct control {
-	const struct config *config;
+	/* Settings (live.c). */
+	const struct config *config; /* what holds */
+	struct config *live;         /* that, from live_start on */
+	struct config said;          /* by files, environment and command line */
+	int (*load)(struct config *ret, char *why, size_t why_bytes); /* them; null: cannot */
+	atomic_bool reload_wanted;
+
 	struct catalog *catalog;
 	struct io_backend *io;
 	struct mesh *mesh;
@@ -79,6 +85,17 @@ void publish_turn(struct control *control);
 /* Answers `request` when what has changed by now is published everywhere. */
 void publish_then_answer(struct control *control, struct control_request *request);
 void publish_free(struct control *control);
+
+/* ---- live.c ---- */
+/* The catalog is open: what clients have set comes on top of what the process was told.  -ENOMEM.
+ */
+int live_start(struct control *control);
+/* Something of what makes up the settings has changed: draws them anew and tells everybody.
+ * -ENOMEM: all is as before. */
+int live_apply(struct control *control);
+void live_turn(struct control *control); /* reads them again when that is wanted; while ready */
+void live_free(struct control *control); /* no thread is left */
+struct shard_limits live_shard_limits(const struct control *control);
 
 /* ---- picture.c ---- */
 /* The catalog as the shards see it; one block of memory.  Null: out of memory. */

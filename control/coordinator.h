@@ -17,7 +17,7 @@ struct coordinator;
 struct mesh;
 
 struct coordinator_options {
-	const struct config *config; /* outlives the coordinator */
+	const struct config *config; /* until a coordinator_configure is back */
 	struct mesh *mesh;           /* its place is the coordinator's */
 	unsigned shard_count;
 	struct internal_topic_state topics[INTERNAL_TOPIC_COUNT];
@@ -64,6 +64,18 @@ void coordinator_transaction_handle(struct message *message, void *coordinator);
 /* ... of a struct shard_publish: to the coordinator when all shards have the picture, as it uses
  * what is in it at once. */
 void coordinator_publish_handle(struct message *message, void *coordinator);
+
+/* Control plane -> coordinator, with handle = coordinator_configure_handle: `config` holds from now
+ * on.  Sent back with handle = configured when nothing refers to the former one any more. */
+struct coordinator_configure {
+	struct message message;
+	void (*configured)(struct message *message, void *control);
+	const struct config *config;
+};
+void coordinator_configure_handle(struct message *message, void *coordinator);
+
+/* ... of a struct shard_ping: sent back by the next turn of the coordinator's loop. */
+void coordinator_ping_handle(struct message *message, void *coordinator);
 
 /* Control plane -> coordinator, with handle = coordinator_stop_handle: answer what is parked, let
  * what was appended become durable and markers return for up to `drain_ms`, send it back with

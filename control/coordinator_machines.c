@@ -197,6 +197,13 @@ void coordinator_transaction_handle(struct message *message, void *receiver)
 	coordinator_topics_call_end(coordinator);
 }
 
+static void send_back(struct coordinator *coordinator, struct message *message,
+		      void (*handle)(struct message *message, void *control))
+{
+	message->handle = handle;
+	coordinator_send(coordinator, mesh_control(coordinator->options.mesh), message);
+}
+
 void coordinator_publish_handle(struct message *message, void *receiver)
 {
 	struct shard_publish *publish = container_of(message, struct shard_publish, message);
@@ -206,8 +213,26 @@ void coordinator_publish_handle(struct message *message, void *receiver)
 	transactions_set_topics(coordinator->transactions, publish->topics);
 	coordinator_topics_call_end(coordinator);
 	coordinator_topics_set(coordinator, publish->topics);
-	message->handle = publish->published;
-	coordinator_send(coordinator, mesh_control(coordinator->options.mesh), message);
+	send_back(coordinator, message, publish->published);
+}
+
+void coordinator_configure_handle(struct message *message, void *receiver)
+{
+	const struct coordinator_configure *configure =
+		container_of(message, struct coordinator_configure, message);
+	struct coordinator *coordinator = receiver;
+
+	coordinator->options.config = configure->config;
+	groups_set_config(coordinator->groups, configure->config);
+	transactions_set_config(coordinator->transactions, configure->config);
+	send_back(coordinator, message, configure->configured);
+}
+
+void coordinator_ping_handle(struct message *message, void *receiver)
+{
+	const struct shard_ping *ping = container_of(message, struct shard_ping, message);
+
+	send_back(receiver, message, ping->turned);
 }
 
 void coordinator_stop_handle(struct message *message, void *receiver)

@@ -32,11 +32,38 @@ static void on_signal(int number)
 	control_stop(atomic_load(&running));
 }
 
+static void on_hangup(int number)
+{
+	(void)number;
+	control_reload(atomic_load(&running));
+}
+
+static sigset_t hangup(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	return set;
+}
+
+/* Until signals are caught it waits, instead of ending the process. */
+static void hold_hangup(void)
+{
+	sigset_t set = hangup();
+
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 static void catch_signals(struct control *control)
 {
 	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+	struct sigaction reload = {.sa_handler = on_hangup, .sa_flags = SA_RESTART};
+	sigset_t set = hangup();
 
 	atomic_store(&running, control);
+	sigaction(SIGHUP, &reload, NULL);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
 }
@@ -44,6 +71,25 @@ static void catch_signals(struct control *control)
 static void ignored_variable(const char *variable)
 {
 	log_warn("config", "environment variable is no setting, ignored: %s", variable);
+}
+
+/* The command line, which a reload reads again. */
+static struct {
+	int argc;
+	char **argv;
+} started_with;
+
+static void ignored_again(const char *variable)
+{
+	(void)variable; /* was told of at the start */
+}
+
+static int load_again(struct config *ret, char *why, size_t why_bytes)
+{
+	enum config_action action;
+
+	return config_load(ret, started_with.argc, started_with.argv, environ, &action,
+			   ignored_again, why, why_bytes);
 }
 
 static void log_settings(const struct config *config)
@@ -75,12 +121,14 @@ static int serve(const struct config *config)
 		 * from main would take down. */
 		_exit(EXIT_FAILURE);
 	}
+	control_reloads_with(control, load_again);
 	catch_signals(control);
 	rc = control_run(control);
 	if (rc < 0)
 		log_error("sluiced", "control plane failed: %s", error_text(rc));
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGINT, SIG_DFL);
+	signal(SIGHUP, SIG_IGN);
 	http_server_stop(http);
 	control_free(control);
 	data_folder_close(&folder);
@@ -104,16 +152,6 @@ static int refuse(int argc, char **argv, enum config_action action, const char *
 	return EXIT_USAGE;
 }
 
-static void set_levels(const struct config *config)
-{
-	struct log_levels levels;
-	char why[256];
-
-	/* Was parsed before. */
-	if (log_levels_parse(&levels, config->log_level, why, sizeof(why)) == 0)
-		log_set_levels(&levels);
-}
-
 static int act(const struct config *config, enum config_action action)
 {
 	switch (action) {
@@ -131,7 +169,8 @@ static int act(const struct config *config, enum config_action action)
 		break;
 	case CONFIG_RUN:
 		signal(SIGPIPE, SIG_IGN);
-		set_levels(config);
+		hold_hangup();
+		config_set_log_levels(config);
 		log_settings(config);
 		return serve(config);
 	}
@@ -148,6 +187,8 @@ int main(int argc, char **argv)
 
 	if (rc < 0)
 		return refuse(argc, argv, action, why);
+	started_with.argc = argc;
+	started_with.argv = argv;
 	rc = act(&config, action);
 	config_fini(&config);
 	return rc;

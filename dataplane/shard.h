@@ -60,6 +60,35 @@ struct shard_stop {
 };
 void shard_stop_handle(struct message *message, void *shard);
 
+/* What may change while the shard runs. */
+struct shard_limits {
+	unsigned connections_max;      /* of this shard */
+	unsigned pipeline_max;         /* requests under way on one connection */
+	uint32_t idle_ms_max;          /* connections.max.idle.ms; 0: never */
+	size_t decompressed_bytes_max; /* of one batch */
+	int64_t producer_expiration_ms;
+	uint64_t scrub_bytes_per_second;   /* of this shard */
+	uint64_t compact_bytes_per_second; /* likewise; 0: no limit */
+	int64_t compact_backoff_ms;
+};
+
+/* Control plane -> shard, with message.handle = shard_configure_handle: from now on these limits
+ * hold.  Sent back with handle = configured. */
+struct shard_configure {
+	struct message message;
+	void (*configured)(struct message *message, void *control);
+	struct shard_limits limits;
+};
+void shard_configure_handle(struct message *message, void *shard);
+
+/* Control plane -> shard, with message.handle = shard_ping_handle: sent back with handle = turned
+ * by the next turn of the shard's loop. */
+struct shard_ping {
+	struct message message;
+	void (*turned)(struct message *message, void *control);
+};
+void shard_ping_handle(struct message *message, void *shard);
+
 struct shard_options {
 	unsigned index;
 	unsigned shard_count;
@@ -74,23 +103,15 @@ struct shard_options {
 	size_t buffer_bytes_max;      /* tail and read buffers of this shard */
 	size_t request_bytes_max;     /* socket.request.max.bytes */
 	size_t inflight_bytes_max;    /* of all requests being handled or read by this shard */
-	unsigned connections_max;     /* of this shard */
-	unsigned connection_descriptors_max; /* likewise, for want of descriptors */
+	unsigned connection_descriptors_max; /* connections, for want of descriptors */
 	unsigned files_max;                  /* of logs, kept open */
 	size_t index_bytes_max;              /* of closed segments, in memory */
-	unsigned pipeline_max;               /* requests under way on one connection */
-	uint32_t idle_ms_max;                /* connections.max.idle.ms; 0: never */
-	size_t decompressed_bytes_max;
-	size_t producers_per_partition_max; /* idempotent ones that are remembered */
-	size_t producers_max;               /* of this shard, about */
-	int64_t producer_expiration_ms;
-	size_t dedup_bytes_max; /* memory of this shard's dedup windows */
+	size_t producers_per_partition_max;  /* idempotent ones that are remembered */
+	size_t producers_max;                /* of this shard, about */
+	size_t dedup_bytes_max;              /* memory of this shard's dedup windows */
 	int64_t scrub_interval_ms;
-	uint64_t scrub_bytes_per_second; /* of this shard */
-	/* Of this shard's compaction, as store_options has them. */
-	size_t compact_map_bytes;
-	uint64_t compact_bytes_per_second;
-	int64_t compact_backoff_ms;
+	size_t compact_map_bytes;   /* of this shard's compaction */
+	struct shard_limits limits; /* at the start */
 	const struct clock *clock;
 	/* Set as message.handle of a control_request; runs on the control plane. */
 	void (*control_request)(struct message *message, void *control);

@@ -74,6 +74,14 @@ int store_new(struct store **ret, const struct store_options *options, struct st
 	return 0;
 }
 
+void store_set_limits(struct store *store, const struct store_limits *limits)
+{
+	store->options.producer_expiration_ms = limits->producer_expiration_ms;
+	store->options.scrub_bytes_per_second = limits->scrub_bytes_per_second;
+	store->options.compact_bytes_per_second = limits->compact_bytes_per_second;
+	store->options.compact_backoff_ms = limits->compact_backoff_ms;
+}
+
 void store_free(struct store *store)
 {
 	if (!store)

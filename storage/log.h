@@ -75,6 +75,16 @@ int store_region_new(struct store_region **ret, size_t bytes_max);
 void store_region_free(struct store_region *region);
 void store_region_options(const struct store_region *region, struct io_options *ret_options);
 
+/* Those options that may change while the store is in use; jobs that are under way keep what they
+ * began with. */
+struct store_limits {
+	int64_t producer_expiration_ms;
+	uint64_t scrub_bytes_per_second;
+	uint64_t compact_bytes_per_second;
+	int64_t compact_backoff_ms;
+};
+void store_set_limits(struct store *store, const struct store_limits *limits);
+
 int store_new(struct store **ret, const struct store_options *options, struct store_region *region,
 	      struct io_backend *backend, const struct clock *clock);
 void store_free(struct store *store); /* all logs closed; null is fine */

@@ -104,6 +104,11 @@ static void follow_topics(struct group *group)
 		group_delete_if_idle(group);
 }
 
+void groups_set_config(struct groups *groups, const struct config *config)
+{
+	groups->options.config = config;
+}
+
 void groups_set_topics(struct groups *groups, const struct topics *topics)
 {
 	groups->topics = topics;

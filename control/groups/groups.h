@@ -25,7 +25,7 @@ struct state_wait;
 struct topics;
 
 struct groups_options {
-	const struct config *config; /* group.*, offsets.*; outlives the groups */
+	const struct config *config; /* group.*, offsets.*; until groups_set_config */
 	const struct clock *clock;
 	struct state_log *log;
 	/* `request`'s response is whole: it may go home.  Once a request, now or later. */
@@ -52,6 +52,8 @@ int groups_end_transaction(struct groups *groups, int32_t partition, int64_t pro
 			   bool commit, struct state_wait *wait);
 /* Where a group lives; -1: not before groups_set_partitions. */
 int32_t groups_partition_of(const struct groups *groups, const struct kafka_string *group_id);
+/* These settings hold from now on. */
+void groups_set_config(struct groups *groups, const struct config *config);
 /* The topics as they are from now on; used until the next call.  Offsets of topics that are gone
  * are forgotten; groups whose subscriptions they change are told. */
 void groups_set_topics(struct groups *groups, const struct topics *topics);

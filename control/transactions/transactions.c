@@ -105,6 +105,11 @@ void transactions_set_topics(struct transactions *transactions, const struct top
 	transactions->topics = topics;
 }
 
+void transactions_set_config(struct transactions *transactions, const struct config *config)
+{
+	transactions->options.config = config;
+}
+
 /* ---- the partitions of __transaction_state ---- */
 
 int transactions_set_partitions(struct transactions *transactions, int32_t count)

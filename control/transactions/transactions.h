@@ -31,7 +31,8 @@ struct transaction_ask;
 struct transactions;
 
 struct transactions_options {
-	const struct config *config; /* transaction.*, transactional.*; outlives the transactions */
+	const struct config
+		*config; /* transaction.*, transactional.*; until transactions_set_config */
 	const struct clock *clock;
 	struct state_log *log;
 	unsigned shard_count;
@@ -71,6 +72,7 @@ void transactions_ask(struct transactions *transactions, struct transaction_ask 
 void transactions_give_producer_ids(struct transactions *transactions, int64_t first, int64_t count,
 				    int rc);
 /* The topics as they are from now on; used until the next call. */
+void transactions_set_config(struct transactions *transactions, const struct config *config);
 void transactions_set_topics(struct transactions *transactions, const struct topics *topics);
 
 /* ---- what is stored; as in groups.h ---- */

@@ -177,7 +177,7 @@ static int validate(struct shard *shard, const struct partition *partition,
 {
 	struct batch_rules rules = {
 		.batch_bytes_max = partition->config.max_message_bytes,
-		.decompressed_bytes_max = shard->options.decompressed_bytes_max,
+		.decompressed_bytes_max = shard->options.limits.decompressed_bytes_max,
 		.now_ms = shard_wall_ms(shard),
 		.timestamp_before_max_ms = partition->config.timestamp_before_max_ms,
 		.timestamp_after_max_ms = partition->config.timestamp_after_max_ms,

@@ -334,7 +334,7 @@ static void sent(struct io *io, int result)
 
 static bool at_limit(const struct conn *conn)
 {
-	return conn->request_count >= conn->shard->options.pipeline_max ||
+	return conn->request_count >= conn->shard->options.limits.pipeline_max ||
 	       conn->answer_bytes >= ANSWER_BYTES;
 }
 
@@ -761,7 +761,7 @@ static void open_connection(struct shard *shard, int fd)
 	struct conn *conn = NULL;
 	int on = 1;
 
-	if (shard->connection_count >= shard->options.connections_max) {
+	if (shard->connection_count >= shard->options.limits.connections_max) {
 		refuse(shard, fd, "max.connections is reached");
 		return;
 	}
@@ -851,7 +851,7 @@ static bool still_reads(struct conn *conn)
 
 void conn_expire(struct shard *shard)
 {
-	uint64_t idle_ns = shard->options.idle_ms_max * NS_PER_MS;
+	uint64_t idle_ns = shard->options.limits.idle_ms_max * NS_PER_MS;
 	uint64_t stuck_ns = STUCK_SECONDS * NS_PER_SECOND;
 	uint64_t least_ns = idle_ns && idle_ns < stuck_ns ? idle_ns : stuck_ns;
 

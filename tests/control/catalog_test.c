@@ -183,6 +183,46 @@ static void settings_are_replaced_as_a_whole(void **state)
 	topic_overrides_fini(&overrides);
 }
 
+static void settings_of_the_broker_are_kept_for_all_and_for_one(void **state)
+{
+	struct fixture *f = *state;
+	struct broker_overrides overrides = {0};
+	char why[256];
+
+	assert_int_equal(
+		broker_overrides_set(&overrides, "log.retention.ms", "1h", why, sizeof(why)), 0);
+	assert_int_equal(catalog_configure_broker(f->catalog, BROKER_ALL, &overrides), 0);
+	assert_int_equal(
+		broker_overrides_set(&overrides, "log.retention.ms", "2h", why, sizeof(why)), 0);
+	assert_int_equal(catalog_configure_broker(f->catalog, BROKER_ONE, &overrides), 0);
+	broker_overrides_fini(&overrides);
+	reopen(f);
+	assert_string_equal(
+		catalog_broker_overrides(f->catalog, BROKER_ALL)->texts[CONFIG_log_retention_ms],
+		"3600000");
+	assert_string_equal(
+		catalog_broker_overrides(f->catalog, BROKER_ONE)->texts[CONFIG_log_retention_ms],
+		"7200000");
+	assert_int_equal(catalog_configure_broker(f->catalog, BROKER_ONE, &overrides), 0);
+	reopen(f);
+	assert_false(broker_overrides_none(catalog_broker_overrides(f->catalog, BROKER_ALL)));
+	assert_true(broker_overrides_none(catalog_broker_overrides(f->catalog, BROKER_ONE)));
+}
+
+static void a_setting_that_needs_a_restart_is_not_set_by_clients(void **state)
+{
+	struct broker_overrides overrides = {0};
+	char why[256];
+
+	(void)state;
+	assert_int_equal(broker_overrides_set(&overrides, "shards", "2", why, sizeof(why)),
+			 -ERR_CONFIG);
+	assert_non_null(strstr(why, "after a restart"));
+	assert_int_equal(broker_overrides_set(&overrides, "shard", "2", why, sizeof(why)),
+			 -ERR_CONFIG);
+	assert_true(broker_overrides_none(&overrides));
+}
+
 /* Overrides that make a record of about a kilobyte. */
 static void override_everything(struct topic_overrides *ret)
 {
@@ -270,6 +310,8 @@ int main(void)
 		TEST(a_deleted_topic_stays_deleted_and_may_come_again),
 		TEST(a_grown_topic_stays_grown),
 		TEST(settings_are_replaced_as_a_whole),
+		TEST(settings_of_the_broker_are_kept_for_all_and_for_one),
+		TEST(a_setting_that_needs_a_restart_is_not_set_by_clients),
 		TEST(an_outgrown_journal_is_rewritten_without_loss),
 		TEST(a_journal_of_a_newer_version_is_refused),
 	};
