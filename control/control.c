@@ -17,6 +17,7 @@
 #include "control/counter_telemetry.h"
 #include "control/data_folder.h"
 #include "control/network.h"
+#include "control/service.h"
 #include "dataplane/background.h"
 #include "dataplane/message.h"
 #include "hw/cpus.h"
@@ -386,6 +387,8 @@ int control_start(struct control **ret, const struct config *config,
 		rc = start_background(control, &cpus, why, why_bytes);
 	if (rc == 0)
 		rc = listen_and_start(control, folder, &cpus, why, why_bytes);
+	if (rc == 0)
+		rc = service_new(&control->service, control);
 	return rc;
 }
 
@@ -429,6 +432,7 @@ static void begin_stop(struct control *control)
 	control->stopping = true;
 	atomic_store_explicit(&control->serves, false, memory_order_relaxed);
 	control->stop_ns = clock_monotonic_ns(clock_system());
+	service_stopping(control->service);
 	log_info("control", "stopping drain_ms=%lld",
 		 (long long)control->config->shutdown_drain_ms);
 	control->coordinator_stop = (struct coordinator_stop){
@@ -450,7 +454,8 @@ int control_run(struct control *control)
 	while (control->shards_stopped < control->shard_count) {
 		mesh_flush(control->mesh, self);
 		/* A burst may have left some behind, of which nobody tells again. */
-		int rc = io_turn(control->io, handled ? 0 : SLEEP_NS_MAX);
+		int rc = io_turn(control->io,
+				 handled ? 0 : service_sleep_ns(control->service, SLEEP_NS_MAX));
 		if (rc < 0) {
 			errands_end(&control->errands);
 			return rc;
@@ -460,6 +465,7 @@ int control_run(struct control *control)
 				      memory_order_relaxed);
 		errands_turn(&control->errands, control);
 		publish_turn(control);
+		service_turn(control->service);
 		if (control->ready && !control->stopping) {
 			live_turn(control);
 			dedup_stats_turn(control);
@@ -507,6 +513,7 @@ void control_free(struct control *control)
 	dedup_stats_free(control);
 	counter_telemetry_end();
 	publish_free(control);
+	service_free(control->service);
 	live_free(control);
 	catalog_close(control->catalog);
 	mesh_free(control->mesh);

@@ -17,6 +17,7 @@
 #include "hw/cpus.h"
 
 struct background;
+struct service;
 struct topics;
 
 struct producer_ids {
@@ -52,6 +53,7 @@ struct control {
 	unsigned shard_count;
 	unsigned shards_started;
 	struct background *background;
+	struct service *service;
 	struct cpus spare_cpus; /* of no shard; where the background runs */
 	struct coordinator *coordinator;
 	struct coordinator_stop coordinator_stop;

@@ -17,6 +17,7 @@
 #include "base/bytes.h"
 #include "base/errors.h"
 #include "base/log.h"
+#include "control/service.h"
 #include "dataplane/message.h"
 
 #include <errno.h>
@@ -248,8 +249,10 @@ static void reload(struct control *control)
 
 void live_turn(struct control *control)
 {
-	if (control->load && atomic_exchange(&control->reload_wanted, false))
-		reload(control);
+	if (!control->load || !atomic_exchange(&control->reload_wanted, false))
+		return;
+	service_reloading(control->service);
+	reload(control);
 }
 
 /* ---- life ---- */
