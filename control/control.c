@@ -366,6 +366,8 @@ int control_start(struct control **ret, const struct config *config,
 		return -ENOMEM;
 	*ret = control; /* half-built: control_free takes it in any case */
 	control->config = config;
+	control->started_ns = clock_monotonic_ns(clock_system());
+	atomic_init(&control->turned_ns, control->started_ns);
 	control->shard_count = count_shards(config, &cpus);
 	list_init(&control->waiting_coming);
 	list_init(&control->waiting_next);

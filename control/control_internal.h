@@ -71,7 +71,8 @@ struct control {
 	struct list waiting_next;   /* ... or the one after it */
 
 	struct errands errands;
-	atomic_bool serves;         /* ready, and not stopping */
+	atomic_bool serves; /* ready, and not stopping */
+	uint64_t started_ns;
 	_Atomic uint64_t turned_ns; /* the loop, last */
 	atomic_bool stop_wanted;
 	bool stopping;

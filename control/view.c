@@ -29,6 +29,11 @@ bool control_is_ready(const struct control *control)
 	return atomic_load_explicit(&control->serves, memory_order_relaxed);
 }
 
+uint64_t control_started_ns(const struct control *control)
+{
+	return control->started_ns;
+}
+
 uint64_t control_turned_ns(const struct control *control)
 {
 	return atomic_load_explicit(&control->turned_ns, memory_order_relaxed);
@@ -39,17 +44,12 @@ const struct topics *control_topics(const struct control *control)
 	return control->current;
 }
 
-const struct shard_counters *control_counters(const struct control *control, unsigned shard)
+int64_t control_partition_count(const struct control *control)
 {
-	return control->shards[shard] ? shard_counters(control->shards[shard]) : NULL;
+	return catalog_partition_count(control->catalog);
 }
 
 const char *control_io_name(const struct control *control)
 {
 	return shard_backend_name(control->shards[0]);
-}
-
-struct port *control_port(const struct control *control)
-{
-	return control->port;
 }

@@ -9,9 +9,6 @@
 struct config;
 struct control;
 struct errand;
-struct listen_address;
-struct port;
-struct shard_counters;
 struct topics;
 
 /* Any thread, from control_start to control_free. */
@@ -20,13 +17,12 @@ const struct config *control_config(const struct control *control);
 unsigned control_shard_count(const struct control *control);
 uint16_t control_listen_port(const struct control *control); /* of Kafka's clients */
 /* The phases as others may see them; any thread. */
-bool control_is_ready(const struct control *control); /* serves, and is not about to stop */
+bool control_is_ready(const struct control *control);       /* serves, and is not about to stop */
+uint64_t control_started_ns(const struct control *control); /* on the monotonic clock */
 /* When the loop last turned, on the monotonic clock: every second, or something is wrong. */
 uint64_t control_turned_ns(const struct control *control);
 
 /* Null: the first picture is not out yet. */
 const struct topics *control_topics(const struct control *control);
-/* Null: the shard has ended. */
-const struct shard_counters *control_counters(const struct control *control, unsigned shard);
-const char *control_io_name(const struct control *control); /* "uring", "sync" */
-struct port *control_port(const struct control *control);   /* null: none */
+int64_t control_partition_count(const struct control *control); /* of all topics */
+const char *control_io_name(const struct control *control);     /* "uring", "sync"; static */

@@ -49,6 +49,12 @@ void answer_json(struct http_answer *answer, unsigned status, json_t *json)
 	set_json(answer, status, HTTP_JSON, json);
 }
 
+void answer_nothing(struct http_answer *answer)
+{
+	answer_fini(answer);
+	answer->status = MHD_HTTP_NO_CONTENT;
+}
+
 void answer_text(struct http_answer *answer, const char *content_type, char *text, size_t bytes)
 {
 	set_text(answer, MHD_HTTP_OK, content_type, text, bytes);
@@ -117,11 +123,8 @@ static unsigned status_of(int rc)
 
 void answer_failure(struct http_answer *answer, int rc, const char *story)
 {
-	char detail[DETAIL_BYTES];
-
-	snprintf(detail, sizeof(detail), "%s%s%s", sluice_error_text(rc), story[0] ? ": " : "",
-		 story);
-	problem(answer, status_of(rc), sluice_error_name(rc), detail);
+	problem(answer, status_of(rc), sluice_error_name(rc),
+		story[0] ? story : sluice_error_text(rc));
 }
 
 void answer_static(struct http_answer *answer, const char *content_type, const void *body,

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Files as C arrays, for the program to serve without a file system.
 
-    embed.py OUTPUT ROOT FILE...
+    embed.py OUTPUT ROOT [PATH=]FILE...
 
-Writes static_files[] of control/http/static_files.h; a file's path is what follows ROOT.
+Writes static_files[] of control/http/static_files.h; a file's path is what follows ROOT, unless PATH
+is given.
 """
 import hashlib
 import pathlib
@@ -35,11 +36,13 @@ def main():
     lines = ['#include "control/http/static_files.h"', ""]
     rows = []
     for number, name in enumerate(sorted(names)):
-        path = pathlib.Path(name).resolve()
+        served, _, file = name.rpartition("=")
+        path = pathlib.Path(file).resolve()
+        served = served or "/" + path.relative_to(root).as_posix()
         content = path.read_bytes()
         tag = hashlib.sha256(content).hexdigest()[:32]
         lines += array(number, content)
-        rows.append(f'\t{{"/{path.relative_to(root).as_posix()}", "{TYPES[path.suffix]}", '
+        rows.append(f'\t{{"{served}", "{TYPES[path.suffix]}", '
                     f'content_{number}, {len(content)}, "\\"{tag}\\""}},')
     lines += ["", "const struct static_file static_files[] = {", *rows, "};",
               f"const size_t static_file_count = {len(rows)};"]

@@ -17,7 +17,7 @@ const struct parameter parameters[PARAMETERS] = {
 };
 
 const struct route routes[] = {
-#define ROUTE(method, path, at, function, parameters, body, answer, summary)                       \
+#define ROUTE(method, path, at, function, parameters, body, status, answer, summary)               \
 	{HTTP_##method, path, at, function, parameters, body, answer, summary},
 #include "control/http/routes.def"
 #undef ROUTE

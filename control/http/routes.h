@@ -56,14 +56,15 @@ struct route {
 	enum route_at at;
 	http_handler *handler;
 	const char *parameters; /* of the query: names with spaces between */
-	const char *body;
+	const char *body;       /* schemas, for the OpenAPI document; null: none */
 	const char *answer;
 	const char *summary;
 };
 extern const struct route routes[];
 extern const size_t route_count;
 
-#define ROUTE(method, path, at, function, parameters, body, answer, summary) http_handler function;
+#define ROUTE(method, path, at, function, parameters, body, status, answer, summary)               \
+	http_handler function;
 #include "control/http/routes.def"
 #undef ROUTE
 

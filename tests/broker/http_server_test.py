@@ -87,6 +87,34 @@ def test_bytes_that_are_no_http_end_the_connection(broker):
     assert broker.get("/health/live")
 
 
+def answer_to(broker, content):
+    """The first line of what comes back, until the end of the connection."""
+    with socket.create_connection(("127.0.0.1", broker.admin_port), timeout=60) as connection:
+        connection.sendall(content)
+        answer = b""
+        while b"\r\n" not in answer:
+            part = connection.recv(4096)
+            if not part:
+                break
+            answer += part
+        return answer.partition(b"\r\n")[0]
+
+
+POST = b"POST /v1/topics HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
+def test_a_body_over_the_limit_is_refused_before_it_is_read(broker):
+    answer = answer_to(broker, POST + b"Content-Length: 1048577\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_body_that_does_not_say_how_long_it_is_has_the_same_limit(broker):
+    chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+    body = chunk * 17 + b"0\r\n\r\n"
+    answer = answer_to(broker, POST + b"Transfer-Encoding: chunked\r\n\r\n" + body)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
 def test_an_address_in_use_is_refused_when_it_was_asked_for(tmp_path, broker):
     address = f"127.0.0.1:{broker.admin_port}"
     message = refused_start(
