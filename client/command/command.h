@@ -13,11 +13,8 @@
 #include "client/sluice.h"
 
 enum exit_code {
-	EXIT_DONE = 0,
-	EXIT_FAILED = 1,      /* the broker said no, or something was not delivered */
-	EXIT_USAGE = 2,       /* the command line is wrong */
-	EXIT_UNREACHABLE = 3, /* no broker answered */
-	EXIT_INTERRUPTED = 130,
+#define EXIT_CODE(name, number, help) EXIT_##name = (number),
+#include "client/command/manual.def"
 };
 
 enum flag_index {

@@ -58,43 +58,53 @@ bool split_setting(const char *text, char *name, size_t name_bytes, const char *
 	return true;
 }
 
-static const struct flag *find_flag(const char *word, size_t length)
+const struct flag *words_flag(const char *word, const char **ret_value)
 {
+	bool is_long = word[1] == '-';
+	const char *equals = is_long ? strchr(word, '=') : NULL;
+	size_t length = equals ? (size_t)(equals - word) : strlen(word);
+
 	for (size_t i = 0; i < FLAG_COUNT; i++) {
-		if (word[1] != '-' && word[1] == flags[i].letter)
-			return &flags[i];
-		if (word[1] == '-' && strlen(flags[i].name) == length - 2 &&
-		    memcmp(flags[i].name, word + 2, length - 2) == 0)
-			return &flags[i];
+		if (is_long ? strlen(flags[i].name) != length - 2 ||
+				      memcmp(flags[i].name, word + 2, length - 2) != 0
+			    : word[1] != flags[i].letter)
+			continue;
+		if (is_long)
+			*ret_value = equals ? equals + 1 : NULL;
+		else
+			*ret_value = word[2] ? word + 2 : NULL;
+		return &flags[i];
 	}
 	return NULL;
+}
+
+bool words_keep(struct invocation *invocation, const struct flag *flag, const char *value)
+{
+	struct flag_values *values = &invocation->flags[flag - flags];
+
+	if (values->count == FLAG_VALUES_MAX)
+		return false;
+	values->values[values->count++] = value;
+	return true;
 }
 
 /* "-n5", "-n 5", "--count=5", "--count 5"; *at moves past an argument that stands alone. */
 static int take_flag(struct invocation *invocation, char **words, int count, int *at)
 {
 	const char *word = words[*at];
-	bool is_long = word[1] == '-';
-	const char *equals = is_long ? strchr(word, '=') : NULL;
-	size_t length = equals ? (size_t)(equals - word) : strlen(word);
-	const struct flag *flag = find_flag(word, length);
-	const char *value = "";
+	const char *value;
+	const struct flag *flag = words_flag(word, &value);
 
 	if (!flag)
-		return complain_usage("no flag is called '%.*s'", (int)length, word);
-	if (flag->argument) {
-		value = is_long ? (equals ? equals + 1 : NULL) : (word[2] ? word + 2 : NULL);
-		if (!value && *at + 1 < count)
-			value = words[++*at];
-		if (!value)
-			return complain_usage("--%s needs %s", flag->name, flag->argument);
-	} else if (equals || (!is_long && word[2])) {
+		return complain_usage("no flag is called '%.*s'", (int)strcspn(word, "="), word);
+	if (!flag->argument && value)
 		return complain_usage("--%s takes nothing after it", flag->name);
-	}
-	struct flag_values *values = &invocation->flags[flag - flags];
-	if (values->count == FLAG_VALUES_MAX)
+	if (flag->argument && !value && *at + 1 < count)
+		value = words[++*at];
+	if (flag->argument && !value)
+		return complain_usage("--%s needs %s", flag->name, flag->argument);
+	if (!words_keep(invocation, flag, value ? value : ""))
 		return complain_usage("too many of --%s", flag->name);
-	values->values[values->count++] = value;
 	return EXIT_DONE;
 }
 
@@ -123,12 +133,27 @@ void verb_name(const struct verb *verb, char text[static VERB_NAME_BYTES])
 	snprintf(text, VERB_NAME_BYTES, "%s%s%s", verb->noun, *verb->verb ? "-" : "", verb->verb);
 }
 
+static bool for_brokers(const struct flag *flag)
+{
+	return strcmp(flag->where, "@broker") == 0;
+}
+
+bool flag_everywhere(const struct flag *flag)
+{
+	return !*flag->where || for_brokers(flag);
+}
+
+bool flag_shown(const struct flag *flag, const struct verb *verb)
+{
+	return flag_belongs(flag, verb) && (verb->needs == BROKER || !for_brokers(flag));
+}
+
 bool flag_belongs(const struct flag *flag, const struct verb *verb)
 {
 	char name[VERB_NAME_BYTES];
 	size_t length;
 
-	if (!*flag->where)
+	if (flag_everywhere(flag))
 		return true;
 	verb_name(verb, name);
 	length = strlen(name);

@@ -40,7 +40,16 @@ extern const struct flag flags[FLAG_COUNT];
 enum { VERB_NAME_BYTES = 32 };
 /* "topic-create", "produce": as flags.def has it. */
 void verb_name(const struct verb *verb, char text[static VERB_NAME_BYTES]);
+bool flag_everywhere(const struct flag *flag);
+/* May it be given?  flag_shown: has the verb a use for it, too? */
 bool flag_belongs(const struct flag *flag, const struct verb *verb);
+bool flag_shown(const struct flag *flag, const struct verb *verb);
+
+/* The flag that a word beginning with '-' is; null: none.  *ret_value: what is in the same word,
+ * null for nothing. */
+const struct flag *words_flag(const char *word, const char **ret_value);
+/* False: there are too many of it. */
+bool words_keep(struct invocation *invocation, const struct flag *flag, const char *value);
 
 /* Flags go to their places and words to invocation->words, which has room for argc of them; all
  * point into argv.  EXIT_DONE or EXIT_USAGE. */

@@ -260,24 +260,6 @@ def unread(process):
         return struct.unpack("i", fcntl.ioctl(stdin, termios.FIONREAD, b"\0" * 4))[0]
 
 
-def test_help_is_made_of_the_tables(sluice):
-    """Each verb and each flag of the tables is in the help, and nothing of it needs a broker."""
-    folder = ROOT / "client" / "command"
-    verbs = re.findall(r'^VERB\("(\w+)", "(\w*)"', (folder / "verbs.def").read_text(), re.M)
-    flags = re.findall(r"^FLAG\(\w+, '(\w)', \"([\w-]+)\"", (folder / "flags.def").read_text(), re.M)
-    everything = sluice.run("help").decode()
-    assert len(verbs) >= 8 and len(flags) >= 15
-    shown = set()
-    for noun, verb in verbs:
-        assert f"sluice {noun} {verb}".strip() in everything
-        text = sluice.run("help", noun, *([verb] if verb else [])).decode()
-        assert text == sluice.run(noun, *([verb] if verb else []), "--help").decode()
-        shown |= set(re.findall(r"^  -(\w), --([\w-]+)", text, re.M))
-    assert shown == set(flags)
-    assert "linger.ms" in sluice.run("help", "options").decode()
-    assert max(map(len, everything.splitlines())) <= 110
-
-
 def test_the_library_exports_its_api_and_nothing_else(tmp_path):
     library = program().resolve().parent / "libsluice.so"
     symbols = subprocess.run(["nm", "-D", "--defined-only", str(library)], capture_output=True,
