@@ -37,6 +37,12 @@ struct batch {
 	int32_t record_count;
 };
 
+/* Without records, and of no producer: it stands for offsets of records that are no more. */
+static inline bool batch_is_filler(const struct batch *batch)
+{
+	return batch->record_count == 0 && batch->producer_id < 0;
+}
+
 /* Decodes the header at `data` without looking past `length`; checks magic and that the batch fits
  * (size <= length) and is at least a header.  -ERR_CORRUPT, -ERR_INVALID_RECORD (magic),
  * -EMSGSIZE: header whole but the batch is longer than `length` (*ret is filled). */

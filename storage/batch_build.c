@@ -127,6 +127,22 @@ int batch_build_add(struct batch_build *build, const struct record *record, int6
 	return 0;
 }
 
+void batch_build_filler(void *data, int64_t base_offset, int32_t last_offset_delta,
+			int32_t leader_epoch)
+{
+	uint8_t *at = data;
+
+	memset(at, 0, BATCH_HEADER_BYTES);
+	store_be64(at, (uint64_t)base_offset);
+	store_be32(at + 8, BATCH_HEADER_BYTES - BATCH_LENGTH_PREFIX);
+	store_be32(at + 12, (uint32_t)leader_epoch);
+	at[16] = MAGIC;
+	store_be32(at + 23, (uint32_t)last_offset_delta);
+	memset(at + 27, 0xff, 30); /* no timestamps, no producer, no sequence */
+	store_be32(at + AT_CRC,
+		   crc32c(0, at + BATCH_CRC_START, BATCH_HEADER_BYTES - BATCH_CRC_START));
+}
+
 void batch_build_seal(struct batch_build *build, int64_t producer_id, int16_t producer_epoch,
 		      int32_t base_sequence)
 {

@@ -31,6 +31,10 @@ int batch_build_add(struct batch_build *build, const struct record *record, int6
 void batch_build_seal(struct batch_build *build, int64_t producer_id, int16_t producer_epoch,
 		      int32_t base_sequence);
 
+/* A whole batch of BATCH_HEADER_BYTES that has no records (batch_is_filler). */
+void batch_build_filler(void *data, int64_t base_offset, int32_t last_offset_delta,
+			int32_t leader_epoch);
+
 /* Varints as records have them: zigzag, at most 10 bytes.  Returns what is behind. */
 uint8_t *batch_put_varint(uint8_t *at, int64_t value);
 size_t batch_varint_bytes(int64_t value);

@@ -124,30 +124,50 @@ static void compaction_free(struct compaction *c)
 	if (!c)
 		return;
 	compact_writer_fini(&c->writer);
+	for (size_t i = 0; i < c->source_count; i++)
+		free(c->sources[i].epochs);
 	free(c->sources);
 	free(c->aborted);
 	free(c->remembered);
 	free(c);
 }
 
+static int copy_epochs(struct compact_source *source)
+{
+	const size_t bytes = source->segment->epoch_count * sizeof(*source->epochs);
+
+	source->epochs = malloc(bytes + 1);
+	if (!source->epochs)
+		return -ENOMEM;
+	source->epoch_count = source->segment->epoch_count;
+	if (bytes)
+		memcpy(source->epochs, source->segment->epochs, bytes);
+	return 0;
+}
+
 static int copy_sources(struct compaction *c, size_t count)
 {
+	int rc = 0;
+
 	c->sources = calloc(count, sizeof(*c->sources));
 	if (!c->sources)
 		return -ENOMEM;
 	list_foreach(node, &c->log->segments) {
 		struct segment *segment = container_of(node, struct segment, link);
-		if (c->source_count == count)
+		if (c->source_count == count || rc < 0)
 			break;
-		c->sources[c->source_count++] = (struct compact_source){
+		struct compact_source *source = &c->sources[c->source_count++];
+		*source = (struct compact_source){
 			.segment = segment,
 			.base_offset = segment->base_offset,
 			.next_offset = segment->next_offset,
 			.end = segment->end,
 			.created_ms = segment->created_ms,
+			.gaps = segment->gaps,
 		};
+		rc = copy_epochs(source);
 	}
-	return 0;
+	return rc;
 }
 
 static int by_first_offset(const void *a, const void *b)

@@ -32,6 +32,9 @@ struct compact_source {
 	int64_t next_offset;
 	uint64_t end;
 	int64_t created_ms;
+	bool gaps;
+	struct epoch_start *epochs; /* of its batches, a copy */
+	size_t epoch_count;
 };
 
 /* What a pass over the log knows of a producer. */
@@ -83,6 +86,7 @@ struct compaction {
 	int fd; /* -1: not open */
 	struct file_window window;
 	uint64_t position;
+	int64_t offset;           /* that comes next */
 	uint64_t throttled_bytes; /* moved, not yet paused for */
 
 	/* The segments [group_first, group_end) become the writer's. */

@@ -55,6 +55,7 @@ static int open_source(struct compaction *c, size_t source)
 		return c->fd;
 	c->window = (struct file_window){.fd = c->fd, .file_bytes = c->sources[source].end};
 	c->position = SEGMENT_HEADER_BYTES;
+	c->offset = c->sources[source].base_offset;
 	return 0;
 }
 
@@ -67,11 +68,19 @@ static int damaged(struct compaction *c)
 	return -ERR_CORRUPT;
 }
 
-static bool belongs(const struct compact_source *source, const struct batch *batch)
+/* It is the one that comes next. */
+static bool belongs(const struct compaction *c, const struct batch *batch)
 {
-	return batch->base_offset >= source->base_offset &&
-	       batch->base_offset < source->next_offset && batch->last_offset_delta >= 0 &&
-	       batch->last_offset_delta < source->next_offset - batch->base_offset;
+	const struct compact_source *source = &c->sources[c->source];
+	bool follows = source->gaps ? batch->base_offset >= c->offset
+				    : batch->base_offset == c->offset;
+
+	return follows && batch->base_offset < source->next_offset &&
+	       batch->last_offset_delta >= 0 &&
+	       batch->last_offset_delta < source->next_offset - batch->base_offset &&
+	       batch->leader_epoch <= c->log->identity.leader_epoch &&
+	       epoch_fits(source->epochs, source->epoch_count, batch->base_offset,
+			  batch->leader_epoch);
 }
 
 /* The batch at the position, verified; the bytes stay until the next call. */
@@ -80,7 +89,7 @@ static int next_batch(struct compaction *c, const uint8_t **ret_data, struct bat
 	const uint8_t *data = file_window_at(&c->window, c->position, BATCH_HEADER_BYTES);
 	int rc = data ? batch_parse(ret, data, BATCH_HEADER_BYTES) : -ERR_CORRUPT;
 
-	if ((rc < 0 && rc != -EMSGSIZE) || !belongs(&c->sources[c->source], ret))
+	if ((rc < 0 && rc != -EMSGSIZE) || !belongs(c, ret))
 		return damaged(c);
 	data = file_window_at(&c->window, c->position, ret->size);
 	if (!data || !batch_crc_valid(ret, data))
@@ -112,6 +121,7 @@ static int walk(struct compaction *c, size_t end,
 		if (rc == 0)
 			rc = take(c, data, &batch);
 		c->position += batch.size;
+		c->offset = batch.base_offset + batch.last_offset_delta + 1;
 		done += batch.size;
 	}
 	c->stats.read_bytes += done;
@@ -167,6 +177,12 @@ static uint64_t batch_bytes(const struct compact_source *source)
 	return source->end - SEGMENT_HEADER_BYTES;
 }
 
+/* Several become one, or there are gaps to be filled. */
+static bool group_is_changed(const struct compaction *c)
+{
+	return c->group_end > c->group_first + 1 || c->sources[c->group_first].gaps;
+}
+
 static size_t group_end(const struct compaction *c)
 {
 	uint64_t bytes = batch_bytes(&c->sources[c->group_first]);
@@ -191,7 +207,7 @@ static int step_group(struct compaction *c)
 		return 0;
 	}
 	c->group_end = group_end(c);
-	c->changed = c->group_end > c->group_first + 1;
+	c->changed = group_is_changed(c);
 	int rc = open_source(c, c->group_first);
 	if (rc == 0)
 		rc = compact_writer_open(&c->writer, c->log, first->base_offset, first->created_ms);
@@ -203,14 +219,18 @@ static int rewrite_batch(struct compaction *c, const uint8_t *data, const struct
 {
 	const void *kept_data = NULL;
 	struct batch kept = {0};
-	int rc = compact_records_keep(c, data, batch, &kept_data, &kept);
+	bool filler = batch_is_filler(batch);
+	int rc = filler ? 0 : compact_records_keep(c, data, batch, &kept_data, &kept);
 
 	if (rc < 0)
 		return rc;
-	if (rc == 0 || kept_data != data)
+	/* Those that stand for nothing are made anew, the same where nothing beside them goes. */
+	if (!filler && (rc == 0 || kept_data != data))
 		c->changed = true;
-	if (rc == 0)
+	if (rc == 0) {
+		compact_writer_leave_out(&c->writer, batch);
 		return 0;
+	}
 	c->stats.written_bytes += kept.size;
 	c->throttled_bytes += kept.size;
 	return compact_writer_add(&c->writer, kept_data, &kept);

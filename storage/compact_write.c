@@ -1,10 +1,15 @@
 /* The file is written through one aligned buffer, its header last: until it has that, and its name
- * after, it means nothing. */
+ * after, it means nothing.
+ *
+ * Between batches there are no gaps: for offsets of which nothing is left stand batches without
+ * records.  So each batch has the offset that the one before it says, and one whose offset is
+ * damaged, which lies under no checksum, does not. */
 #include "storage/compact_write.h"
 
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/whole.h"
+#include "storage/batch_build.h"
 #include "storage/segment_internal.h"
 
 #include <errno.h>
@@ -49,7 +54,7 @@ static int flush_buffer(struct compact_writer *writer)
 	return rc;
 }
 
-int compact_writer_add(struct compact_writer *writer, const void *data, const struct batch *batch)
+static int append(struct compact_writer *writer, const void *data, const struct batch *batch)
 {
 	struct segment *segment = writer->segment;
 	const uint8_t *from = data;
@@ -72,11 +77,46 @@ int compact_writer_add(struct compact_writer *writer, const void *data, const st
 	return rc;
 }
 
+/* Up to `offset`. */
+static int fill_gap(struct compact_writer *writer, int64_t offset)
+{
+	const struct segment *segment = writer->segment;
+	uint8_t filler[BATCH_HEADER_BYTES];
+	struct batch batch;
+	int rc = 0;
+
+	while (rc == 0 && segment->next_offset < offset) {
+		int64_t delta = offset - segment->next_offset - 1;
+		batch_build_filler(filler, segment->next_offset,
+				   delta < INT32_MAX ? (int32_t)delta : INT32_MAX,
+				   writer->leader_epoch);
+		batch_decode(&batch, filler);
+		rc = append(writer, filler, &batch);
+	}
+	return rc;
+}
+
+void compact_writer_leave_out(struct compact_writer *writer, const struct batch *batch)
+{
+	writer->leader_epoch = batch->leader_epoch;
+}
+
+int compact_writer_add(struct compact_writer *writer, const void *data, const struct batch *batch)
+{
+	int rc = fill_gap(writer, batch->base_offset);
+
+	writer->leader_epoch = batch->leader_epoch;
+	return rc == 0 ? append(writer, data, batch) : rc;
+}
+
 int compact_writer_seal(struct compact_writer *writer, int64_t next_offset)
 {
 	struct segment *segment = writer->segment;
-	int rc = flush_buffer(writer);
+	/* One of which nothing is left stays empty. */
+	int rc = segment->end == SEGMENT_HEADER_BYTES ? 0 : fill_gap(writer, next_offset);
 
+	if (rc == 0)
+		rc = flush_buffer(writer);
 	if (rc < 0)
 		return rc;
 	segment->next_offset = next_offset;

@@ -4,8 +4,8 @@
 #include "base/bytes.h"
 #include "base/errors.h"
 #include "base/log.h"
-#include "storage/file_window.h"
 #include "storage/records.h"
+#include "storage/segment_scan.h"
 #include "storage/store_internal.h"
 
 #include <errno.h>
@@ -88,16 +88,16 @@ static int take_batch(struct replay *replay, const struct batch *batch, const ui
 	return 0;
 }
 
-/* The batch at `position`, below the segment's end. */
-static int batch_at(struct file_window *file, const struct segment *segment, uint64_t position,
+/* The batch at `at`, below the segment's end. */
+static int batch_at(struct file_window *file, const struct segment *segment, struct place at,
 		    struct batch *ret, const uint8_t **ret_data)
 {
-	const uint8_t *data = file_window_at(file, position, BATCH_HEADER_BYTES);
+	const uint8_t *data = file_window_at(file, at.position, BATCH_HEADER_BYTES);
 	int rc = data ? batch_parse(ret, data, BATCH_HEADER_BYTES) : -ERR_CORRUPT;
 
 	if (rc == 0 || rc == -EMSGSIZE) {
-		*ret_data = file_window_at(file, position, ret->size);
-		rc = *ret_data && segment_may_hold(segment, ret) ? 0 : -ERR_CORRUPT;
+		*ret_data = file_window_at(file, at.position, ret->size);
+		rc = *ret_data && segment_may_hold(segment, ret, at.offset) ? 0 : -ERR_CORRUPT;
 	}
 	return file->error < 0 ? file->error : rc;
 }
@@ -105,35 +105,35 @@ static int batch_at(struct file_window *file, const struct segment *segment, uin
 static int replay_segment(struct replay *replay, struct segment *segment)
 {
 	struct file_window *file = &replay->file;
-	uint64_t position;
-	int sought = segment_seek(segment, replay->from, &position);
+	struct place at;
+	int sought = segment_seek(segment, replay->from, &at.position, &at.offset);
 
 	if (sought < 0)
 		return sought;
-	uint64_t told = position;
+	uint64_t told = at.position;
 	file->fd = segment_fd(segment);
 	file->file_bytes = segment->allocated_end;
 	file->length = 0;
-	while (position < segment->end) {
+	while (at.position < segment->end) {
 		const struct damage *damage = quarantine_at(&replay->log->quarantine,
-							    segment->base_offset, position);
+							    segment->base_offset, at.position);
 		struct batch batch = {0};
 		const uint8_t *data;
 		if (damage) {
-			position = damage->end;
+			at = (struct place){damage->end, damage->to};
 			continue;
 		}
-		int rc = batch_at(file, segment, position, &batch, &data);
+		int rc = batch_at(file, segment, at, &batch, &data);
 		if (rc == 0 && batch.base_offset >= replay->to)
 			return 0;
 		if (rc == 0 && batch.base_offset >= replay->from)
 			rc = take_batch(replay, &batch, data);
 		if (rc < 0)
 			return rc;
-		position += batch.size;
-		recovery_reached(segment->log, position, &told);
+		at = place_behind(at, &batch);
+		recovery_reached(segment->log, at.position, &told);
 	}
-	recovery_went_on(segment->log, position - told);
+	recovery_went_on(segment->log, at.position - told);
 	return 0;
 }
 

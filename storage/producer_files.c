@@ -20,7 +20,7 @@
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/whole.h"
-#include "storage/file_window.h"
+#include "storage/segment_scan.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -315,16 +315,18 @@ static int load_snapshot(const struct log *log, struct producers *producers, int
 	return count < 0 ? count : 0;
 }
 
-/* The header at `position`, which is below the segment's end.  -ERR_CORRUPT. */
-static int header_at(struct file_window *file, const struct segment *segment, uint64_t position,
+/* The header at `at`, which is below the segment's end.  -ERR_CORRUPT. */
+static int header_at(struct file_window *file, const struct segment *segment, struct place at,
 		     struct batch *ret)
 {
-	const uint8_t *data = file_window_at(file, position, BATCH_HEADER_BYTES);
+	const uint8_t *data = file_window_at(file, at.position, BATCH_HEADER_BYTES);
 
 	if (!data)
 		return file->error < 0 ? file->error : -ERR_CORRUPT;
 	int rc = batch_parse(ret, data, BATCH_HEADER_BYTES);
-	return (rc == 0 || rc == -EMSGSIZE) && segment_may_hold(segment, ret) ? 0 : -ERR_CORRUPT;
+	return (rc == 0 || rc == -EMSGSIZE) && segment_may_hold(segment, ret, at.offset)
+		       ? 0
+		       : -ERR_CORRUPT;
 }
 
 /* What it says of a transaction cannot be guessed from its header. */
@@ -382,34 +384,34 @@ static int replay_batch(struct replay *replay, uint64_t position, const struct b
 
 static int replay_segment(struct replay *replay, struct segment *segment)
 {
-	uint64_t position;
-	int sought = segment_seek(segment, replay->from, &position);
+	struct place at;
+	int sought = segment_seek(segment, replay->from, &at.position, &at.offset);
 
 	if (sought < 0)
 		return sought;
-	uint64_t told = position;
+	uint64_t told = at.position;
 	replay->file.fd = segment_fd(segment);
 	replay->file.file_bytes = segment->allocated_end;
 	replay->file.length = 0;
-	while (position < segment->end) {
+	while (at.position < segment->end) {
 		const struct damage *damage = quarantine_at(replay->quarantine,
-							    segment->base_offset, position);
+							    segment->base_offset, at.position);
 		struct batch batch = {0};
 		if (damage) {
-			position = damage->end;
+			at = (struct place){damage->end, damage->to};
 			continue;
 		}
-		int rc = header_at(&replay->file, segment, position, &batch);
+		int rc = header_at(&replay->file, segment, at, &batch);
 		if (rc == 0)
 			pass_ranges(replay, batch.base_offset);
 		if (rc == 0 && batch.producer_id >= 0 && batch.base_offset >= replay->from)
-			rc = replay_batch(replay, position, &batch);
+			rc = replay_batch(replay, at.position, &batch);
 		if (rc < 0)
 			return rc;
-		position += batch.size;
-		recovery_reached(segment->log, position, &told);
+		at = place_behind(at, &batch);
+		recovery_reached(segment->log, at.position, &told);
 	}
-	recovery_went_on(segment->log, position - told);
+	recovery_went_on(segment->log, at.position - told);
 	return 0;
 }
 

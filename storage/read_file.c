@@ -26,10 +26,12 @@ struct file_read {
 	struct log_read *read; /* null: ahead of its reader */
 	struct segment *segment;
 	struct buffer *buffer;
-	uint64_t position; /* a batch begins here */
+	uint64_t position; /* a batch begins here ... */
+	int64_t expected;  /* ... with this offset, or one above where there may be gaps */
 	uint64_t written;  /* of the segment when the read was submitted */
 	unsigned tries;
 	bool sequential; /* its reader goes on where the last one ended */
+	bool passed;     /* what is between its reader and the next record */
 };
 
 enum {
@@ -74,6 +76,11 @@ static const uint8_t *at_position(const struct buffer *buffer, uint64_t position
 	return buffer->data + (position - buffer->position);
 }
 
+static int64_t end_offset(const struct batch *batch)
+{
+	return batch->base_offset + batch->last_offset_delta + 1;
+}
+
 /* Finds whole batches in the buffer from f->position on.  Returns the size of a first batch that
  * does not fit in the buffer, 0 when done, SIZE_MAX when what is there is no batch. */
 static size_t find_batches(struct file_read *f, struct given *ret)
@@ -81,35 +88,42 @@ static size_t find_batches(struct file_read *f, struct given *ret)
 	const struct buffer *buffer = f->buffer;
 	int64_t limit = read_limit(f->log, f->read);
 	uint64_t position = f->position;
+	int64_t expected = f->expected;
 	uint64_t filled = buffer->position + buffer->used;
 	struct batch batch;
 
 	*ret = (struct given){0};
-	for (;; position += batch.size) {
+	for (;; position += batch.size, expected = end_offset(&batch)) {
 		size_t left = position < filled ? (size_t)(filled - position) : 0;
 		int rc = -EMSGSIZE;
 		if (left >= BATCH_HEADER_BYTES)
 			rc = batch_parse(&batch, at_position(buffer, position), left);
-		if (left >= BATCH_HEADER_BYTES &&
-		    ((rc < 0 && rc != -EMSGSIZE) || !segment_may_hold(f->segment, &batch)))
+		if (left >= BATCH_HEADER_BYTES && ((rc < 0 && rc != -EMSGSIZE) ||
+						   !segment_may_hold(f->segment, &batch, expected)))
 			return ret->end ? 0 : SIZE_MAX;
-		if (rc == -EMSGSIZE) {
-			f->position = ret->end ? f->position : position;
-			return ret->end                    ? 0
-			       : left < BATCH_HEADER_BYTES ? READ_CHUNK_BYTES
-							   : batch.size;
-		}
-		int64_t last_offset = batch.base_offset + batch.last_offset_delta;
-		if (last_offset >= limit)
+		if (rc == -EMSGSIZE && ret->end)
 			return 0;
-		if (last_offset < f->read->offset)
+		if (rc == -EMSGSIZE) {
+			f->position = position;
+			f->expected = expected;
+			return left < BATCH_HEADER_BYTES ? READ_CHUNK_BYTES : batch.size;
+		}
+		if (end_offset(&batch) > limit)
+			return 0;
+		if (end_offset(&batch) <= f->read->offset)
 			continue;
+		/* Alone it might be taken for an answer without room for a batch. */
+		if (!ret->end && batch_is_filler(&batch)) {
+			f->passed = true;
+			f->read->offset = end_offset(&batch);
+			continue;
+		}
 		if (!ret->end)
 			ret->begin = ret->end = position;
 		if (!read_fits(f->read, position - ret->begin, batch.size))
 			return 0;
 		ret->end = position + batch.size;
-		ret->next_offset = last_offset + 1;
+		ret->next_offset = end_offset(&batch);
 	}
 }
 
@@ -125,7 +139,7 @@ static bool verify_batches(const struct buffer *buffer, struct given *given)
 		if (batch_parse(&batch, data, (size_t)(given->end - position)) < 0 ||
 		    !batch_crc_valid(&batch, data))
 			break;
-		given->next_offset = batch.base_offset + batch.last_offset_delta + 1;
+		given->next_offset = end_offset(&batch);
 	}
 	if (position == given->begin && given->end > given->begin)
 		return false;
@@ -194,6 +208,7 @@ static void read_ahead(const struct file_read *f, const struct given *given)
 	if (!coming)
 		return;
 	coming->position = given->end;
+	coming->expected = given->next_offset;
 	coming->sequential = true;
 	log->coming = coming;
 	log->coming_offset = given->next_offset;
@@ -228,6 +243,8 @@ static void use_buffer(struct file_read *f)
 		meet_damage(f);
 	} else if (missing && in_last_gap(f)) {
 		read_again(f, f->segment->next_offset);
+	} else if (!missing && !given.end && f->passed) {
+		read_again(f, f->read->offset); /* what it comes to may be lost */
 	} else if (!missing) {
 		give(f, &given);
 	} else if (f->tries < TRIES_MAX && f->position < f->segment->written) {
@@ -385,10 +402,11 @@ static bool find_position(struct file_read *f)
 
 	if (continues_last(log, f->read, f->segment)) {
 		f->position = log->ahead_position;
+		f->expected = log->ahead_offset;
 		f->sequential = true;
 		return true;
 	}
-	int rc = segment_seek(f->segment, f->read->offset, &f->position);
+	int rc = segment_seek(f->segment, f->read->offset, &f->position, &f->expected);
 	if (rc < 0)
 		end_file_read(f, refusal(rc, f->segment->compacting));
 	return rc == 0;

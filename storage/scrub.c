@@ -37,6 +37,7 @@ struct scrub {
 	uint64_t bytes_per_second;   /* 0: no limit */
 	struct segment_scan scan;
 	struct index_entry *entries;
+	struct epoch_start *epochs;
 	struct quarantine known;
 	struct place at;
 	struct quarantine found;
@@ -237,6 +238,7 @@ static void scrub_free(struct scrub *scrub)
 	quarantine_fini(&scrub->known);
 	quarantine_fini(&scrub->found);
 	free(scrub->entries);
+	free(scrub->epochs);
 	free(scrub);
 }
 
@@ -274,6 +276,7 @@ static int copy_what_is_known(struct scrub *scrub)
 	const struct segment *segment = scrub->segment;
 	const struct quarantine *known = &scrub->log->quarantine;
 	const size_t entry_bytes = segment->index_count * sizeof(*scrub->entries);
+	const size_t epoch_bytes = segment->epoch_count * sizeof(*scrub->epochs);
 	int rc = 0;
 
 	for (size_t i = 0; rc >= 0 && i < known->count; i++) {
@@ -281,10 +284,13 @@ static int copy_what_is_known(struct scrub *scrub)
 			rc = quarantine_add(&scrub->known, &known->ranges[i]);
 	}
 	scrub->entries = malloc(entry_bytes + 1);
-	if (rc < 0 || !scrub->entries)
+	scrub->epochs = malloc(epoch_bytes + 1);
+	if (rc < 0 || !scrub->entries || !scrub->epochs)
 		return -ENOMEM;
 	if (entry_bytes)
 		memcpy(scrub->entries, segment->index, entry_bytes);
+	if (epoch_bytes)
+		memcpy(scrub->epochs, segment->epochs, epoch_bytes);
 	return 0;
 }
 
@@ -304,7 +310,10 @@ static void set_up(struct scrub *scrub)
 		.base_offset = segment->base_offset,
 		.limit = segment->durable_next_offset,
 		.epoch_max = scrub->log->identity.leader_epoch,
-		.gaps = segment->compacted,
+		.gaps = segment->gaps,
+		.epochs = scrub->epochs,
+		.epoch_count = segment->epoch_count,
+		.epochs_end = segment->durable_next_offset,
 		.entries = scrub->entries,
 		.entry_count = segment->index_count,
 		.end = {segment->durable_end, segment->durable_next_offset},

@@ -290,7 +290,8 @@ int segment_add_entry(struct segment *segment, uint64_t position, int64_t offset
 	return 0;
 }
 
-int segment_seek(struct segment *segment, int64_t offset, uint64_t *ret_position)
+int segment_seek(struct segment *segment, int64_t offset, uint64_t *ret_position,
+		 int64_t *ret_offset)
 {
 	int rc = segment_need_index(segment);
 	size_t low = 0;
@@ -303,9 +304,11 @@ int segment_seek(struct segment *segment, int64_t offset, uint64_t *ret_position
 		else
 			high = middle;
 	}
-	if (rc == 0)
-		*ret_position = low ? segment->index[low - 1].position : SEGMENT_HEADER_BYTES;
-	return rc;
+	if (rc < 0)
+		return rc;
+	*ret_position = low ? segment->index[low - 1].position : SEGMENT_HEADER_BYTES;
+	*ret_offset = low ? segment->index[low - 1].offset : segment->base_offset;
+	return 0;
 }
 
 struct segment *log_segment_at(const struct log *log, int64_t offset)

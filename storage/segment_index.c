@@ -22,7 +22,7 @@ static const char index_magic[8] = "SLUICEix";
 static size_t index_file_bytes(const struct index_header *header)
 {
 	return sizeof(*header) + header->entry_count * sizeof(struct index_entry) +
-	       header->epoch_count * sizeof(struct index_epoch);
+	       header->epoch_count * sizeof(struct epoch_start);
 }
 
 static uint64_t index_checksum(const void *file, size_t bytes)
@@ -57,12 +57,9 @@ struct index_header *segment_build_index(const struct segment *segment)
 	struct index_entry *entries = (struct index_entry *)(file + 1);
 	if (header.entry_count)
 		memcpy(entries, segment->index, header.entry_count * sizeof(*entries));
-	struct index_epoch *epochs = (struct index_epoch *)(entries + header.entry_count);
-	for (size_t i = 0; i < header.epoch_count; i++)
-		epochs[i] = (struct index_epoch){
-			.offset = segment->epochs[i].offset,
-			.epoch = segment->epochs[i].epoch,
-		};
+	if (header.epoch_count)
+		memcpy(entries + header.entry_count, segment->epochs,
+		       header.epoch_count * sizeof(*segment->epochs));
 	file->checksum = index_checksum(file, index_file_bytes(file));
 	return file;
 }

@@ -12,7 +12,8 @@
 
 enum {
 	SEGMENT_FORMAT_VERSION = 1, /* of the index too */
-	SEGMENT_COMPACTED_VERSION = 2,
+	SEGMENT_GAPS_VERSION = 2,   /* compacted, as it was made once: offsets have gaps */
+	SEGMENT_COMPACTED_VERSION = 3,
 	SEGMENT_NAME_BYTES = 32,
 };
 
@@ -51,12 +52,7 @@ struct index_header {
 _Static_assert(sizeof(struct index_header) == 64, "index header layout");
 _Static_assert(sizeof(struct index_entry) == 24, "index entry layout");
 
-struct index_epoch {
-	int64_t offset;
-	int32_t epoch;
-	int32_t reserved;
-};
-_Static_assert(sizeof(struct index_epoch) == 16, "index epoch layout");
+_Static_assert(sizeof(struct epoch_start) == 16, "index epoch layout");
 
 /* What need not be looked for in the segment. */
 enum index_content {

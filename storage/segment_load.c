@@ -50,7 +50,14 @@ static bool is_version(struct segment_header header, uint32_t version)
 static bool version_damaged(const struct segment_header *header)
 {
 	return is_version(*header, SEGMENT_FORMAT_VERSION) ||
+	       is_version(*header, SEGMENT_GAPS_VERSION) ||
 	       is_version(*header, SEGMENT_COMPACTED_VERSION);
+}
+
+static bool is_compacted(const struct segment_header *header)
+{
+	return header->version == SEGMENT_COMPACTED_VERSION ||
+	       header->version == SEGMENT_GAPS_VERSION;
 }
 
 /* Of one that is compacted: where it ends. */
@@ -77,15 +84,15 @@ static int take_header(struct segment *segment, const uint8_t *block)
 	if (memcmp(header->magic, segment_magic, sizeof(header->magic)) != 0)
 		return -ERR_CORRUPT;
 	/* Before the checksum, which another version may have elsewhere. */
-	if (header->version != SEGMENT_FORMAT_VERSION &&
-	    header->version != SEGMENT_COMPACTED_VERSION)
+	if (header->version != SEGMENT_FORMAT_VERSION && !is_compacted(header))
 		return version_damaged(header) ? -ERR_CORRUPT : -ERR_FORMAT;
 	if (!checks(header) || !uuid_equal(&header->topic_id, &log->identity.topic_id) ||
 	    header->partition != log->identity.partition ||
 	    header->base_offset != segment->base_offset)
 		return -ERR_CORRUPT;
-	if (header->version == SEGMENT_COMPACTED_VERSION && !take_extent(segment, block))
+	if (is_compacted(header) && !take_extent(segment, block))
 		return -ERR_CORRUPT;
+	segment->gaps = header->version == SEGMENT_GAPS_VERSION;
 	segment->id = header->id;
 	segment->created_ms = header->created_ms;
 	return 0;
@@ -306,17 +313,14 @@ static int take_entries(struct segment *segment, const struct index_header *file
 static int take_index(struct segment *segment, const struct index_header *file)
 {
 	const struct index_entry *entries = (const struct index_entry *)(file + 1);
-	const struct index_epoch *epochs =
-		(const struct index_epoch *)(entries + file->entry_count);
-
 	int rc = take_entries(segment, file);
 
 	segment->epoch_capacity = file->epoch_count + 1;
 	segment->epochs = malloc(segment->epoch_capacity * sizeof(*segment->epochs));
 	if (rc < 0 || !segment->epochs)
 		return -ENOMEM;
-	for (size_t i = 0; i < file->epoch_count; i++)
-		segment->epochs[i] = (struct epoch_start){epochs[i].epoch, epochs[i].offset};
+	memcpy(segment->epochs, entries + file->entry_count,
+	       file->epoch_count * sizeof(*segment->epochs));
 	segment->epoch_count = file->epoch_count;
 	segment->next_offset = file->next_offset;
 	segment->end = file->end;
@@ -344,12 +348,14 @@ static int index_anew(struct segment *segment)
 		struct batch batch;
 		if (damage) {
 			again->end = damage->end;
+			again->next_offset = damage->to;
 			again->indexed_to = 0;
 			continue;
 		}
 		data = file_window_at(&w, again->end, BATCH_HEADER_BYTES);
 		rc = data ? batch_parse(&batch, data, BATCH_HEADER_BYTES) : -ERR_CORRUPT;
-		if ((rc == 0 || rc == -EMSGSIZE) && segment_may_hold(segment, &batch))
+		if ((rc == 0 || rc == -EMSGSIZE) &&
+		    segment_may_hold(segment, &batch, again->next_offset))
 			rc = segment_reserve(again);
 		else
 			rc = -ERR_CORRUPT;
@@ -407,13 +413,16 @@ static void prepare_scan(struct load *l)
 		/* Behind its end there is nothing of its own. */
 		if (l->scan.file.file_bytes > segment->extent_end)
 			l->scan.file.file_bytes = segment->extent_end;
-		l->scan.gaps = true;
+		l->scan.gaps = segment->gaps;
 		l->scan.end = (struct place){segment->extent_end, segment->extent_next};
 	}
 	if (!index)
 		return;
 	l->scan.entries = (const struct index_entry *)(index + 1);
 	l->scan.entry_count = index->entry_count;
+	l->scan.epochs = (const struct epoch_start *)(l->scan.entries + index->entry_count);
+	l->scan.epoch_count = index->epoch_count;
+	l->scan.epochs_end = index->next_offset;
 	if (!segment->compacted)
 		l->scan.end = (struct place){index->end, index->next_offset};
 }

@@ -31,10 +31,17 @@ static bool header_at(struct segment_scan *scan, uint64_t position, struct batch
 	       ret->base_offset <= INT64_MAX - INT32_MAX - 1;
 }
 
-/* By framing and checksum, whatever its offset. */
+static bool has_known_epoch(const struct segment_scan *scan, const struct batch *batch)
+{
+	return batch->base_offset >= scan->epochs_end ||
+	       epoch_fits(scan->epochs, scan->epoch_count, batch->base_offset, batch->leader_epoch);
+}
+
+/* By framing and checksum, wherever it says that it belongs. */
 static bool is_whole(struct segment_scan *scan, uint64_t position, const struct batch *batch)
 {
-	if (batch->last_offset_delta >= scan->limit - batch->base_offset)
+	if (batch->last_offset_delta >= scan->limit - batch->base_offset ||
+	    !has_known_epoch(scan, batch))
 		return false;
 	const uint8_t *data = file_window_at(&scan->file, position, batch->size);
 	return data && batch_crc_valid(batch, data);

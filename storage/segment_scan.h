@@ -10,6 +10,7 @@
 #include "storage/file_window.h"
 #include "storage/quarantine.h"
 
+struct epoch_start;
 struct index_entry;
 
 /* Where a batch begins, or the last one has ended. */
@@ -24,6 +25,10 @@ struct segment_scan {
 	int64_t limit;       /* every batch ends at or below; INT64_MAX: not known */
 	int32_t epoch_max;   /* of this run: the log has none above */
 	bool gaps;           /* offsets rise, but need not follow one another */
+	/* What is known of leaders' epochs below `epochs_end`. */
+	const struct epoch_start *epochs;
+	size_t epoch_count;
+	int64_t epochs_end;
 	/* What an index knows: where some batches begin, and where what it speaks of ends. */
 	const struct index_entry *entries;
 	size_t entry_count;

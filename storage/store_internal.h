@@ -30,9 +30,11 @@ struct index_entry {
 	int64_t max_before_ms; /* largest timestamp of the batches before it in the segment */
 };
 
+/* The first batch of a leader epoch.  As it is in an index file. */
 struct epoch_start {
-	int32_t epoch;
 	int64_t offset;
+	int32_t epoch;
+	int32_t reserved; /* 0 */
 };
 
 /* A segment's part in a commit round. */
@@ -111,7 +113,8 @@ struct segment {
 	bool indexing;   /* its index is being written, by the background thread */
 	bool suspect;    /* a reader has met damage: it is to be scrubbed */
 	bool idempotent; /* a batch of it may have a producer id */
-	bool compacted;  /* there are gaps between its batches; its header says where it ends: */
+	bool gaps;       /* between its batches; of those that are compacted, older ones alone */
+	bool compacted;  /* its header says where it ends: */
 	int64_t extent_next;
 	uint64_t extent_end;
 };
@@ -301,14 +304,28 @@ static inline int segment_reserve(struct segment *segment)
 		return 0;
 	return segment_grow(segment);
 }
-/* Is it one that the segment can hold?  Where an index vouches for what is there, nobody has
- * verified its checksum, which does not cover the leader's epoch anyhow. */
-static inline bool segment_may_hold(const struct segment *segment, const struct batch *batch)
+/* Of a batch at `offset`, when these are the first of each epoch. */
+static inline bool epoch_fits(const struct epoch_start *epochs, size_t count, int64_t offset,
+			      int32_t epoch)
 {
-	return batch->base_offset >= segment->base_offset &&
-	       batch->base_offset < segment->next_offset && batch->last_offset_delta >= 0 &&
+	while (count && epochs[count - 1].offset > offset)
+		count--;
+	return !count || epochs[count - 1].epoch == epoch;
+}
+/* Is it the one that the segment holds where `offset` comes next?  Its checksum covers neither its
+ * offset nor the leader's epoch, and where an index vouches for what is there nobody has verified
+ * that. */
+static inline bool segment_may_hold(const struct segment *segment, const struct batch *batch,
+				    int64_t offset)
+{
+	bool follows = segment->gaps ? batch->base_offset >= offset : batch->base_offset == offset;
+
+	return follows && batch->base_offset < segment->next_offset &&
+	       batch->last_offset_delta >= 0 &&
 	       batch->last_offset_delta < segment->next_offset - batch->base_offset &&
-	       batch->leader_epoch <= segment->log->identity.leader_epoch;
+	       batch->leader_epoch <= segment->log->identity.leader_epoch &&
+	       epoch_fits(segment->epochs, segment->epoch_count, batch->base_offset,
+			  batch->leader_epoch);
 }
 /* A batch that begins there, in the midst of others.  -ENOMEM. */
 int segment_add_entry(struct segment *segment, uint64_t position, int64_t offset);
@@ -330,8 +347,10 @@ void segment_unlink_at(const struct log *log, int64_t base_offset);
 /* The index of a closed segment is in memory while its file is open.  -errno, -ERR_CORRUPT: there
  * is none, and the segment does not have what it had. */
 int segment_need_index(struct segment *segment);
-/* A position at or below that of the batch with `offset`, where one begins.  Likewise. */
-int segment_seek(struct segment *segment, int64_t offset, uint64_t *ret_position);
+/* A position at or below that of the batch with `offset`, where one begins, and its offset.
+ * Likewise. */
+int segment_seek(struct segment *segment, int64_t offset, uint64_t *ret_position,
+		 int64_t *ret_offset);
 struct segment *log_segment_at(const struct log *log, int64_t offset);
 
 /* recovery.c */

@@ -421,14 +421,6 @@ static void retention_goes_on_beside_it(void **state)
 
 /* ---- damage ---- */
 
-static void unlink_file(const struct rig *rig, const char *name)
-{
-	char path[256];
-
-	rig_path(rig, name, path);
-	unlink(path);
-}
-
 static void damage_stops_it_and_nothing_is_removed(void **state)
 {
 	struct rig *rig = *state;
@@ -452,99 +444,6 @@ static void damage_stops_it_and_nothing_is_removed(void **state)
 	assert_false(file_exists(path));
 	rig_pass_time(rig, day_ms);
 	assert_false(compacts(rig));
-}
-
-static void turn_bit(const struct rig *rig, const char *name, size_t byte)
-{
-	char path[256];
-	size_t size;
-
-	rig_path(rig, name, path);
-	uint8_t *file = load_file(path, &size);
-	assert_true(byte < size);
-	file[byte] ^= 0x40;
-	save_file(path, file, size);
-	free(file);
-}
-
-/* From end to end, as one who passes over what it is told to be lost.  Returns the batches. */
-static size_t read_past_damage(struct rig *rig)
-{
-	int64_t offset = 0, end = log_end_offset(rig->log);
-	struct damage lost;
-	size_t batches = 0;
-
-	while (offset < end) {
-		struct rig_read got = rig_read(rig, offset, 1 << 20, true);
-		struct batch batch;
-		if (got.rc == -ERR_CORRUPT) {
-			assert_int_equal(log_quarantined(rig->log, &lost, 1), 1);
-			assert_true(lost.to > offset);
-			offset = lost.to;
-		}
-		for (size_t at = 0; at < got.size; at += batch.size, batches++) {
-			assert_int_equal(batch_parse(&batch, got.data + at, got.size - at), 0);
-			offset = batch.base_offset + batch.last_offset_delta + 1;
-		}
-		free(got.data);
-	}
-	return batches;
-}
-
-static void damage_of_a_compacted_segment_costs_a_batch(void **state)
-{
-	static const char first[] = "00000000000000000000.log";
-	static const size_t bytes[] = {9 /* length */, 12 /* leader's epoch */, 70 /* a record */};
-	struct rig *rig = *state;
-	char path[256];
-	size_t at[64];
-
-	/* Twice, so that what is left of small segments comes together. */
-	fill(rig, 500, 0);
-	for (int pass = 0; pass < 2; pass++) {
-		close_active(rig);
-		compact(rig);
-	}
-	const size_t whole = read_past_damage(rig);
-	rig_path(rig, first, path);
-	const size_t count = segment_positions(path, at);
-	assert_true(count > 3);
-	for (size_t i = 0; i < count; i++) {
-		for (size_t j = 0; j < array_count(bytes); j++) {
-			rig_close(rig);
-			turn_bit(rig, first, at[i] + bytes[j]);
-			unlink_file(rig, "00000000000000000000.idx");
-			rig_open(rig);
-			assert_int_equal(read_past_damage(rig), whole - 1);
-			rig_close(rig);
-			turn_bit(rig, first, at[i] + bytes[j]);
-			unlink_file(rig, "quarantine");
-			rig_open(rig);
-		}
-	}
-}
-
-static void what_is_lost_behind_a_segment_without_records_is_told(void **state)
-{
-	struct rig *rig = *state;
-
-	fill(rig, 500, 0);
-	close_active(rig);
-	compact(rig);
-	const struct segment *first = container_of(rig->log->segments.next, struct segment, link);
-	const int64_t next = first->next_offset;
-	char name[32];
-	assert_int_equal(first->end, SEGMENT_HEADER_BYTES);
-	rig_close(rig);
-	snprintf(name, sizeof(name), "%020lld.log", (long long)next);
-	unlink_file(rig, name);
-	rig_open(rig);
-	for (int64_t offset = 0; offset <= next; offset++) {
-		struct rig_read got = rig_read(rig, offset, 1, true);
-		assert_int_equal(got.rc, -ERR_CORRUPT);
-		free(got.data);
-	}
-	read_past_damage(rig);
 }
 
 static void a_damaged_note_of_how_far_costs_a_pass(void **state)
@@ -586,8 +485,6 @@ int main(void)
 		T(young_records_are_left_alone),
 		T(retention_goes_on_beside_it),
 		T(damage_stops_it_and_nothing_is_removed),
-		T(damage_of_a_compacted_segment_costs_a_batch),
-		T(what_is_lost_behind_a_segment_without_records_is_told),
 		T(a_damaged_note_of_how_far_costs_a_pass),
 #undef T
 	};

@@ -371,6 +371,30 @@ static void a_whole_batch_between_two_damaged_ones_is_kept(void **state)
 	assert_int_equal(read_rc(rig, 2, NULL), -ERR_CORRUPT);
 }
 
+/* Its offset and leader's epoch lie under no checksum, and an index vouches for it. */
+static void a_reader_is_not_given_a_batch_at_another_offset(void **state)
+{
+	static const size_t bytes[] = {0, 3, 7, 12, 15};
+	struct world *world = *state;
+	struct rig *rig = &world->rig;
+	size_t at[64];
+
+	make_log(world);
+	positions(rig, 6, at);
+	for (int64_t which = 0; which < 3; which++) {
+		for (size_t i = 0; i < array_count(bytes); i++) {
+			rig_open(rig);
+			flip(rig, 6, at[which] + bytes[i]);
+			assert_int_equal(read_rc(rig, 6 + which, NULL), -ERR_CORRUPT);
+			store_housekeep(rig->store);
+			one_range(rig, 6 + which, 7 + which, DAMAGE_BATCH);
+			only_these_are_lost(rig, 6 + which, 7 + which, BATCHES);
+			rig_close(rig);
+			make_sound(world);
+		}
+	}
+}
+
 struct flipped {
 	unsigned batch;
 	size_t byte;
@@ -1018,6 +1042,7 @@ int main(void)
 		TEST(damage_before_a_checkpoint_does_not_cut_the_tail),
 		TEST(several_are_told_apart),
 		TEST(a_whole_batch_between_two_damaged_ones_is_kept),
+		TEST(a_reader_is_not_given_a_batch_at_another_offset),
 		TEST(damage_in_several_costs_none_of_those_between),
 		TEST(what_a_record_holds_is_no_batch),
 		TEST(a_damaged_header_costs_its_segment),

@@ -322,7 +322,7 @@ static void a_newer_format_is_refused_as_such(void **state)
 	unlink(path);
 	rig_path(rig, first_log, path);
 	uint8_t *data = load_file(path, &size);
-	data[8] = 3;
+	data[8] = 4;
 	data[56] ^= 1;
 	save_file(path, data, size);
 	free(data);
