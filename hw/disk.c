@@ -109,15 +109,20 @@ static int find_mount(struct disk *disk, const struct host_root *root)
 	return rc;
 }
 
+/* A partition has its queue in the device that it lies on, which is known by its number. */
 static void find_queue(struct disk *disk, const struct host_root *root)
 {
+	char number[HOST_TEXT_BYTES];
+
+	snprintf(number, sizeof(number), "%s", disk->device);
 	disk->partition = host_exists(root, "sys/dev/block/%s/partition", disk->device);
-	snprintf(disk->whole, sizeof(disk->whole), "sys/dev/block/%s%s", disk->device,
-		 disk->partition ? "/.." : "");
-	snprintf(disk->queue, sizeof(disk->queue), "sys/dev/block/%s%s/queue", disk->device,
-		 disk->partition ? "/.." : "");
-	if (!host_exists(root, "%s", disk->queue))
-		disk->queue[0] = disk->whole[0] = 0;
+	if (disk->partition && host_text(root, number, "sys/dev/block/%s/../dev", disk->device) < 0)
+		return;
+	if (strspn(number, "0123456789:") != strlen(number) ||
+	    !host_exists(root, "sys/dev/block/%s/queue", number))
+		return;
+	snprintf(disk->whole, sizeof(disk->whole), "sys/dev/block/%.31s", number);
+	snprintf(disk->queue, sizeof(disk->queue), "sys/dev/block/%.31s/queue", number);
 }
 
 int disk_find(struct disk *ret, const struct host_root *root, const char *folder)

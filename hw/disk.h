@@ -11,9 +11,9 @@ struct disk {
 	char options[1024];           /* of mount and of super block, comma-separated */
 	char source[256];             /* "/dev/nvme0n1p2" */
 	char device[32];              /* "259:3" */
-	char queue[HOST_PATH_BYTES];  /* sysfs folder of the whole device's queue; "" where it has
-					 none */
-	char whole[HOST_PATH_BYTES];  /* ... of the whole device */
+	char queue[64];               /* sysfs folder of the whole device's queue; "" where it has
+						      none */
+	char whole[64];               /* ... of the whole device */
 	bool partition;
 };
 

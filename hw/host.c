@@ -20,7 +20,8 @@ static int find_detached(struct host *host)
 	int rc = nic_list(nics, host->root, &count);
 	for (size_t i = 0; rc == 0 && i < count && !host->has_nic; i++) {
 		host->has_nic = nic_detached(&nics[i]);
-		host->nic = nics[i];
+		if (host->has_nic)
+			host->nic = nics[i];
 	}
 	free(nics);
 	return rc;

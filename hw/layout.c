@@ -67,25 +67,29 @@ void layout_propose(struct layout *ret, const struct topology *topology, const s
 }
 
 void layout_print(const struct layout *layout, const struct nic *nic,
-		  char text[static LAYOUT_TEXT_BYTES])
+		  const struct nic_driver *driver, char text[static LAYOUT_TEXT_BYTES])
 {
 	char shards[LIST_BYTES];
 	char others[LIST_BYTES];
-	int at;
+	bool ready = nic && (nic_detached(nic) || (driver && driver->access == NIC_SHARED));
 
 	cpus_print(&layout->shards, shards, sizeof(shards));
 	cpus_print(&layout->others, others, sizeof(others));
-	at = snprintf(
-		text, LAYOUT_TEXT_BYTES,
-		"# Written by `sluice tune` for the cores of this host; `sluice tune --undo` takes "
-		"it away.\n"
-		"# Shards have %.1000s; the control plane and the rest of the host have %.1000s.\n"
-		"shards = %d\n"
-		"poll = %s\n",
-		shards, others, layout->shards.count, layout->dedicated ? "busy" : "adaptive");
-	if (nic && nic_detached(nic))
-		snprintf(text + at, LAYOUT_TEXT_BYTES - (size_t)at,
-			 "dpdk.port = %s\n"
-			 "dpdk.hugepages = true\n",
-			 nic->pci);
+	int at = snprintf(text, LAYOUT_TEXT_BYTES,
+			  "# Written by `sluice tune` for the cores of this host; `sluice tune "
+			  "--undo` takes it away.\n"
+			  "# Shards have %.1000s; the control plane and the rest of the host have "
+			  "%.1000s.\n"
+			  "shards = %d\n"
+			  "poll = %s\n",
+			  shards, others, layout->shards.count,
+			  layout->dedicated ? "busy" : "adaptive");
+	if (!nic || !nic->pci[0])
+		return;
+	snprintf(text + at, LAYOUT_TEXT_BYTES - (size_t)at,
+		 "%s"
+		 "%sdpdk.port = %s\n"
+		 "%sdpdk.hugepages = true\n",
+		 ready ? "" : "# Once it is bound (sluice nic bind), `sluice tune` again:\n",
+		 ready ? "" : "#", nic->pci, ready ? "" : "#");
 }

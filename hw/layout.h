@@ -15,6 +15,6 @@ struct layout {
 /* Isolated cores where there are some, else all but the first one (two from 16 on) where there are
  * four or more; of the NIC's node where that has any.  `nic` may be null. */
 void layout_propose(struct layout *ret, const struct topology *topology, const struct nic *nic);
-/* A file for conf.d. */
+/* A file for conf.d.  `driver`: what the kernel's driver of the NIC means to DPDK; null unknown. */
 void layout_print(const struct layout *layout, const struct nic *nic,
-		  char text[static LAYOUT_TEXT_BYTES]);
+		  const struct nic_driver *driver, char text[static LAYOUT_TEXT_BYTES]);

@@ -11,7 +11,7 @@
 
 static void memory_path(const struct nic *nic, char path[static NIC_STEP_BYTES])
 {
-	snprintf(path, NIC_STEP_BYTES, "var/lib/sluice/nic/%s", nic->pci);
+	snprintf(path, NIC_STEP_BYTES, "var/lib/sluice-host/nic/%s", nic->pci);
 }
 
 void nic_former_driver(const struct host_root *root, const struct nic *nic,
@@ -93,31 +93,36 @@ static int check_device(const struct nic *nic, char *why, size_t why_bytes)
 	return 0;
 }
 
+static int check_iommu(const struct host_root *root, const struct nic *nic, char *why,
+		       size_t why_bytes)
+{
+	if (nic->iommu_group[0] || without_iommu_allowed(root))
+		return 0;
+	snprintf(why, why_bytes,
+		 "no IOMMU is on for %s: start the kernel with intel_iommu=on (or amd_iommu=on) "
+		 "iommu=pt",
+		 nic->pci);
+	return -ENXIO;
+}
+
 static int check_bind(const struct host_root *root, const struct nic *nic,
 		      const char *ssh_connection, bool force, char *why, size_t why_bytes)
 {
 	int rc = check_device(nic, why, why_bytes);
 
-	if (rc < 0)
-		return rc;
-	if (strcmp(nic->driver, VFIO) == 0) {
+	if (rc == 0 && strcmp(nic->driver, VFIO) == 0) {
 		snprintf(why, why_bytes, "%s is bound to vfio-pci already", nic->pci);
-		return -EALREADY;
+		rc = -EALREADY;
 	}
-	if (!host_exists(root, "sys/bus/pci/drivers/" VFIO)) {
+	if (rc == 0 && !force)
+		rc = check_use(root, nic, ssh_connection, why, why_bytes);
+	if (rc == 0 && !force)
+		rc = check_iommu(root, nic, why, why_bytes);
+	if (rc == 0 && !host_exists(root, "sys/bus/pci/drivers/" VFIO)) {
 		snprintf(why, why_bytes, "the kernel has no vfio-pci: modprobe vfio-pci");
-		return -ENOENT;
+		rc = -ENOENT;
 	}
-	if (force)
-		return 0;
-	if (!nic->iommu_group[0] && !without_iommu_allowed(root)) {
-		snprintf(why, why_bytes,
-			 "no IOMMU is on for %s: start the kernel with intel_iommu=on (or "
-			 "amd_iommu=on) iommu=pt",
-			 nic->pci);
-		return -ENXIO;
-	}
-	return check_use(root, nic, ssh_connection, why, why_bytes);
+	return rc;
 }
 
 /* ---- plans ---- */

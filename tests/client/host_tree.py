@@ -168,6 +168,8 @@ class HostTree:
     def disk(self):
         self.write("proc/self/mountinfo", MOUNTS)
         device = "sys/devices/pci0000:00/0000:02:00.0/nvme/nvme0/nvme0n1"
+        self.write(f"{device}/dev", "259:0")
+        self.link("sys/dev/block/259:0", device)
         self.write(f"{device}/queue/scheduler", "[none] mq-deadline bfq")
         self.write(f"{device}/queue/write_cache", "write back")
         self.write(f"{device}/queue/rotational", 0)
