@@ -98,7 +98,7 @@ static struct candidate look_at(struct log *log, int64_t now_ms)
 static bool may_compact(const struct log *log, uint64_t now_ns)
 {
 	return log->config.compact.enabled && log->state == LOG_WRITABLE && !log->compact_broken &&
-	       !log->quarantine.count && now_ns >= log->compact_retry_ns;
+	       !log->quarantine.count && !scrub_wants(log) && now_ns >= log->compact_retry_ns;
 }
 
 static struct candidate choose(struct store *store, uint64_t now_ns)
@@ -389,10 +389,15 @@ void compact_recover(struct log *log)
 	producers_forget(log);
 }
 
+bool compact_under_way(const struct log *log)
+{
+	const struct compaction *c = log->store->compaction;
+
+	return c && c->log == log;
+}
+
 void compact_stop(struct log *log)
 {
-	struct compaction *c = log->store->compaction;
-
-	if (c && c->log == log)
-		store_job_give_up(log->store, &c->job);
+	if (compact_under_way(log))
+		store_job_give_up(log->store, &log->store->compaction->job);
 }

@@ -3,6 +3,9 @@
  *     housekeeping ─> the segment that is due ─> job: header, then batch by batch, a MiB a step
  *                                                 └─> done: what is damaged is quarantined
  *
+ * A log is not scrubbed while it is compacted: what it has lost is told by the bytes of a file,
+ * which may be another by then.  Where a reader waits for it the compaction is given up.
+ *
  * The job has all that it needs to know copied, and reads below what is durable, where nothing
  * changes.  The segment counts it as a reader, so the file stays open; the log as an operation in
  * flight, so it stays. */
@@ -12,6 +15,7 @@
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/whole.h"
+#include "storage/compact.h"
 #include "storage/segment_internal.h"
 #include "storage/segment_scan.h"
 
@@ -407,7 +411,9 @@ void scrub_housekeep(struct store *store)
 	list_foreach(node, &store->logs) {
 		struct log *log = container_of(node, struct log, link);
 		segment = log->state == LOG_WRITABLE ? suspect_of(log) : NULL;
-		if (segment) {
+		if (segment && compact_under_way(log)) {
+			compact_stop(log);
+		} else if (segment) {
 			start(log, segment, false);
 			return;
 		}
@@ -416,12 +422,20 @@ void scrub_housekeep(struct store *store)
 		return;
 	list_foreach(node, &store->logs) {
 		struct log *log = container_of(node, struct log, link);
-		segment = log->state == LOG_WRITABLE ? due_of(log, store_wall_ms(store)) : NULL;
+		bool may = log->state == LOG_WRITABLE && !compact_under_way(log);
+		segment = may ? due_of(log, store_wall_ms(store)) : NULL;
 		if (segment) {
 			start(log, segment, true);
 			return;
 		}
 	}
+}
+
+bool scrub_wants(const struct log *log)
+{
+	const struct scrub *scrub = log->store->scrub;
+
+	return (scrub && scrub->log == log) || suspect_of(log);
 }
 
 void scrub_stop(struct log *log)

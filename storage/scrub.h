@@ -9,6 +9,7 @@
  *
  * Owner: the log's. */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,4 +32,6 @@ int scrub_parse(struct scrub_progress *ret, const char *text, size_t length);
 
 void scrub_recover(struct log *log); /* what the folder has; what is wrong begins a new round */
 void scrub_housekeep(struct store *store);
+/* The log is being scrubbed, or is to be for the sake of a reader. */
+bool scrub_wants(const struct log *log);
 void scrub_stop(struct log *log); /* the job that is out, if it is the log's, gives up */

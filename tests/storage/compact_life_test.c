@@ -16,6 +16,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -339,6 +340,58 @@ static void a_log_that_closes_does_not_wait_for_its_compaction(void **state)
 	assert_int_equal(counts_of(rig).records, KEYS + 1);
 }
 
+/* Quarantine speaks of bytes of the file that is there. */
+static void it_is_given_up_for_damage_that_a_reader_has_met(void **state)
+{
+	struct rig *rig = *state;
+	char path[256];
+
+	fill(rig, 500);
+	close_active(rig);
+	rig_reopen(rig);
+	store_housekeep(rig->store);
+	assert_non_null(rig->job);
+	struct store_job *pass = rig->job;
+	rig->job = NULL;
+	pass->step(pass);
+	rig_path(rig, "00000000000000000000.log", path);
+	int fd = open(path, O_WRONLY);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, "\xff", 1, SEGMENT_HEADER_BYTES + 70), 1);
+	close(fd);
+	struct rig_read got = rig_read(rig, 0, 1, true);
+	assert_int_equal(got.rc, -ERR_CORRUPT);
+	free(got.data);
+	store_housekeep(rig->store);
+	assert_null(rig->job);
+	rig->job = pass;
+	rig_run_job(rig);
+	assert_null(rig->store->compaction);
+	store_housekeep(rig->store);
+	run_jobs(rig);
+	assert_int_equal(log_quarantined(rig->log, NULL, 0), 1);
+	store_housekeep(rig->store);
+	assert_null(rig->store->compaction);
+}
+
+/* Nor does one begin while the scrub reads what it would replace. */
+static void it_waits_for_the_scrub(void **state)
+{
+	struct rig *rig = *state;
+
+	fill(rig, 500);
+	close_active(rig);
+	container_of(rig->log->segments.next, struct segment, link)->suspect = true;
+	store_housekeep(rig->store);
+	assert_non_null(rig->store->scrub);
+	assert_null(rig->store->compaction);
+	run_jobs(rig);
+	store_housekeep(rig->store);
+	assert_non_null(rig->store->compaction);
+	run_jobs(rig);
+	assert_int_equal(counts_of(rig).records, KEYS + 1);
+}
+
 static void appends_and_deleted_records_go_on_beside_it(void **state)
 {
 	struct rig *rig = *state;
@@ -477,6 +530,8 @@ int main(void)
 		T(a_producer_goes_on_though_its_records_and_all_snapshots_are_gone),
 		T(a_read_under_way_ends_in_the_new_segment),
 		J(a_log_that_closes_does_not_wait_for_its_compaction),
+		J(it_is_given_up_for_damage_that_a_reader_has_met),
+		J(it_waits_for_the_scrub),
 		J(appends_and_deleted_records_go_on_beside_it),
 		J(it_pauses_for_what_it_reads_and_writes),
 		T(leftovers_of_merged_segments_are_removed_by_a_start),

@@ -421,9 +421,8 @@ static void retention_goes_on_beside_it(void **state)
 
 /* ---- damage ---- */
 
-static void damage_stops_it_and_nothing_is_removed(void **state)
+static void damage_of_byte_stops_it(struct rig *rig, off_t byte)
 {
-	struct rig *rig = *state;
 	char path[256];
 
 	fill(rig, 500, 0);
@@ -432,7 +431,7 @@ static void damage_stops_it_and_nothing_is_removed(void **state)
 	rig_path(rig, "00000000000000000000.log", path);
 	int fd = open(path, O_RDWR);
 	assert_true(fd >= 0);
-	assert_int_equal(pwrite(fd, "\xff", 1, 9000), 1);
+	assert_int_equal(pwrite(fd, "\x7f", 1, byte), 1);
 	close(fd);
 	assert_false(compacts(rig));
 	assert_true(rig->log->compact_broken);
@@ -444,6 +443,22 @@ static void damage_stops_it_and_nothing_is_removed(void **state)
 	assert_false(file_exists(path));
 	rig_pass_time(rig, day_ms);
 	assert_false(compacts(rig));
+}
+
+static void damage_stops_it_and_nothing_is_removed(void **state)
+{
+	damage_of_byte_stops_it(*state, 9000);
+}
+
+/* They lie under no checksum. */
+static void a_changed_offset_stops_it(void **state)
+{
+	damage_of_byte_stops_it(*state, SEGMENT_HEADER_BYTES + 6);
+}
+
+static void a_changed_epoch_stops_it(void **state)
+{
+	damage_of_byte_stops_it(*state, SEGMENT_HEADER_BYTES + 12);
 }
 
 static void a_damaged_note_of_how_far_costs_a_pass(void **state)
@@ -485,6 +500,8 @@ int main(void)
 		T(young_records_are_left_alone),
 		T(retention_goes_on_beside_it),
 		T(damage_stops_it_and_nothing_is_removed),
+		T(a_changed_offset_stops_it),
+		T(a_changed_epoch_stops_it),
 		T(a_damaged_note_of_how_far_costs_a_pass),
 #undef T
 	};
