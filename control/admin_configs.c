@@ -1,5 +1,5 @@
-/* DescribeConfigs, AlterConfigs, IncrementalAlterConfigs: settings of topics, which can be changed,
- * and of the broker, which are read here and changed in its configuration file. */
+/* DescribeConfigs, AlterConfigs, IncrementalAlterConfigs: settings of topics here, of groups and of
+ * the broker in the files beside. */
 #include "control/admin_configs_internal.h"
 
 #include "base/arena.h"
@@ -40,9 +40,9 @@ static enum config_source default_source(const struct control *control,
 					 enum topic_config_index index)
 {
 	int broker = topic_config_broker_index(index);
-	return broker != NO_BROKER_SETTING && config_given(control->config, broker)
-		       ? SOURCE_BROKER_FILE
-		       : SOURCE_DEFAULT;
+
+	return broker == NO_BROKER_SETTING ? SOURCE_DEFAULT
+					   : admin_config_source(control->config->origins[broker]);
 }
 
 int admin_topic_setting(const struct control *control, struct arena *arena,
@@ -175,44 +175,13 @@ static int describe_topic(const struct describe *d)
 	return 0;
 }
 
-/* "" asks for the cluster-wide defaults that Kafka can change at run time: there are none. */
-static int describe_broker(const struct describe *d)
-{
-	const struct kafka_string *name = &d->resource->resource_name;
-	const struct config *config = d->control->config;
-	char self[16];
-
-	if (name->length == 0)
-		return 0;
-	snprintf(self, sizeof(self), "%lld", (long long)config->node_id);
-	struct kafka_string own = kafka_string_of(self);
-	if (!kafka_string_equal(name, &own))
-		return -ERR_BAD_REQUEST;
-	d->result->configs = arena_calloc(d->arena, CONFIG_COUNT, sizeof(*d->result->configs));
-	if (!d->result->configs)
-		return -ENOMEM;
-	for (int i = 0; i < CONFIG_COUNT; i++) {
-		struct config_value value = {
-			.source = config_given(config, i) ? SOURCE_BROKER_FILE : SOURCE_DEFAULT,
-		};
-		if (!admin_config_wanted(d, config_params[i].key))
-			continue;
-		int rc = admin_config_canonical(d->arena, &config_params[i], config->texts[i],
-						&value.text);
-		if (rc < 0)
-			return rc;
-		admin_config_add_row(d, &config_params[i], &value)->read_only = true;
-	}
-	return 0;
-}
-
 static int describe_resource(const struct describe *d)
 {
 	switch (d->resource->resource_type) {
 	case RESOURCE_TOPIC:
 		return describe_topic(d);
 	case RESOURCE_BROKER:
-		return describe_broker(d);
+		return admin_describe_broker(d);
 	case RESOURCE_GROUP:
 		return admin_describe_group(d);
 	default:
@@ -284,8 +253,8 @@ static int add_items(const char *list, const char *others, char *ret, size_t ret
 	return 0;
 }
 
-/* A list's text with the items of `items` added or taken out. */
-static int edit_list(const char *list, const char *items, bool add, char *ret, size_t ret_bytes)
+int admin_config_edit_list(const char *list, const char *items, bool add, char *ret,
+			   size_t ret_bytes)
 {
 	int rc;
 
@@ -306,7 +275,7 @@ static int edit(const struct control *control, struct topic_overrides *overrides
 		const char *now = overrides->texts[index];
 		if (!now)
 			now = topic_config_default(control->config, (enum topic_config_index)index);
-		if (edit_list(now, text, add, edited, sizeof(edited)) < 0)
+		if (admin_config_edit_list(now, text, add, edited, sizeof(edited)) < 0)
 			return requests_refuse(why, -ERR_CONFIG, "%s: too long", key);
 		text = edited;
 	} else if (index >= 0) {
@@ -344,21 +313,6 @@ static int alter(const struct control *control, struct arena *arena,
 	}
 }
 
-static int check_resource(const struct control *control, int8_t type,
-			  const struct kafka_string *name, const struct catalog_topic **ret,
-			  char why[static WHY_BYTES])
-{
-	if (type == RESOURCE_BROKER)
-		return requests_refuse(
-			why, -ERR_BAD_REQUEST,
-			"the broker's settings are changed in its configuration file");
-	if (type != RESOURCE_TOPIC)
-		return requests_refuse(why, -ERR_BAD_REQUEST, "resource type %d is not known",
-				       type);
-	*ret = catalog_find(control->catalog, name->data, (size_t)name->length);
-	return *ret ? 0 : -ERR_UNKNOWN_PARTITION;
-}
-
 static int commit(struct control *control, const struct catalog_topic *topic,
 		  const struct topic_overrides *overrides, bool validate_only, bool *changed)
 {
@@ -372,55 +326,87 @@ static int commit(struct control *control, const struct catalog_topic *topic,
 	return rc;
 }
 
+static int change_topic(struct control *control, struct arena *arena, const struct changes *changes,
+			bool *changed, char why[static WHY_BYTES])
+{
+	struct topic_overrides overrides = {0};
+	const struct catalog_topic *topic = catalog_find(control->catalog, changes->name->data,
+							 (size_t)changes->name->length);
+	int rc = topic ? 0 : -ERR_UNKNOWN_PARTITION;
+
+	if (rc == 0 && !changes->anew)
+		rc = topic_overrides_copy(&overrides, &topic->overrides);
+	for (int32_t i = 0; rc == 0 && i < changes->count; i++)
+		rc = alter(control, arena, &overrides, &changes->alterations[i], why);
+	if (rc == 0)
+		rc = commit(control, topic, &overrides, changes->validate_only, changed);
+	topic_overrides_fini(&overrides);
+	return rc;
+}
+
+static int change(struct control *control, struct arena *arena, const struct changes *changes,
+		  bool *changed, char why[static WHY_BYTES])
+{
+	if (!changes->alterations)
+		return -ENOMEM;
+	switch (changes->type) {
+	case RESOURCE_TOPIC:
+		return change_topic(control, arena, changes, changed, why);
+	case RESOURCE_BROKER:
+		return admin_change_broker(control, arena, changes, changed, why);
+	case RESOURCE_GROUP:
+		return admin_change_group(control, arena, changes, changed, why);
+	default:
+		return requests_refuse(why, -ERR_BAD_REQUEST, "resource type %d is not known",
+				       changes->type);
+	}
+}
+
 static struct kafka_string reason(struct arena *arena, int rc, const char *why)
 {
 	return rc == 0 ? kafka_string_of(NULL)
 		       : requests_text(arena, why[0] ? why : error_text(rc));
 }
 
-static int incremental_group(
-	struct control *control, struct arena *arena,
-	const struct kafka_incremental_alter_configs_request_alter_configs_resource *resource,
-	bool validate_only, bool *changed, char why[static WHY_BYTES])
+/* Room for one more than there are, so that null is no memory. */
+static struct alteration *alterations_new(struct arena *arena, int32_t count)
 {
-	struct group_change change;
-	int rc = admin_group_begin(control, arena, &resource->resource_name, false, &change, why);
-
-	for (int32_t i = 0; rc == 0 && i < resource->configs_count; i++) {
-		struct alteration alteration = {.key = &resource->configs[i].name,
-						.value = &resource->configs[i].value,
-						.operation = resource->configs[i].config_operation};
-		rc = admin_group_alter(&change, arena, &alteration, why);
-	}
-	return admin_group_end(control, &change, rc, validate_only, changed);
+	return arena_calloc(arena, (size_t)count + 1, sizeof(struct alteration));
 }
 
-static int incremental_one(
-	struct control *control, struct control_request *request,
-	const struct kafka_incremental_alter_configs_request_alter_configs_resource *resource,
-	bool validate_only, bool *changed, char why[static WHY_BYTES])
+static struct changes incremental_changes(
+	struct arena *arena,
+	const struct kafka_incremental_alter_configs_request_alter_configs_resource *resource)
 {
-	struct topic_overrides overrides = {0};
-	const struct catalog_topic *topic = NULL;
+	struct alteration *alterations = alterations_new(arena, resource->configs_count);
 
-	if (resource->resource_type == RESOURCE_GROUP)
-		return incremental_group(control, request->arena, resource, validate_only, changed,
-					 why);
-	int rc = check_resource(control, resource->resource_type, &resource->resource_name, &topic,
-				why);
+	for (int32_t i = 0; alterations && i < resource->configs_count; i++)
+		alterations[i] =
+			(struct alteration){.key = &resource->configs[i].name,
+					    .value = &resource->configs[i].value,
+					    .operation = resource->configs[i].config_operation};
+	return (struct changes){.type = resource->resource_type,
+				.name = &resource->resource_name,
+				.alterations = alterations,
+				.count = resource->configs_count};
+}
 
-	if (rc == 0)
-		rc = topic_overrides_copy(&overrides, &topic->overrides);
-	for (int32_t i = 0; rc == 0 && i < resource->configs_count; i++) {
-		struct alteration alteration = {.key = &resource->configs[i].name,
-						.value = &resource->configs[i].value,
-						.operation = resource->configs[i].config_operation};
-		rc = alter(control, request->arena, &overrides, &alteration, why);
-	}
-	if (rc == 0)
-		rc = commit(control, topic, &overrides, validate_only, changed);
-	topic_overrides_fini(&overrides);
-	return rc;
+/* The old request: what it does not name goes back to its default. */
+static struct changes replacing_changes(
+	struct arena *arena,
+	const struct kafka_alter_configs_request_alter_configs_resource *resource)
+{
+	struct alteration *alterations = alterations_new(arena, resource->configs_count);
+
+	for (int32_t i = 0; alterations && i < resource->configs_count; i++)
+		alterations[i] = (struct alteration){.key = &resource->configs[i].name,
+						     .value = &resource->configs[i].value,
+						     .operation = OPERATION_SET};
+	return (struct changes){.type = resource->resource_type,
+				.name = &resource->resource_name,
+				.anew = true,
+				.alterations = alterations,
+				.count = resource->configs_count};
 }
 
 enum outcome admin_incremental_alter_configs(struct control *control,
@@ -440,9 +426,11 @@ enum outcome admin_incremental_alter_configs(struct control *control,
 	for (int32_t i = 0; i < message->resources_count; i++) {
 		struct kafka_incremental_alter_configs_response_alter_configs_resource_response
 			*row = &response->responses[i];
+		struct changes changes = incremental_changes(request->arena,
+							     &message->resources[i]);
 		char why[WHY_BYTES] = "";
-		int rc = incremental_one(control, request, &message->resources[i],
-					 message->validate_only, &changed, why);
+		changes.validate_only = message->validate_only;
+		int rc = change(control, request->arena, &changes, &changed, why);
 		kafka_incremental_alter_configs_response_alter_configs_resource_response_init(row);
 		row->error_code = kafka_code_of(rc);
 		row->error_message = reason(request->arena, rc, why);
@@ -450,48 +438,6 @@ enum outcome admin_incremental_alter_configs(struct control *control,
 		row->resource_name = message->resources[i].resource_name;
 	}
 	return changed ? OUTCOME_PUBLISH : OUTCOME_ANSWER;
-}
-
-/* The old request: what it does not name goes back to its default. */
-static int replace_group(struct control *control, struct arena *arena,
-			 const struct kafka_alter_configs_request_alter_configs_resource *resource,
-			 bool validate_only, bool *changed, char why[static WHY_BYTES])
-{
-	struct group_change change;
-	int rc = admin_group_begin(control, arena, &resource->resource_name, true, &change, why);
-
-	for (int32_t i = 0; rc == 0 && i < resource->configs_count; i++) {
-		struct alteration alteration = {.key = &resource->configs[i].name,
-						.value = &resource->configs[i].value,
-						.operation = OPERATION_SET};
-		rc = admin_group_alter(&change, arena, &alteration, why);
-	}
-	return admin_group_end(control, &change, rc, validate_only, changed);
-}
-
-static int replace_one(struct control *control, struct control_request *request,
-		       const struct kafka_alter_configs_request_alter_configs_resource *resource,
-		       bool validate_only, bool *changed, char why[static WHY_BYTES])
-{
-	struct topic_overrides overrides = {0};
-	const struct catalog_topic *topic = NULL;
-
-	if (resource->resource_type == RESOURCE_GROUP)
-		return replace_group(control, request->arena, resource, validate_only, changed,
-				     why);
-	int rc = check_resource(control, resource->resource_type, &resource->resource_name, &topic,
-				why);
-
-	for (int32_t i = 0; rc == 0 && i < resource->configs_count; i++) {
-		struct alteration alteration = {.key = &resource->configs[i].name,
-						.value = &resource->configs[i].value,
-						.operation = OPERATION_SET};
-		rc = alter(control, request->arena, &overrides, &alteration, why);
-	}
-	if (rc == 0)
-		rc = commit(control, topic, &overrides, validate_only, changed);
-	topic_overrides_fini(&overrides);
-	return rc;
 }
 
 enum outcome admin_alter_configs(struct control *control, struct control_request *request)
@@ -510,9 +456,10 @@ enum outcome admin_alter_configs(struct control *control, struct control_request
 	for (int32_t i = 0; i < message->resources_count; i++) {
 		struct kafka_alter_configs_response_alter_configs_resource_response *row =
 			&response->responses[i];
+		struct changes changes = replacing_changes(request->arena, &message->resources[i]);
 		char why[WHY_BYTES] = "";
-		int rc = replace_one(control, request, &message->resources[i],
-				     message->validate_only, &changed, why);
+		changes.validate_only = message->validate_only;
+		int rc = change(control, request->arena, &changes, &changed, why);
 		kafka_alter_configs_response_alter_configs_resource_response_init(row);
 		row->error_code = kafka_code_of(rc);
 		row->error_message = reason(request->arena, rc, why);

@@ -26,26 +26,37 @@ void admin_config_add_synonym(describe_row *row, const char *name, const char *v
 int admin_config_canonical(struct arena *arena, const struct param *param, const char *text,
 			   const char **ret);
 
-/* One setting of a request to change some, of either kind. */
+/* One setting of a request to change some. */
 struct alteration {
 	const struct kafka_string *key;
 	const struct kafka_string *value;
 	int8_t operation;
 };
 
+/* What a request changes of one resource; all of it or nothing. */
+struct changes {
+	int8_t type;
+	const struct kafka_string *name;
+	bool anew; /* what is not named goes back to its default */
+	bool validate_only;
+	const struct alteration *alterations; /* in the arena; null: there was no memory */
+	int32_t count;
+};
+
+/* A list's text with the items of `items` added or taken out.  -ERR_CONFIG: too long. */
+int admin_config_edit_list(const char *list, const char *items, bool add, char *ret,
+			   size_t ret_bytes);
+
+/* ---- admin_broker_configs.c ---- */
+enum config_source admin_config_source(enum config_origin origin);
+int admin_describe_broker(const struct describe *d);
+/* Durable, and holds when the caller's publish is over.  *changed becomes true when something has;
+ * `why` is filled where there is more to say than rc does.  -ERR_BAD_REQUEST: another broker's. */
+int admin_change_broker(struct control *control, struct arena *arena, const struct changes *changes,
+			bool *changed, char why[static WHY_BYTES]);
+
 /* ---- admin_group_configs.c ---- */
 int admin_describe_group(const struct describe *d);
-/* Settings of a group as they are and will be.  `name` is copied; -ERR_BAD_REQUEST: no group can be
- * called so. */
-struct group_change {
-	char *id; /* of the arena */
-	struct group_overrides overrides;
-};
-int admin_group_begin(const struct control *control, struct arena *arena,
-		      const struct kafka_string *name, bool anew, struct group_change *ret,
-		      char why[static WHY_BYTES]);
-int admin_group_alter(struct group_change *change, struct arena *arena,
-		      const struct alteration *alteration, char why[static WHY_BYTES]);
-/* Durable, unless `validate_only`; the overrides are freed in any case. */
-int admin_group_end(struct control *control, struct group_change *change, int rc,
-		    bool validate_only, bool *changed);
+/* Likewise.  -ERR_BAD_REQUEST: no group can be called so. */
+int admin_change_group(struct control *control, struct arena *arena, const struct changes *changes,
+		       bool *changed, char why[static WHY_BYTES]);

@@ -28,12 +28,13 @@ static int describe_setting(const struct describe *d, const struct group_overrid
 {
 	const struct param *param = &group_params[index];
 	const char *text = overrides->texts[index];
-	struct config_value value = {
-		.source = text                                            ? SOURCE_GROUP
-			  : group_config_given(d->control->config, index) ? SOURCE_BROKER_FILE
-									  : SOURCE_DEFAULT,
-	};
+	int broker = group_config_broker_index(index);
+	struct config_value value = {.source = SOURCE_GROUP};
 
+	if (!text && broker == NO_BROKER_SETTING)
+		value.source = SOURCE_DEFAULT;
+	else if (!text)
+		value.source = admin_config_source(d->control->config->origins[broker]);
 	if (!text)
 		text = group_config_default(d->control->config, index);
 	int rc = admin_config_canonical(d->arena, param, text, &value.text);
@@ -66,21 +67,16 @@ int admin_describe_group(const struct describe *d)
 
 /* ---- changing ---- */
 
-int admin_group_begin(const struct control *control, struct arena *arena,
-		      const struct kafka_string *name, bool anew, struct group_change *ret,
-		      char why[static WHY_BYTES])
+static int begin(const struct control *control, const char *id, bool anew,
+		 struct group_overrides *ret)
 {
-	int rc = id_of(arena, name, &ret->id, why);
+	const struct catalog_group *group = anew ? NULL : catalog_find_group(control->catalog, id);
 
-	ret->overrides = (struct group_overrides){0};
-	if (rc < 0 || anew)
-		return rc;
-	const struct catalog_group *group = catalog_find_group(control->catalog, ret->id);
-	return group ? group_overrides_copy(&ret->overrides, &group->overrides) : 0;
+	return group ? group_overrides_copy(ret, &group->overrides) : 0;
 }
 
-int admin_group_alter(struct group_change *change, struct arena *arena,
-		      const struct alteration *alteration, char why[static WHY_BYTES])
+static int alter(struct group_overrides *overrides, struct arena *arena,
+		 const struct alteration *alteration, char why[static WHY_BYTES])
 {
 	char *key = arena_strndup(arena, alteration->key->data, (size_t)alteration->key->length);
 	char *text = NULL;
@@ -88,24 +84,40 @@ int admin_group_alter(struct group_change *change, struct arena *arena,
 	if (!key)
 		return -ENOMEM;
 	if (alteration->operation == OPERATION_DELETE)
-		return group_overrides_set(&change->overrides, key, NULL, why, WHY_BYTES);
+		return group_overrides_set(overrides, key, NULL, why, WHY_BYTES);
 	if (alteration->operation != OPERATION_SET)
 		return requests_refuse(why, -ERR_CONFIG, "%s is not a list", key);
 	if (alteration->value->length < 0)
 		return requests_refuse(why, -ERR_CONFIG, "\"%.80s\" has no value", key);
 	text = arena_strndup(arena, alteration->value->data, (size_t)alteration->value->length);
-	return text ? group_overrides_set(&change->overrides, key, text, why, WHY_BYTES) : -ENOMEM;
+	return text ? group_overrides_set(overrides, key, text, why, WHY_BYTES) : -ENOMEM;
 }
 
-int admin_group_end(struct control *control, struct group_change *change, int rc,
-		    bool validate_only, bool *changed)
+static int commit(struct control *control, const char *id, const struct group_overrides *overrides,
+		  bool *changed)
 {
-	if (rc == 0 && !validate_only) {
-		rc = catalog_configure_group(control->catalog, change->id, &change->overrides);
-		*changed |= rc == 0;
-		if (rc == 0)
-			log_info("catalog", "group configured id=%s", change->id);
+	int rc = catalog_configure_group(control->catalog, id, overrides);
+
+	if (rc == 0) {
+		*changed = true;
+		log_info("catalog", "group configured id=%s", id);
 	}
-	group_overrides_fini(&change->overrides);
+	return rc;
+}
+
+int admin_change_group(struct control *control, struct arena *arena, const struct changes *changes,
+		       bool *changed, char why[static WHY_BYTES])
+{
+	struct group_overrides overrides = {0};
+	char *id = NULL;
+	int rc = id_of(arena, changes->name, &id, why);
+
+	if (rc == 0)
+		rc = begin(control, id, changes->anew, &overrides);
+	for (int32_t i = 0; rc == 0 && i < changes->count; i++)
+		rc = alter(&overrides, arena, &changes->alterations[i], why);
+	if (rc == 0 && !changes->validate_only)
+		rc = commit(control, id, &overrides, changed);
+	group_overrides_fini(&overrides);
 	return rc;
 }

@@ -32,6 +32,7 @@ struct control {
 	struct config said;          /* by files, environment and command line */
 	int (*load)(struct config *ret, char *why, size_t why_bytes); /* them; null: cannot */
 	atomic_bool reload_wanted;
+	bool redraw_wanted; /* for want of memory not done yet */
 
 	struct catalog *catalog;
 	struct io_backend *io;
@@ -93,10 +94,11 @@ void publish_free(struct control *control);
 /* The catalog is open: what clients have set comes on top of what the process was told.  -ENOMEM.
  */
 int live_start(struct control *control);
-/* Something of what makes up the settings has changed: draws them anew and tells everybody.
- * -ENOMEM: all is as before. */
-int live_apply(struct control *control);
-void live_turn(struct control *control); /* reads them again when that is wanted; while ready */
+/* What clients have set has changed: draws the settings anew and tells everybody; the caller
+ * publishes.  Without memory it is done in a later turn. */
+void live_catalog_changed(struct control *control);
+/* Reads them again when that is wanted.  Every turn while ready. */
+void live_turn(struct control *control);
 void live_free(struct control *control); /* no thread is left */
 struct shard_limits live_shard_limits(const struct control *control);
 
@@ -130,6 +132,8 @@ void admin_create_topics_undo(struct control *control, struct control_request *r
 /* ---- admin_configs.c ---- */
 enum config_source { /* Kafka's ConfigSource */
 		     SOURCE_TOPIC = 1,
+		     SOURCE_BROKER = 2,
+		     SOURCE_ALL_BROKERS = 3,
 		     SOURCE_BROKER_FILE = 4,
 		     SOURCE_DEFAULT = 5,
 		     SOURCE_GROUP = 8,

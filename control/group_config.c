@@ -35,12 +35,6 @@ const char *group_config_default(const struct config *config, enum group_config_
 					   : config->texts[broker];
 }
 
-bool group_config_given(const struct config *config, enum group_config_index index)
-{
-	int broker = group_config_broker_index(index);
-	return broker != NO_BROKER_SETTING && config_given(config, broker);
-}
-
 static int64_t value_of(const struct config *config, const struct group_overrides *overrides,
 			enum group_config_index index)
 {

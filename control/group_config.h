@@ -22,8 +22,6 @@ bool group_overrides_none(const struct group_overrides *overrides);
 
 /* The text without an override. */
 const char *group_config_default(const struct config *config, enum group_config_index index);
-/* Whether the broker was told that, or it is the table's. */
-bool group_config_given(const struct config *config, enum group_config_index index);
 /* What holds for a share group with these overrides. */
 struct share_settings group_config_resolve(const struct config *config,
 					   const struct group_overrides *overrides);

@@ -80,7 +80,7 @@ static int set_overrides(struct config *config, const struct broker_overrides *o
 	return rc;
 }
 
-/* *ret is for live_config_free. */
+/* *ret is for free_config. */
 static int draw(const struct control *control, struct config **ret)
 {
 	struct config *config = calloc(1, sizeof(*config));
@@ -165,7 +165,8 @@ static void log_changes(const struct config *from, const struct config *to)
 	}
 }
 
-int live_apply(struct control *control)
+/* Whoever calls it publishes.  -ENOMEM: all is as before. */
+static int apply(struct control *control)
 {
 	struct notice *notice =
 		calloc(1, sizeof(*notice) + control->shard_count * sizeof(struct shard_notice));
@@ -181,8 +182,12 @@ int live_apply(struct control *control)
 	control->config = control->live = next;
 	config_set_log_levels(next);
 	tell(control, notice);
-	publish_changes(control);
 	return 0;
+}
+
+void live_catalog_changed(struct control *control)
+{
+	control->redraw_wanted = apply(control) < 0;
 }
 
 /* ---- reading it again ---- */
@@ -222,7 +227,7 @@ static int take_over(struct control *control, struct config *fresh)
 
 	if (rc == 0) {
 		control->said = *fresh;
-		rc = live_apply(control);
+		rc = apply(control);
 		if (rc < 0)
 			control->said = former;
 	}
@@ -243,12 +248,17 @@ static void reload(struct control *control)
 			  why[0] ? why : error_text(rc));
 		return;
 	}
+	publish_changes(control);
 	log_overridden(control);
 	log_info("config", "reloaded");
 }
 
 void live_turn(struct control *control)
 {
+	if (control->redraw_wanted) {
+		live_catalog_changed(control);
+		publish_changes(control);
+	}
 	if (!control->load || !atomic_exchange(&control->reload_wanted, false))
 		return;
 	service_reloading(control->service);

@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import (OFFSET_BEGINNING, OFFSET_END, Consumer, IsolationLevel, KafkaError,
                              KafkaException, Producer, TopicCollection, TopicPartition)
 from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource,
-                                   NewPartitions, NewTopic, OffsetSpec, ResourceType)
+                                   ConfigSource, NewPartitions, NewTopic, OffsetSpec, ResourceType)
 
 ANSWER_SECONDS = 30
 
@@ -270,6 +270,30 @@ def test_configs_are_described_and_changed(client, topic):
                                                  set_config={"retention.ms": "777"})]))
     assert described()["retention.ms"].value == "777"
     assert described()["retention.bytes"].value == "-1"
+
+
+def test_settings_of_the_broker_are_changed_while_it_runs(client):
+    resource = ConfigResource(ResourceType.BROKER, "1")
+
+    def retention():
+        return done(client.admin.describe_configs([resource]))[resource]["log.retention.ms"]
+
+    def change(key, value, operation):
+        done(client.admin.incremental_alter_configs([ConfigResource(
+            ResourceType.BROKER, "1", incremental_configs=[
+                ConfigEntry(key, value, incremental_operation=operation)])]))
+
+    before = retention()
+    assert not before.is_read_only
+    change("log.retention.ms", "123456", AlterConfigOpType.SET)
+    try:
+        assert retention().value == "123456"
+        assert retention().source == ConfigSource.DYNAMIC_BROKER_CONFIG.value
+    finally:
+        change("log.retention.ms", None, AlterConfigOpType.DELETE)
+    assert retention().value == before.value
+    assert error_of(lambda: change("shards", "3", AlterConfigOpType.SET)) == \
+        KafkaError.INVALID_CONFIG
 
 
 def test_records_are_deleted_and_offsets_listed(client, topic):
