@@ -13,6 +13,7 @@
 #include "client/command/command.h"
 #include "client/command/connect.h"
 #include "client/command/output.h"
+#include "client/command/profile_internal.h"
 #include "client/command/words.h"
 
 /* The line as far as it is written. */
@@ -151,6 +152,18 @@ static void offer_of_broker(const struct offer *offered, struct line *line, bool
 	sluice_close(invocation->client);
 }
 
+static void offer_profiles(const struct offer *offered)
+{
+	struct profile_file *file;
+	const char *name;
+
+	if (profile_read(&file) != EXIT_DONE)
+		return;
+	for (size_t i = 0; (name = profile_file_name_at(file, i)); i++)
+		offer_text(offered, name, "");
+	profile_file_free(file);
+}
+
 static void offer_options(const struct offer *offered)
 {
 	const struct sluice_option *option;
@@ -174,6 +187,8 @@ static void offer_argument(const struct offer *offered, struct line *line, const
 
 	if (names(argument, length, "TOPIC") || names(argument, length, "GROUP"))
 		offer_of_broker(offered, line, *argument == 'T');
+	else if (names(argument, length, "PROFILE"))
+		offer_profiles(offered);
 	else if (names(argument, length, "FILE") || names(argument, length, "DIR"))
 		puts(":files");
 	else

@@ -6,3 +6,5 @@
 /* invocation->client is then the caller's, to close; it has connected to nothing yet.  EXIT_DONE,
  * or the exit code, and that was complained of. */
 int connect_open(struct invocation *invocation);
+/* Address of the broker's admin HTTP, chosen likewise; the caller's to free. */
+int connect_admin(const struct invocation *invocation, char **ret);

@@ -37,7 +37,8 @@ enum { COLUMNS_MAX = 16 };
  * bytes that would steer the terminal as \xHH.  Columns of numbers keep to the right. */
 struct column {
 	const char *field;   /* of the row; else of the object that the row lies in; "" is the name
-				under which the row lies in an object of rows */
+				under which the row lies in an object of rows.  A row that is a
+				plain value is its own field, whatever the name */
 	const char *heading; /* in capitals */
 };
 

@@ -88,10 +88,11 @@ static void put_value(FILE *to, const json_t *value)
 		putc('-', to);
 }
 
-/* Of the row, or of what it lies in; null: of neither. */
+/* Of the row, or of what it lies in; null: of neither.  A row that is a plain value is its only
+ * field. */
 static const json_t *find_value(const json_t *row, const json_t *around, const char *field)
 {
-	const json_t *value = json_object_get(row, field);
+	const json_t *value = json_is_object(row) ? json_object_get(row, field) : row;
 	char encoded[64];
 
 	if (!value) {

@@ -1,10 +1,14 @@
 """sluice beside a broker of the harness."""
+import os
 import pathlib
 import sys
 
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "broker"))
+
+# Whoever runs the tests may have profiles.
+os.environ["XDG_CONFIG_HOME"] = "/nonexistent"
 
 import harness  # noqa: E402
 from sluice_process import Sluice  # noqa: E402
