@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/errors.h"
 #include "base/log.h"
+#include "control/broker_picture.h"
 #include "control/counter_telemetry.h"
 #include "control/data_folder.h"
 #include "control/network.h"
@@ -394,6 +395,11 @@ int control_start(struct control **ret, const struct config *config,
 	return rc;
 }
 
+bool admin_wanted(const struct config *config)
+{
+	return config->admin_listen[0];
+}
+
 /* ---- run ---- */
 
 static void shard_stopped(struct message *message, void *receiver)
@@ -471,7 +477,7 @@ int control_run(struct control *control)
 		if (control->ready && !control->stopping) {
 			live_turn(control);
 			dedup_stats_turn(control);
-			counter_telemetry_turn(control);
+			broker_picture_turn(control);
 		}
 		if (!control->stopping && atomic_load(&control->stop_wanted))
 			begin_stop(control);
@@ -513,7 +519,7 @@ void control_free(struct control *control)
 		return;
 	network_port_stop(control->port, control->shard_count);
 	dedup_stats_free(control);
-	counter_telemetry_end();
+	broker_picture_end();
 	publish_free(control);
 	service_free(control->service);
 	live_free(control);

@@ -45,8 +45,8 @@ struct control {
 	struct descriptor_shares descriptors;
 	int32_t epoch; /* of this run */
 	struct producer_ids producer_ids;
-	uint64_t counters_next_ns;       /* when counter_telemetry.c draws anew */
-	struct dedup_stats *dedup_stats; /* null: dpdk.telemetry is off */
+	uint64_t picture_next_ns;        /* when broker_picture.c draws anew */
+	struct dedup_stats *dedup_stats; /* null: no pictures are wanted */
 
 	struct shard **shards;
 	struct shard_publish *publishes; /* one a shard, the last for the coordinator */
@@ -80,6 +80,9 @@ struct control {
 	uint64_t stop_ns; /* begun */
 	unsigned shards_stopped;
 };
+
+/* Whether the admin HTTP is served. */
+bool admin_wanted(const struct config *config);
 
 /* ---- publish.c ---- */
 /* The catalog has changed: publishes it, now or when the publish under way is over. */

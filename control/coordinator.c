@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/errors.h"
 #include "base/log.h"
+#include "control/broker_picture.h"
 #include "control/config.h"
 #include "control/group_lag.h"
 #include "control/group_telemetry.h"
@@ -132,8 +133,8 @@ static int open_lag(struct coordinator *coordinator)
 		.publish = tell_lag,
 		.context = coordinator,
 	};
-	/* Nobody could look at the picture. */
-	if (!coordinator->options.config->dpdk_telemetry)
+	/* Else nobody could look at the picture. */
+	if (!pictures_wanted(coordinator->options.config))
 		return 0;
 	group_telemetry_start();
 	return group_lag_new(&coordinator->lag, &options);

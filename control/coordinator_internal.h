@@ -36,7 +36,7 @@ struct coordinator {
 	struct groups *groups;
 	struct transactions *transactions;
 	struct state_topic topics[INTERNAL_TOPIC_COUNT];
-	struct group_lag *lag; /* null: dpdk.telemetry is off */
+	struct group_lag *lag; /* null: no pictures are wanted */
 	struct coordinator_ids ids;
 	bool wants_ids;                /* `ids` is not back */
 	struct coordinator_stop *stop; /* being answered */

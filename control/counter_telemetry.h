@@ -2,9 +2,4 @@
  * telemetry socket; only with dpdk.telemetry. */
 #pragma once
 
-struct control;
-
 void counter_telemetry_start(void); /* once, after EAL is up */
-/* A new picture when it is time to; the control plane's thread. */
-void counter_telemetry_turn(struct control *control);
-void counter_telemetry_end(void);

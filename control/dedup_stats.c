@@ -1,11 +1,12 @@
 /* What the topics' dedup windows hold, asked of the shards every few seconds and shown on DPDK's
- * telemetry socket; only with dpdk.telemetry, as nobody could look at it otherwise.
+ * telemetry socket and in /metrics; only while somebody could look at it.
  *
  *     idle ──time──> a copy of the rows to every shard ──all back──> sums ──> picture, idle */
 #include "control/control_internal.h"
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "control/broker_picture.h"
 #include "control/dedup_telemetry.h"
 #include "dataplane/message.h"
 #include "dataplane/topics.h"
@@ -26,7 +27,7 @@ struct dedup_stats {
 
 int dedup_stats_start(struct control *control)
 {
-	if (!control->config->dpdk_telemetry)
+	if (!pictures_wanted(control->config))
 		return 0;
 	control->dedup_stats = calloc(1, sizeof(*control->dedup_stats) +
 						 control->shard_count * sizeof(struct shard_dedup));

@@ -86,3 +86,13 @@ void dedup_telemetry_publish(struct dedup_picture *picture)
 {
 	telemetry_slot_publish(&slot, picture);
 }
+
+const struct dedup_picture *dedup_telemetry_take(void)
+{
+	return telemetry_slot_take(&slot);
+}
+
+void dedup_telemetry_put_back(const struct dedup_picture *picture)
+{
+	telemetry_slot_put_back(&slot, (void *)(uintptr_t)picture);
+}

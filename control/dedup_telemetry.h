@@ -20,3 +20,7 @@ void dedup_telemetry_start(void);
 /* What is told from now on, which becomes ours; null: nothing.  The control plane's thread; never
  * waits. */
 void dedup_telemetry_publish(struct dedup_picture *picture);
+/* By whoever else wants to look, on any thread: null when there is none; then put_back all the
+ * same. */
+const struct dedup_picture *dedup_telemetry_take(void);
+void dedup_telemetry_put_back(const struct dedup_picture *picture);

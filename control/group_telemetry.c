@@ -111,3 +111,13 @@ void group_telemetry_publish(struct lag_picture *picture)
 {
 	telemetry_slot_publish(&slot, picture);
 }
+
+const struct lag_picture *group_telemetry_take(void)
+{
+	return telemetry_slot_take(&slot);
+}
+
+void group_telemetry_put_back(const struct lag_picture *picture)
+{
+	telemetry_slot_put_back(&slot, (void *)(uintptr_t)picture);
+}

@@ -10,6 +10,7 @@
 #include "dataplane/message.h"
 
 #include "base/check.h"
+#include "base/counter.h"
 #include "storage/io.h"
 
 #include <errno.h>
@@ -33,6 +34,10 @@ struct mesh_thread {
 	_Atomic(struct io_backend *) backend;
 	void *receiver;
 	struct outbox *outboxes; /* one a receiver; the entry for itself is its own inbox */
+	/* The thread's; any may read. */
+	uint64_t sent;
+	uint64_t received;
+	uint64_t full;
 };
 
 struct mesh {
@@ -166,6 +171,9 @@ static void flush_outbox(struct mesh *mesh, unsigned from, unsigned to)
 		for (unsigned i = 0; i < count; i++)
 			after[i] = ((struct message *)burst[i])->next;
 		unsigned sent = rte_ring_sp_enqueue_burst(ring, burst, count, NULL);
+		counter_add(&mesh->threads[from].sent, sent);
+		if (sent < count)
+			counter_add(&mesh->threads[from].full, 1);
 		if (sent == 0)
 			break;
 		box->first = after[sent - 1];
@@ -213,6 +221,8 @@ static unsigned receive_burst(struct mesh *mesh, unsigned self, unsigned from)
 	unsigned count = rte_ring_sc_dequeue_burst(ring_between(mesh, from, self), burst, BURST,
 						   NULL);
 
+	if (count)
+		counter_add(&mesh->threads[self].received, count);
 	for (unsigned i = 0; i < count; i++) {
 		struct message *message = burst[i];
 		check(message->handle);
@@ -239,4 +249,26 @@ unsigned mesh_receive(struct mesh *mesh, unsigned self)
 	}
 	mesh_flush(mesh, self);
 	return handled;
+}
+
+void mesh_stats(const struct mesh *mesh, unsigned thread, struct mesh_stats *ret)
+{
+	check(thread < mesh->thread_count);
+	*ret = (struct mesh_stats){
+		.sent = counter_read(&mesh->threads[thread].sent),
+		.received = counter_read(&mesh->threads[thread].received),
+		.full = counter_read(&mesh->threads[thread].full),
+	};
+	for (unsigned from = 0; from < mesh->thread_count; from++) {
+		const struct rte_ring *ring = ring_between(mesh, from, thread);
+		unsigned waiting = ring ? rte_ring_count(ring) : 0;
+		ret->waiting += waiting;
+		if (waiting > ret->fullest)
+			ret->fullest = waiting;
+	}
+}
+
+unsigned mesh_ring_slots(void)
+{
+	return RING_SLOTS - 1;
 }

@@ -8,6 +8,7 @@
  * are bounded by what requests are in flight. */
 #pragma once
 #include <stddef.h>
+#include <stdint.h>
 
 struct io_backend;
 struct mesh;
@@ -36,5 +37,15 @@ unsigned mesh_receive(struct mesh *mesh, unsigned self);
 unsigned mesh_receive_from(struct mesh *mesh, unsigned self, unsigned from);
 /* Ends a sleep of thread `to`.  Any thread. */
 void mesh_wake(struct mesh *mesh, unsigned to);
+struct mesh_stats {
+	uint64_t sent;     /* messages put into rings */
+	uint64_t received; /* ... and taken out */
+	uint64_t full;     /* times that a ring did not take all there was to send */
+	unsigned waiting;  /* messages for the thread in all rings now */
+	unsigned fullest;  /* ... in the one that has the most */
+};
+/* Of one thread.  Any thread. */
+void mesh_stats(const struct mesh *mesh, unsigned thread, struct mesh_stats *ret);
+unsigned mesh_ring_slots(void);
 /* Pushes out what mesh_send collected this turn; call before sleeping. */
 void mesh_flush(struct mesh *mesh, unsigned self);

@@ -163,6 +163,7 @@ int request_start(struct shard *shard, struct channel *channel, void *frame, siz
 		request->charged_bytes += capacity; /* charged by the connection already */
 	}
 	channel->ops->begin(channel, request);
+	request->begun_ns = shard_turn_ns(shard);
 	shard_count(shard, requests, 1);
 	handle_request(request);
 	return 0;
@@ -192,6 +193,7 @@ void request_answer(struct request *request)
 	}
 	request_charge(request); /* the answer has grown the arena */
 	request->answered = true;
+	shard_meter_answer(request->shard, request);
 	request->channel->ops->answered(request->channel, request);
 }
 

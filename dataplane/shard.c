@@ -45,39 +45,12 @@ enum {
 	RING_DEPTH = 1024,
 };
 
-/* What the store counts, where others may read it. */
-static void show_store_stats(struct shard *shard)
-{
-	const struct store_stats *stats = store_stats(shard->store);
-
-#define SHOW(name) __atomic_store_n(&shard->counters.name, stats->name, __ATOMIC_RELAXED)
-	SHOW(producers);
-	SHOW(producers_forgotten);
-	SHOW(dedup_entries);
-	SHOW(dedup_memory_bytes);
-	SHOW(files_open);
-	SHOW(index_bytes);
-	SHOW(dedup_file_bytes);
-	SHOW(dedup_hits);
-	SHOW(dedup_evictions);
-	SHOW(dedup_rejections);
-	SHOW(quarantined_ranges);
-	SHOW(quarantined_offsets);
-	SHOW(scrubbed_bytes);
-	SHOW(compactions);
-	SHOW(compact_read_bytes);
-	SHOW(compact_written_bytes);
-	SHOW(compact_removed_bytes);
-	SHOW(compact_removed_records);
-#undef SHOW
-}
-
 static void housekeep(struct timer *timer)
 {
 	struct shard *shard = container_of(timer, struct shard, housekeeping);
 
 	store_housekeep(shard->store);
-	show_store_stats(shard);
+	shard_show_stats(shard);
 	conn_expire(shard);
 	timers_arm(&shard->timers, &shard->housekeeping, shard->now_ns + NS_PER_SECOND);
 }
@@ -205,15 +178,17 @@ static unsigned receive_messages(struct shard *shard)
 	return mesh_receive(shard->mesh, self);
 }
 
-/* Returns how much was done. */
-static unsigned turn(struct shard *shard, uint64_t wait_ns)
+/* `was_busy`: the last turn was.  Returns how much was done. */
+static unsigned turn(struct shard *shard, uint64_t wait_ns, bool was_busy)
 {
 	/* Whoever asks for the time in io_turn does so after it has slept. */
 	shard->wall_ms = 0;
+	shard->turn_ns = wait_ns ? 0 : shard->now_ns;
 	int completed = io_turn(shard->io, wait_ns);
 
 	check(completed >= 0);
 	shard->now_ns = clock_monotonic_ns(shard->options.clock);
+	shard_meter_turn(shard, completed || was_busy);
 	unsigned done = (unsigned)completed;
 	if (wait_ns)
 		shard_datagrams_woken(shard);
@@ -237,9 +212,10 @@ static void serve(struct shard *shard)
 {
 	struct pause pause = {.since_ns = shard->now_ns};
 	uint64_t wait_ns = 0;
+	unsigned done = 0;
 
 	while (shard->phase != SHARD_STOPPED) {
-		unsigned done = turn(shard, wait_ns);
+		done = turn(shard, wait_ns, done > 0);
 		shard_count(shard, turns, 1);
 		if (done) {
 			shard_count(shard, busy_turns, 1);
@@ -341,6 +317,11 @@ void shard_join(struct shard *shard)
 const struct shard_counters *shard_counters(const struct shard *shard)
 {
 	return &shard->counters;
+}
+
+const struct shard_meters *shard_meters(const struct shard *shard)
+{
+	return &shard->meters;
 }
 
 const char *shard_backend_name(const struct shard *shard)

@@ -15,6 +15,7 @@ struct faults;
 struct kafka_api;
 struct port;
 struct shard;
+struct shard_meters;
 
 /* A request that the control plane (CreateTopics, ...) or the coordinator (JoinGroup, ...) answers.
  * The shard sends it with `message.handle` set to shard_options.control_request or
@@ -134,4 +135,5 @@ int shard_start(struct shard **ret, struct mesh *mesh, const struct shard_option
 void shard_join(struct shard *shard);
 /* Written by the shard with relaxed stores; any thread may read. */
 const struct shard_counters *shard_counters(const struct shard *shard);
+const struct shard_meters *shard_meters(const struct shard *shard); /* shard_meters.h */
 const char *shard_backend_name(const struct shard *shard); /* "uring" or "sync" */

@@ -1,14 +1,17 @@
 /* dataplane/shard_internal.h: what the files of this folder share about a shard. */
 #pragma once
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/counter.h"
 #include "base/list.h"
 #include "base/map64.h"
 #include "base/timers.h"
 #include "dataplane/shard.h"
+#include "dataplane/shard_meters.h"
 #include "dataplane/tcp/frame_pool.h"
 #include "storage/compress.h"
 #include "storage/io.h"
@@ -55,9 +58,17 @@ enum shard_phase {
 	SHARD_STOPPED,
 };
 
+/* Requests that began and were answered in one turn, until it is known how long that was. */
+struct fresh_answers {
+	uint64_t apis; /* a bit each that has any */
+	uint32_t counts[KAFKA_API_COUNT];
+};
+static_assert(KAFKA_API_COUNT <= 64, "a bit each");
+
 struct shard {
 	struct shard_options options;
 	struct shard_counters counters;
+	struct shard_meters meters;
 	enum shard_phase phase;
 	pthread_t thread;
 	struct mesh *mesh;
@@ -69,8 +80,10 @@ struct shard {
 	struct store *store;
 	struct decompressor *decompressor;
 	struct timers timers;
-	uint64_t now_ns; /* monotonic, once a turn */
-	int64_t wall_ms; /* 0: not asked for in this turn, see shard_wall_ms */
+	uint64_t now_ns;  /* monotonic, once a turn */
+	uint64_t turn_ns; /* 0: not asked for since the shard slept, see shard_turn_ns */
+	int64_t wall_ms;  /* 0: not asked for in this turn, see shard_wall_ms */
+	struct fresh_answers fresh;
 
 	const struct topics *topics;
 	struct named_topic last_named; /* of `topics` */
@@ -113,9 +126,7 @@ struct shard {
 	struct message *quiet_notes; /* one a peer */
 };
 
-#define shard_count(shard, field, n)                                                               \
-	__atomic_store_n(&(shard)->counters.field, (shard)->counters.field + (uint64_t)(n),        \
-			 __ATOMIC_RELAXED)
+#define shard_count(shard, field, n) counter_add(&(shard)->counters.field, (uint64_t)(n))
 
 static inline void shard_send(struct shard *shard, unsigned to, struct message *message)
 {
@@ -134,6 +145,23 @@ static inline int64_t shard_wall_ms(struct shard *shard)
 		shard->wall_ms = clock_wall_ms(shard->options.clock);
 	return shard->wall_ms;
 }
+
+/* When what a request meets in this turn happens: the turn's beginning, or, where it began with a
+ * sleep, the first request that came. */
+static inline uint64_t shard_turn_ns(struct shard *shard)
+{
+	if (!shard->turn_ns)
+		shard->turn_ns = clock_monotonic_ns(shard->options.clock);
+	return shard->turn_ns;
+}
+
+/* shard_meters.c */
+/* `request` is answered. */
+void shard_meter_answer(struct shard *shard, const struct request *request);
+/* `now_ns` is new: what happened since shard_turn_ns took so long. */
+void shard_meter_turn(struct shard *shard, bool busy);
+/* Of what others count, where other threads may read it; now and then. */
+void shard_show_stats(struct shard *shard);
 
 /* shard_partitions.c */
 void shard_close_partitions(struct shard *shard);

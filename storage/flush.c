@@ -220,6 +220,8 @@ static void end_rounds(struct store *store)
 		}
 		if (round->flushes_out)
 			return;
+		histogram_observe(&store->stats.rounds,
+				  clock_monotonic_ns(store->clock) - round->begun_ns, 1);
 		store->round_first = (store->round_first + 1) % FLUSH_ROUNDS;
 		store->round_count--;
 	}
@@ -310,6 +312,8 @@ void flush_start(struct store *store)
 	round->failures = store->unflushed_failures;
 	if (covers)
 		start_io(store, round, &round->device, store->flush_fd, device_flushed);
-	if (round->flushes_out)
+	if (round->flushes_out) {
+		round->begun_ns = clock_monotonic_ns(store->clock);
 		store->round_count++;
+	}
 }

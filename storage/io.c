@@ -5,6 +5,7 @@
 #include "storage/io.h"
 
 #include "base/check.h"
+#include "base/counter.h"
 #include "storage/io_internal.h"
 
 #include <errno.h>
@@ -39,6 +40,7 @@ static void submit(struct io_backend *backend, struct io *io, enum io_op op, int
 	io->length = length;
 	io->offset = offset;
 	io->result = 0;
+	counter_add(&backend->stats.submitted, 1);
 	backend->ops->submit(backend, io);
 }
 
@@ -145,7 +147,11 @@ void io_cancel(struct io_backend *backend, struct io *io)
 
 int io_turn(struct io_backend *backend, uint64_t wait_ns)
 {
-	return backend->ops->turn(backend, wait_ns);
+	int done = backend->ops->turn(backend, wait_ns);
+
+	if (done > 0)
+		counter_add(&backend->stats.completed, (unsigned)done);
+	return done;
 }
 
 void io_wake(struct io_backend *backend)

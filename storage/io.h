@@ -59,8 +59,17 @@ struct io_ops {
 	void (*slab_added)(struct io_backend *backend, unsigned slab);
 };
 
+/* Written by the backend's thread with relaxed stores; any thread may read. */
+struct io_stats {
+	uint64_t submitted;     /* operations */
+	uint64_t completed;     /* ... whose done has run; an accept's runs many times */
+	uint64_t overflowed;    /* ... that found no entry in the submission queue and waited */
+	uint64_t cq_overflowed; /* times the kernel found the completion queue full */
+};
+
 struct io_backend {
 	const struct io_ops *ops;
+	struct io_stats stats;
 };
 
 /* Completion-based, registered buffers, one system call a turn.  -ENOSYS/-EPERM/-ENOMEM where the

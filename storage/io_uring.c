@@ -22,6 +22,7 @@
 #include "storage/io.h"
 
 #include "base/check.h"
+#include "base/counter.h"
 #include "base/errors.h"
 #include "base/log.h"
 #include "storage/io_internal.h"
@@ -176,6 +177,7 @@ static void enqueue(struct uring_backend *uring, struct io *io)
 		prepare(uring, io, sqe);
 		return;
 	}
+	counter_add(&uring->backend.stats.overflowed, 1);
 	io->flags |= IO_OVERFLOWED;
 	io_queue_push(&uring->overflow, io);
 }
@@ -412,6 +414,8 @@ static int enter_busy(struct uring_backend *uring)
 {
 	unsigned kernel = __atomic_load_n(uring->ring.sq.kflags, __ATOMIC_RELAXED);
 
+	if (kernel & IORING_SQ_CQ_OVERFLOW)
+		counter_add(&uring->backend.stats.cq_overflowed, 1);
 	if (!io_uring_sq_ready(&uring->ring) &&
 	    !(kernel & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)))
 		return 0;

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "base/histogram.h"
 #include "base/list.h"
 #include "base/uuid.h"
 #include "storage/batch.h"
@@ -105,6 +106,8 @@ struct store_stats {
 	uint64_t compact_removed_bytes, compact_removed_records;
 	uint64_t recovered_bytes; /* read when logs were opened, to be verified or replayed */
 	uint64_t files_open, index_bytes; /* kept open, and held in memory for them */
+	struct histogram
+		rounds; /* of commits: from the first flush's beginning to the last's end */
 };
 const struct store_stats *store_stats(const struct store *store);
 

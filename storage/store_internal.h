@@ -53,6 +53,7 @@ struct flush_round {
 	struct list segments; /* segment_flush, not yet told */
 	unsigned flushes_out;
 	unsigned failures; /* store.unflushed_failures, of what it covers */
+	uint64_t begun_ns;
 	struct io device;
 };
 

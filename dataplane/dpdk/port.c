@@ -539,6 +539,29 @@ struct port_link port_link(const struct port *port)
 	return (struct port_link){.up = link.link_status, .mbps = link.link_speed};
 }
 
+void port_device_statistics(const struct port *port, struct port_device_statistics *ret)
+{
+	struct rte_eth_stats device = {0};
+
+	if (rte_eth_stats_get(port->id, &device) < 0)
+		device = (struct rte_eth_stats){0};
+	*ret = (struct port_device_statistics){
+		.received = device.ipackets,
+		.received_bytes = device.ibytes,
+		.sent = device.opackets,
+		.sent_bytes = device.obytes,
+		.missed = device.imissed,
+		.no_mbuf = device.rx_nombuf,
+		.receive_errors = device.ierrors,
+		.send_errors = device.oerrors,
+	};
+}
+
+void port_device_name(const struct port *port, char *ret, size_t bytes)
+{
+	snprintf(ret, bytes, "%s", port->device);
+}
+
 int port_register_memory(struct port *port, void *address, size_t bytes)
 {
 	struct rte_eth_dev_info device;

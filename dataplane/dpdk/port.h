@@ -141,6 +141,14 @@ struct port_info {
 	const char *exception; /* "none", "shadow", "virtio-user", "tap" */
 };
 
+/* What the device counts of itself, all its queues together. */
+struct port_device_statistics {
+	uint64_t received, received_bytes, sent, sent_bytes;
+	uint64_t missed; /* came while no buffer was free in a queue */
+	uint64_t no_mbuf;
+	uint64_t receive_errors, send_errors;
+};
+
 struct port_link {
 	bool up;
 	uint32_t mbps; /* UINT32_MAX: unknown */
@@ -160,6 +168,9 @@ struct port_queue *port_queue(struct port *port, unsigned shard);
 struct port_info port_info(const struct port *port);
 /* Any thread; asks the device. */
 struct port_link port_link(const struct port *port);
+/* The same; all zero where it cannot tell. */
+void port_device_statistics(const struct port *port, struct port_device_statistics *ret);
+void port_device_name(const struct port *port, char *ret, size_t bytes);
 /* Address `local` of the port. */
 const uint8_t *port_ip(const struct port *port, unsigned local);
 /* Memory that pools and rings of such a port take from the EAL, for its -m without hugepages. */

@@ -278,6 +278,10 @@ def put(c, field, source):
     return f'wire_put_{field.type}(w, &{source}, compact, {nullable});'
 
 
+def is_error(field):
+    return field.name == 'error_code' and field.type == 'i16' and not field.array
+
+
 def emit_put(c, field, depth):
     source = f'm->{field.name}'
     if field.nullable_struct():
@@ -353,6 +357,8 @@ def emit_encode(c, struct):
     c('(void)m;', 1)
     for run in runs(c, struct):
         c.guarded(run[0], 1, lambda depth, run=run: emit_put_run(c, run, depth))
+    for field in filter(is_error, struct.fields):
+        c.guarded(field, 1, lambda depth: c(f'w->error_codes += m->{field.name} != 0;', depth))
     if tagged:
         c('if (!compact)', 1)
         c('return;', 2)
@@ -528,6 +534,8 @@ def emit_heads(h, c, fill, apis, records):
     h('#include "dataplane/kafka/kafka.h"')
     h()
     emit_enum(h, 'kafka_api_key', 'KAFKA', apis)
+    h(f'enum {{ KAFKA_API_COUNT = {len(apis)} }};')
+    h()
     emit_enum(h, 'kafka_record_type', 'RECORD', records)
     c('#include "kafka_messages.h"')
     c()

@@ -333,6 +333,7 @@ struct wire_writer {
 	uint8_t *end;
 	size_t bytes; /* of the vectors; without an arena, counted */
 	int error;    /* 0, -ENOMEM, or -ERR_TOO_LARGE: a string above 32 KiB; sticky */
+	uint32_t error_codes; /* written, other than NONE */
 };
 
 /* Takes the first chunk.  A writer that is all zero only counts. */
