@@ -1,7 +1,5 @@
-#include <inttypes.h>
-
+#include "client/command/choice.h"
 #include "client/command/command.h"
-#include "client/command/output.h"
 
 /* ---- listing ---- */
 
@@ -24,99 +22,80 @@ int verb_group_list(struct invocation *invocation)
 						{"state", "STATE"},
 						{0}};
 	struct sluice_groups *groups;
-	int rc = sluice_group_list(invocation->client, &groups);
+	regex_t regex;
+	bool filtered;
+	int code = choice_regex(invocation, &regex, &filtered);
 
-	if (rc < 0)
-		return complain_of(invocation, rc);
+	if (code)
+		return code;
 	json_t *rows = json_array();
-	for (size_t i = 0; i < groups->count; i++)
-		json_array_append_new(rows, group_object(&groups->groups[i]));
+	int rc = sluice_group_list(invocation->client, &groups);
+	for (size_t i = 0; rc == 0 && i < groups->count; i++) {
+		if (!filtered || regexec(&regex, groups->groups[i].id, 0, NULL, 0) == 0)
+			json_array_append_new(rows, group_object(&groups->groups[i]));
+	}
+	if (filtered)
+		regfree(&regex);
+	if (rc < 0) {
+		json_decref(rows);
+		return complain_of(invocation, rc);
+	}
 	sluice_groups_free(groups);
 	return document_print_rows(invocation, rows, columns, EXIT_DONE);
 }
 
 /* ---- lag ---- */
 
-/* -1 is null. */
-static void number_json(const char *name, int64_t number)
+static json_t *offset_object(const struct sluice_group_offset *row)
 {
-	if (number < 0)
-		printf(",\"%s\":null", name);
-	else
-		printf(",\"%s\":%" PRId64, name, number);
+	json_t *object = json_object();
+
+	document_set_text(object, "topic", row->topic);
+	json_object_set_new(object, "partition", json_integer(row->partition));
+	json_object_set_new(object, "committed", json_integer(row->offset));
+	document_set_count(object, "end", row->end);
+	document_set_count(object, "lag", row->lag);
+	return object;
 }
 
-static void lag_json(const char *group, const struct sluice_group_offsets *offsets, bool first)
+static json_t *lag_object(const char *group, const struct sluice_group_offsets *offsets)
 {
-	fputs(first ? "{\"group\":" : ",{\"group\":", stdout);
-	put_json_string(stdout, group);
-	fputs(",\"partitions\":[", stdout);
+	json_t *object = json_object();
+	json_t *partitions = json_array();
+	int64_t total = 0;
+
 	for (size_t i = 0; i < offsets->count; i++) {
-		const struct sluice_group_offset *row = &offsets->offsets[i];
-		fputs(i ? ",{\"topic\":" : "{\"topic\":", stdout);
-		put_json_string(stdout, row->topic);
-		printf(",\"partition\":%" PRId32 ",\"committed\":%" PRId64, row->partition,
-		       row->offset);
-		number_json("end", row->end);
-		number_json("lag", row->lag);
-		putchar('}');
+		json_array_append_new(partitions, offset_object(&offsets->offsets[i]));
+		total += offsets->offsets[i].lag > 0 ? offsets->offsets[i].lag : 0;
 	}
-	fputs("]}", stdout);
-}
-
-static void add_number(struct table *table, int64_t number)
-{
-	if (number < 0)
-		table_add(table, "-");
-	else
-		table_add(table, "%" PRId64, number);
-}
-
-static void add_lag(struct table *table, const char *group,
-		    const struct sluice_group_offsets *offsets)
-{
-	for (size_t i = 0; i < offsets->count; i++) {
-		const struct sluice_group_offset *row = &offsets->offsets[i];
-		table_add(table, "%s", group);
-		table_add(table, "%s", row->topic);
-		table_add(table, "%" PRId32, row->partition);
-		table_add(table, "%" PRId64, row->offset);
-		add_number(table, row->end);
-		add_number(table, row->lag);
-	}
-}
-
-/* Adds to the table, or prints. */
-static int show_lag(struct invocation *invocation, struct table *table, size_t index)
-{
-	struct sluice_group_offsets *offsets;
-	const char *group = invocation->words[index];
-	int rc = sluice_group_offsets(invocation->client, group, &offsets);
-
-	if (rc < 0)
-		return complain_of(invocation, rc);
-	if (invocation->json)
-		lag_json(group, offsets, index == 0);
-	else
-		add_lag(table, group, offsets);
-	sluice_group_offsets_free(offsets);
-	return EXIT_DONE;
+	document_set_text(object, "group", group);
+	json_object_set_new(object, "total_lag", json_integer(total));
+	json_object_set_new(object, "partitions", partitions);
+	return object;
 }
 
 int verb_group_lag(struct invocation *invocation)
 {
-	struct table table;
+	static const struct column columns[] = {{"group", "GROUP"},
+						{"topic", "TOPIC"},
+						{"partition", "PARTITION"},
+						{"committed", "COMMITTED"},
+						{"end", "END"},
+						{"lag", "LAG"},
+						{0}};
+	static const struct part parts[] = {{.rows = "partitions", .columns = columns}, {0}};
+	json_t *groups = json_array();
 	int code = EXIT_DONE;
 
-	if (invocation->json)
-		putchar('[');
-	else
-		table_init(&table, 6, "GROUP", "TOPIC", "PARTITION", "COMMITTED", "END", "LAG");
-	for (size_t i = 0; !code && i < invocation->word_count; i++)
-		code = show_lag(invocation, &table, i);
-	if (invocation->json)
-		puts("]");
-	else
-		table_finish(&table);
-	return output_finish(code);
+	for (size_t i = 0; !code && i < invocation->word_count; i++) {
+		struct sluice_group_offsets *offsets;
+		int rc = sluice_group_offsets(invocation->client, invocation->words[i], &offsets);
+		if (rc < 0) {
+			code = complain_of(invocation, rc);
+			continue;
+		}
+		json_array_append_new(groups, lag_object(invocation->words[i], offsets));
+		sluice_group_offsets_free(offsets);
+	}
+	return document_print(invocation, groups, parts, code);
 }

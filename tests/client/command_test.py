@@ -91,7 +91,7 @@ def test_the_cluster(broker, sluice):
     (["topic"], "list, create"),
     (["topic", "frob"], "topic knows no 'frob'"),
     (["topic", "create"], "needs TOPIC"),
-    (["topic", "list", "x"], "takes no 'x'"),
+    (["cluster", "info", "x"], "takes no 'x'"),
     (["topic", "alter", "x"], "--config or --partitions"),
     (["topic", "create", "x", "-P"], "needs N"),
     (["topic", "create", "x", "-P", "many"], "whole number"),
