@@ -39,11 +39,39 @@ enum {
 
 /* ---- start ---- */
 
-static unsigned count_shards(const struct config *config, const struct cpus *cpus)
+/* Where threads may run: first the cores that shard.cores names, whose number is returned, then the
+ * process's others; so isolated cores that only the setting names have nothing but shards.  -errno,
+ * -ERR_CONFIG. */
+static int find_cpus(const struct config *config, struct cpus *ret, char *why, size_t why_bytes)
+{
+	struct cpus others;
+	int rc = cpus_allowed(&others);
+
+	if (rc < 0)
+		return rc;
+	if (cpus_parse(ret, config->shard_cores) < 0) {
+		snprintf(why, why_bytes,
+			 "shard.cores = \"%.80s\": expected numbers and ranges, such as 2-7,10",
+			 config->shard_cores);
+		return -ERR_CONFIG;
+	}
+	if (ret->count > 0 && config->shards > ret->count) {
+		snprintf(why, why_bytes, "shards = %lld: shard.cores has %d",
+			 (long long)config->shards, ret->count);
+		return -ERR_CONFIG;
+	}
+	int named = ret->count;
+	cpus_keep(&others, ret, false);
+	for (int i = 0; i < others.count; i++)
+		ret->numbers[ret->count++] = others.numbers[i];
+	return named;
+}
+
+static unsigned count_shards(const struct config *config, int named, int cpus)
 {
 	if (config->shards)
 		return (unsigned)config->shards;
-	int count = cpus->count >= OWN_CORE_FROM ? cpus->count - 1 : cpus->count;
+	int count = named ? named : cpus >= OWN_CORE_FROM ? cpus - 1 : cpus;
 	return count > SHARDS_MAX ? SHARDS_MAX : (unsigned)count;
 }
 
@@ -360,8 +388,7 @@ int control_start(struct control **ret, const struct config *config,
 		  const struct data_folder *folder, char *why, size_t why_bytes)
 {
 	struct control *control = calloc(1, sizeof(*control));
-	struct cpus cpus;
-	int rc = cpus_allowed(&cpus);
+	struct cpus cpus = {0};
 
 	if (!control)
 		return -ENOMEM;
@@ -369,13 +396,15 @@ int control_start(struct control **ret, const struct config *config,
 	control->config = config;
 	control->started_ns = clock_monotonic_ns(clock_system());
 	atomic_init(&control->turned_ns, control->started_ns);
-	control->shard_count = count_shards(config, &cpus);
 	list_init(&control->waiting_coming);
 	list_init(&control->waiting_next);
+	int rc = find_cpus(config, &cpus, why, why_bytes);
+	if (rc < 0)
+		return rc;
+	control->shard_count = count_shards(config, rc, cpus.count);
 	snprintf(why, why_bytes, "start");
 	share_descriptors(control);
-	if (rc == 0)
-		rc = allocate(control);
+	rc = allocate(control);
 	if (rc == 0)
 		rc = open_catalog(control, folder, why, why_bytes);
 	if (rc == 0)

@@ -81,8 +81,9 @@ void layout_print(const struct layout *layout, const struct nic *nic,
 			  "# Shards have %.1000s; the control plane and the rest of the host have "
 			  "%.1000s.\n"
 			  "shards = %d\n"
+			  "shard.cores = %.1000s\n"
 			  "poll = %s\n",
-			  shards, others, layout->shards.count,
+			  shards, others, layout->shards.count, shards,
 			  layout->dedicated ? "busy" : "adaptive");
 	if (!nic || !nic->pci[0])
 		return;

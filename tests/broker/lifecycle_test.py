@@ -75,6 +75,8 @@ def test_version_is_one_line():
         (["--listen", "nowhere"], "HOST:PORT"),
         (["--listen", "127.0.0.1:99999"], "HOST:PORT"),
         (["--vdev", "net_nothing0"], "net_nothing0: DPDK"),
+        (["--set", "shard.cores=2-"], "2-7,10"),
+        (["--set", "shard.cores=0-1", "--shards", "3"], "shard.cores has 2"),
         (["stray"], "stray"),
     ],
 )
@@ -163,6 +165,24 @@ def test_shards_default_to_the_processors_and_are_pinned_to_them():
             if len(allowed) == 1:
                 pinned += allowed
         assert len(pinned) >= expected and len(set(pinned)) >= min(expected, cpus)
+
+
+def threads_named(pid, name):
+    found = []
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/comm", encoding="ascii") as file:
+            if file.read().startswith(name):
+                found.append(int(thread))
+    return found
+
+
+def test_shards_run_on_the_cores_that_are_named():
+    last = max(os.sched_getaffinity(0))
+    with Broker(shards=None, settings={"shard.cores": last}) as broker:
+        assert "shards=1 " in broker.log()
+        (shard,) = threads_named(broker.pid, "shard")
+        assert os.sched_getaffinity(shard) == {last}
+        broker.check_serves()
 
 
 def test_pinning_can_be_left_out():

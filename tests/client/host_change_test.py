@@ -178,7 +178,7 @@ def test_the_broker_takes_the_layout(tree, bound):
         tree.link(f"{DEVICE}/driver", "sys/bus/pci/drivers/vfio-pci")
     sluice(tree, "tune", "--nic", NIC, "--apply")
     text = tree.read(LAYOUT)
-    assert "\nshards = 6\n" in text and "\npoll = busy\n" in text
+    assert "\nshards = 6\nshard.cores = 2-7\n" in text and "\npoll = busy\n" in text
     assert (f"\ndpdk.port = {NIC}" in text) == bound
     tree.write("etc/sluice/sluice.conf", "data = /var/lib/sluice")
     done = subprocess.run([harness.program(), "--config", tree.root / "etc/sluice/sluice.conf",
