@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "client/sluice.h" /* installed: <sluice.h> */
+#include <sluice.h>
 
 /* Prints the records of one batch; returns how many, or an error. */
 static long print_batch(struct sluice_batch *batch)

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/sluice.h" /* installed: <sluice.h> */
+#include <sluice.h>
 
 struct tally {
 	long delivered;
