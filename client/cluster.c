@@ -151,8 +151,8 @@ int cluster_take_broker(struct sluice_client *client, int32_t id, const struct k
 	struct url url = first->peers[BROKER_MAIN].url;
 
 	/* The addresses told are those of the stream listeners; a datagram client stays with the
-	 * one it was given. */
-	if (strcmp(url.scheme, "tcp") == 0) {
+	 * one it was given, and so does who was told to. */
+	if (strcmp(url.scheme, "tcp") == 0 && client->options.advertised) {
 		if (host->length <= 0 || host->length >= URL_HOST_BYTES)
 			return 0;
 		memcpy(url.host, host->data, (size_t)host->length);

@@ -15,13 +15,18 @@ void admin_client_fini(struct admin_client *client)
 	pthread_mutex_destroy(&client->lock);
 }
 
-/* Nobody waits longer for a page; and the broker is as near as can be. */
+/* Nobody waits longer for a page.  The address that the broker tells its clients may not lead back
+ * in. */
 static int set_options(struct sluice_options *options)
 {
 	static const char *const settings[][2] = {
-		{"client.id", "sluiced-admin"},      {"allow.auto.create.topics", "false"},
-		{"default.api.timeout.ms", "15000"}, {"delivery.timeout.ms", "15000"},
-		{"request.timeout.ms", "10000"},     {"topic.metadata.propagation.max.ms", "0"},
+		{"client.id", "sluiced-admin"},
+		{"advertised.addresses", "false"},
+		{"allow.auto.create.topics", "false"},
+		{"default.api.timeout.ms", "15000"},
+		{"delivery.timeout.ms", "15000"},
+		{"request.timeout.ms", "10000"},
+		{"topic.metadata.propagation.max.ms", "0"},
 		{"fetch.max.wait.ms", "100"},
 	};
 	int rc = 0;

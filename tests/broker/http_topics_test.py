@@ -264,6 +264,14 @@ def test_one_message_may_fail_and_the_others_be_stored(broker):
     broker.api("POST", "/v1/topics/some/messages", body, 404)
 
 
+def test_the_broker_finds_itself_whatever_address_clients_are_told():
+    with HttpBroker(settings={"advertised.listen": "nowhere.invalid:9"}) as broker:
+        create(broker, "inside")
+        produce(broker, "inside", {"value": "x"})
+        [row] = broker.get("/v1/topics/inside/partitions")["partitions"]
+        assert row["end"] == 1 and row["error"] is None
+
+
 def test_a_stop_does_not_wait_for_requests():
     with HttpBroker() as broker:
         create(broker, "last")
