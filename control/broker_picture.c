@@ -88,6 +88,17 @@ bool pictures_wanted(const struct config *config)
 	return config->dpdk_telemetry || admin_wanted(config);
 }
 
+static void measure_busy(struct control *control, struct broker_picture *picture, uint64_t past_ns)
+{
+	for (unsigned i = 0; i < picture->shard_count; i++) {
+		uint64_t busy_ns = picture->shards[i].counters.busy_ns;
+		double share = (double)(busy_ns - control->busy_ns[i]) / (double)past_ns;
+		if (control->busy_ns[i])
+			picture->shards[i].busy_share = share < 1 ? share : 1;
+		control->busy_ns[i] = busy_ns;
+	}
+}
+
 void broker_picture_turn(struct control *control)
 {
 	uint64_t now_ns = clock_monotonic_ns(clock_system());
@@ -96,8 +107,12 @@ void broker_picture_turn(struct control *control)
 		return;
 	control->picture_next_ns = now_ns + NS_PER_SECOND;
 	struct broker_picture *picture = draw(control);
-	if (picture)
-		telemetry_slot_publish(&slot, picture);
+	if (!picture)
+		return;
+	picture->drawn_ns = now_ns;
+	measure_busy(control, picture, now_ns - control->picture_ns);
+	control->picture_ns = now_ns;
+	telemetry_slot_publish(&slot, picture);
 }
 
 void broker_picture_end(void)

@@ -18,6 +18,7 @@ struct control;
 
 struct shard_picture {
 	struct shard_counters counters;
+	double busy_share; /* 0 to 1, since the picture before; 0 in the first */
 	struct mesh_stats mesh;
 	struct port_statistics port; /* of its queue; zero without a port */
 };
@@ -30,7 +31,8 @@ struct port_picture {
 	struct port_device_statistics all; /* what the device says of itself */
 };
 
-struct broker_picture { /* on the heap */
+struct broker_picture {    /* on the heap */
+	uint64_t drawn_ns; /* on the monotonic clock */
 	size_t topics;
 	int64_t partitions;
 	const char *io; /* "uring", "sync"; static */

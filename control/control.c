@@ -369,7 +369,10 @@ static int allocate(struct control *control)
 	control->shards = calloc(control->shard_count, sizeof(struct shard *));
 	control->publishes = calloc(control->shard_count + 1, sizeof(struct shard_publish));
 	control->stops = calloc(control->shard_count, sizeof(struct shard_stop));
-	return control->shards && control->publishes && control->stops ? 0 : -ENOMEM;
+	control->busy_ns = calloc(control->shard_count, sizeof(uint64_t));
+	return control->shards && control->publishes && control->stops && control->busy_ns
+		       ? 0
+		       : -ENOMEM;
 }
 
 static int open_catalog(struct control *control, const struct data_folder *folder, char *why,
@@ -558,5 +561,6 @@ void control_free(struct control *control)
 	free(control->shards);
 	free(control->publishes);
 	free(control->stops);
+	free(control->busy_ns);
 	free(control);
 }

@@ -46,6 +46,8 @@ struct control {
 	int32_t epoch; /* of this run */
 	struct producer_ids producer_ids;
 	uint64_t picture_next_ns;        /* when broker_picture.c draws anew */
+	uint64_t picture_ns;             /* when it drew last */
+	uint64_t *busy_ns;               /* of each shard, then */
 	struct dedup_stats *dedup_stats; /* null: no pictures are wanted */
 
 	struct shard **shards;

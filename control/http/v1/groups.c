@@ -1,5 +1,7 @@
 /* Groups: the list, one with its members, and its end. */
 #include "client/sluice.h"
+#include "control/group_telemetry.h"
+#include "control/groups/lag.h"
 #include "control/http/v1/v1.h"
 
 #include <microhttpd.h>
@@ -7,10 +9,15 @@
 
 enum { MEMBERS_MAX = 1000, ASSIGNED_MAX = 1000 }; /* that are shown; the counts say all */
 
-static json_t *group_row(const struct sluice_group *group)
+/* Members and lag come from the picture of the lag, which may be null or not have it yet. */
+static json_t *group_row(const struct sluice_group *group, const struct lag_picture *picture)
 {
-	return json_pack("{s:s, s:s, s:s, s:s}", "id", group->id, "type", group->type, "state",
-			 group->state, "protocol_type", group->protocol_type);
+	const struct lag_group *lag = picture ? lag_picture_find(picture, group->id) : NULL;
+
+	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "id", group->id, "type", group->type,
+			 "state", group->state, "protocol_type", group->protocol_type, "members",
+			 lag ? json_integer((json_int_t)lag->members) : json_null(), "lag",
+			 lag ? json_integer(lag->lag) : json_null());
 }
 
 static bool is_wanted(const struct http_request *request, const char *id)
@@ -21,7 +28,8 @@ static bool is_wanted(const struct http_request *request, const char *id)
 	return (!after || strcmp(id, after) > 0) && (!search || strcasestr(id, search));
 }
 
-static json_t *page_json(const struct http_request *request, const struct sluice_groups *groups)
+static json_t *page_json(const struct http_request *request, const struct sluice_groups *groups,
+			 const struct lag_picture *picture)
 {
 	size_t limit = (size_t)request->counts[OF_limit];
 	const char *last = NULL;
@@ -35,7 +43,7 @@ static json_t *page_json(const struct http_request *request, const struct sluice
 		more = json_array_size(rows) == limit;
 		if (more)
 			break;
-		json_array_append_new(rows, group_row(group));
+		json_array_append_new(rows, group_row(group, picture));
 		last = group->id;
 	}
 	return json_pack("{s:o, s:s?, s:I}", "groups", rows, "next", more ? last : NULL, "total",
@@ -54,7 +62,9 @@ void v1_groups(const struct http_request *request, struct http_answer *answer)
 		v1_failed(request, answer, rc);
 		return;
 	}
-	answer_json(answer, MHD_HTTP_OK, page_json(request, groups));
+	const struct lag_picture *picture = group_telemetry_take();
+	answer_json(answer, MHD_HTTP_OK, page_json(request, groups, picture));
+	group_telemetry_put_back(picture);
 	sluice_groups_free(groups);
 }
 
