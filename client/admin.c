@@ -371,6 +371,34 @@ struct configs_question {
 	struct sluice_configs *ret;
 };
 
+/* Of a broker only that one knows, and changes, what is its own. */
+static const int32_t *broker_of(const struct configs_question *question, int32_t *number)
+{
+	char *end;
+	long value = strtol(question->name, &end, 10);
+
+	if (question->type != SLUICE_BROKER || end == question->name || *end || value < 0 ||
+	    value > INT32_MAX)
+		return NULL;
+	*number = (int32_t)value;
+	return number;
+}
+
+/* A broker that nobody has told of yet is looked for. */
+static int ask_about_configs(struct sluice_client *client, const struct question *question)
+{
+	const char *const no_topics[1] = {NULL};
+	struct sluice_metadata *metadata = NULL;
+
+	if (question->broker && !cluster_broker(client, *question->broker)) {
+		int rc = sluice_metadata(client, no_topics, 0, &metadata);
+		sluice_metadata_free(metadata);
+		if (rc < 0)
+			return rc;
+	}
+	return question_ask(client, question);
+}
+
 static int get_fill(struct request *request, void *user)
 {
 	const struct configs_question *question = user;
@@ -389,8 +417,8 @@ static int get_fill(struct request *request, void *user)
 
 static const char *source_name(int8_t source)
 {
-	static const char *const names[] = {"unknown", "topic",   "broker", "broker",
-					    "broker",  "default", "logger"};
+	static const char *const names[] = {"unknown", "topic",  "broker",  "cluster", "file",
+					    "default", "logger", "unknown", "group"};
 
 	return names[source >= 0 && (size_t)source < array_count(names) ? source : 0];
 }
@@ -452,15 +480,17 @@ int sluice_configs_get(struct sluice_client *client, enum sluice_resource type, 
 		       struct sluice_configs **ret)
 {
 	struct configs_question user = {.type = type, .name = name};
+	int32_t broker = 0;
 	const struct question question = {
 		.api = KAFKA_DESCRIBE_CONFIGS,
+		.broker = broker_of(&user, &broker),
 		.fill = get_fill,
 		.read = get_read,
 		.user = &user,
 		.what = "configuration of",
 		.about = name,
 	};
-	int rc = question_ask(client, &question);
+	int rc = ask_about_configs(client, &question);
 
 	if (rc == 0)
 		*ret = user.ret;
@@ -511,8 +541,10 @@ int sluice_configs_set(struct sluice_client *client, enum sluice_resource type, 
 {
 	struct configs_question user = {
 		.type = type, .name = name, .configs = configs, .count = count};
+	int32_t broker = 0;
 	const struct question question = {
 		.api = KAFKA_INCREMENTAL_ALTER_CONFIGS,
+		.broker = broker_of(&user, &broker),
 		.fill = set_fill,
 		.read = set_read,
 		.user = &user,
@@ -520,5 +552,5 @@ int sluice_configs_set(struct sluice_client *client, enum sluice_resource type, 
 		.about = name,
 	};
 
-	return question_ask(client, &question);
+	return ask_about_configs(client, &question);
 }

@@ -270,9 +270,12 @@ void sluice_metadata_free(struct sluice_metadata *metadata); /* null is fine */
 
 struct sluice_config {
 	const char *name;
-	const char *value;  /* null: not told; to set: back to the default */
-	const char *source; /* "default", "topic", "broker", ...; ignored in settings */
-	const char *help;   /* "" when the broker has none; ignored in settings */
+	const char *value; /* null: not told; to set: back to the default */
+	/* Where the value comes from: "default", "file" (of the broker), "cluster" (set for all
+	 * brokers while they run), "broker" (for one), "topic", "group", "logger", "unknown".
+	 * Ignored in settings. */
+	const char *source;
+	const char *help; /* "" when the broker has none; ignored in settings */
 	int read_only;
 	int sensitive;
 };
@@ -282,7 +285,9 @@ struct sluice_configs {
 	size_t count;
 };
 
-enum sluice_resource { SLUICE_TOPIC = 2, SLUICE_BROKER = 4 };
+/* A broker's name is its number; no name: every broker of the cluster, of which only what was set
+ * for all is told. */
+enum sluice_resource { SLUICE_TOPIC = 2, SLUICE_BROKER = 4, SLUICE_GROUP = 32 };
 
 /* partitions -1, replicas -1: the broker's default. */
 int sluice_topic_create(struct sluice_client *client, const char *topic, int32_t partitions,

@@ -86,9 +86,15 @@ void config_set_log_levels(const struct config *config); /* log.level holds from
 /* Both mean the same value. */
 bool config_same(const struct config *a, const struct config *b, unsigned index);
 
-/* All that is wrong with a file and its conf.d, a sentence each ("FILE:LINE: ...").  0, -ERR_CONFIG
- * when there was any, -errno of the file, which is told of too. */
-int config_lint(const char *path, void (*problem)(const char *sentence, void *context),
+/* All that is wrong with a file and its conf.d.  0, -ERR_CONFIG when there was any, -errno of the
+ * file, which is told of too. */
+struct config_problem {
+	const char *path;
+	unsigned line;      /* 0: of the file */
+	const char *reason; /* a sentence without its full stop */
+};
+int config_lint(const char *path,
+		void (*problem)(const struct config_problem *problem, void *context),
 		void *context);
 
 void config_print_help(void); /* on standard output */

@@ -24,7 +24,7 @@ struct reader {
 	char *why;
 	size_t why_bytes;
 	/* ... or each is told, and reading goes on. */
-	void (*problem)(const char *sentence, void *context);
+	void (*problem)(const struct config_problem *problem, void *context);
 	void *context;
 	int rc; /* of the first problem */
 };
@@ -33,18 +33,16 @@ struct reader {
 static bool complain(struct reader *reader, int rc, const char *path, unsigned line,
 		     const char *reason)
 {
-	char sentence[PATH_MAX_BYTES + REASON_BYTES];
+	const struct config_problem problem = {path, line, reason};
 
-	if (line)
-		snprintf(sentence, sizeof(sentence), "%s:%u: %s", path, line, reason);
-	else
-		snprintf(sentence, sizeof(sentence), "%s: %s", path, reason);
 	if (!reader->rc)
 		reader->rc = rc;
 	if (reader->problem)
-		reader->problem(sentence, reader->context);
+		reader->problem(&problem, reader->context);
+	else if (line)
+		snprintf(reader->why, reader->why_bytes, "%s:%u: %s", path, line, reason);
 	else
-		snprintf(reader->why, reader->why_bytes, "%s", sentence);
+		snprintf(reader->why, reader->why_bytes, "%s: %s", path, reason);
 	return reader->problem != NULL;
 }
 
@@ -238,8 +236,8 @@ int config_load_files(struct config *config, const char *path, char *why, size_t
 	return read_all(&reader, path);
 }
 
-int config_lint(const char *path, void (*problem)(const char *sentence, void *context),
-		void *context)
+int config_lint(const char *path,
+		void (*problem)(const struct config_problem *problem, void *context), void *context)
 {
 	struct config config = {0};
 	struct reader reader = {.config = &config, .problem = problem, .context = context};

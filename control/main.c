@@ -136,10 +136,14 @@ static int serve(const struct config *config)
 	return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-static void print_problem(const char *sentence, void *context)
+static void print_problem(const struct config_problem *problem, void *context)
 {
+	char line[16] = "";
+
 	(void)context;
-	fprintf(stderr, "sluiced: %s\n", sentence);
+	if (problem->line)
+		snprintf(line, sizeof(line), ":%u", problem->line);
+	fprintf(stderr, "sluiced: %s%s: %s\n", problem->path, line, problem->reason);
 }
 
 /* What config_load has refused, with the rest of what is wrong with the files. */
@@ -148,7 +152,7 @@ static int refuse(int argc, char **argv, enum config_action action, const char *
 	const char *file = action == CONFIG_CHECK ? config_file_of(argc, argv) : NULL;
 
 	if (!file || config_lint(file, print_problem, NULL) == 0)
-		print_problem(why, NULL);
+		fprintf(stderr, "sluiced: %s\n", why);
 	return EXIT_USAGE;
 }
 

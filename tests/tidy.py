@@ -33,7 +33,9 @@ EDGES = {
     # client/README.md.
     "client": ["base", "hw", "dataplane/kafka", "dataplane/transport", "dataplane/dpdk", "client",
                "storage/batch.h", "storage/batch_build.h", "storage/records.h",
-               "storage/compress.h", "storage/compressor.h"],
+               "storage/compress.h", "storage/compressor.h",
+               # The tables of settings are a library of their own.
+               "control/config.h", "control/param.h", "control/setting_tables.h"],
     "bench": ["base", "storage", "hw", "dataplane", "control", "client", "bench"],
     "tests": ["base", "storage", "hw", "dataplane", "control", "client", "bench", "tests"],
 }

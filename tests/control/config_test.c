@@ -258,13 +258,14 @@ struct problems {
 	unsigned count;
 };
 
-static void add_problem(const char *sentence, void *context)
+static void add_problem(const struct config_problem *problem, void *context)
 {
 	struct problems *problems = context;
 	size_t used = strlen(problems->text);
 
 	problems->count++;
-	snprintf(problems->text + used, sizeof(problems->text) - used, "%s\n", sentence);
+	snprintf(problems->text + used, sizeof(problems->text) - used, "%s:%u: %s\n", problem->path,
+		 problem->line, problem->reason);
 }
 
 static void lint_tells_all_that_is_wrong_with_the_files(void **state)

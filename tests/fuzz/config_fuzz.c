@@ -84,9 +84,9 @@ static void load(const struct words *command, const struct words *environment)
 	config_fini(&config);
 }
 
-static void count_problem(const char *sentence, void *context)
+static void count_problem(const struct config_problem *problem, void *context)
 {
-	check(sentence[0]);
+	check(problem->path[0] && problem->reason[0]);
 	++*(unsigned *)context;
 }
 
