@@ -151,6 +151,20 @@ def test_settings_are_told_with_their_help(broker):
     assert settings["admin.listen"]["read_only"] and settings["admin.listen"]["help"]
 
 
+def test_a_setting_is_changed_while_the_broker_runs(broker):
+    body = {"settings": {"log.level": "warn,http=debug"}}
+    broker.api("PATCH", "/v1/config", body)
+
+    def level():
+        return next(r for r in broker.get("/v1/config")["settings"] if r["name"] == "log.level")
+
+    assert level()["value"] == "warn,http=debug" and level()["source"] == "broker"
+    broker.api("PATCH", "/v1/config", {"settings": {"log.level": None}})
+    assert level()["source"] == "default"
+    problem = broker.api("PATCH", "/v1/config", {"settings": {"listen": "127.0.0.1:1"}}, 400)
+    assert "restart" in problem["detail"]
+
+
 @pytest.mark.parametrize("body", [{}, {"settings": []}, {"settings": {"absent": "1"}}])
 def test_settings_that_are_none_are_refused(broker, body):
     broker.api("PATCH", "/v1/config", body, 400)

@@ -197,6 +197,19 @@ def test_records_are_read_from_an_offset_the_end_or_a_time(broker):
     broker.api("GET", "/v1/topics/places/messages?partition=7", status=404)
 
 
+def test_a_partition_is_trimmed(broker):
+    create(broker, "trimmed", 2)
+    produce(broker, "trimmed", *({"partition": 0, "value": "x"} for _ in range(5)))
+    body = {"partitions": [{"partition": 0, "offset": 3}, {"partition": 9, "offset": 0}]}
+    good, bad = broker.api("POST", "/v1/topics/trimmed/trim", body)["partitions"]
+    assert good == {"partition": 0, "start": 3, "error": None}
+    assert bad["error"] == "UNKNOWN_TOPIC_OR_PARTITION"
+    page = broker.get("/v1/topics/trimmed/messages?from=0")
+    assert [row["offset"] for row in page["messages"]] == [3, 4] and page["start"] == 3
+    for wrong in ([], [{"partition": 0}], [{"partition": 0, "offset": -2}], [0], {}):
+        broker.api("POST", "/v1/topics/trimmed/trim", {"partitions": wrong}, 400)
+
+
 def test_a_search_finds_by_key_and_text_and_goes_on_where_it_stopped(broker):
     create(broker, "search")
     for start in range(0, 200, 100):
