@@ -414,6 +414,8 @@ int control_start(struct control **ret, const struct config *config,
 		rc = open_mesh(control, why, why_bytes);
 	if (rc == 0)
 		rc = dedup_stats_start(control);
+	if (rc == 0)
+		rc = usage_stats_start(control);
 	if (rc == 0 && config->dpdk_telemetry)
 		counter_telemetry_start();
 	if (rc == 0)
@@ -509,6 +511,7 @@ int control_run(struct control *control)
 		if (control->ready && !control->stopping) {
 			live_turn(control);
 			dedup_stats_turn(control);
+			usage_stats_turn(control);
 			broker_picture_turn(control);
 		}
 		if (!control->stopping && atomic_load(&control->stop_wanted))
@@ -551,6 +554,7 @@ void control_free(struct control *control)
 		return;
 	network_port_stop(control->port, control->shard_count);
 	dedup_stats_free(control);
+	usage_stats_free(control);
 	broker_picture_end();
 	publish_free(control);
 	service_free(control->service);

@@ -49,6 +49,7 @@ struct control {
 	uint64_t picture_ns;             /* when it drew last */
 	uint64_t *busy_ns;               /* of each shard, then */
 	struct dedup_stats *dedup_stats; /* null: no pictures are wanted */
+	struct usage_stats *usage_stats; /* likewise */
 
 	struct shard **shards;
 	struct shard_publish *publishes; /* one a shard, the last for the coordinator */
@@ -160,6 +161,11 @@ enum outcome admin_incremental_alter_configs(struct control *control,
 int dedup_stats_start(struct control *control); /* -ENOMEM */
 void dedup_stats_turn(struct control *control); /* asks when it is time to; while it is ready */
 void dedup_stats_free(struct control *control); /* no shard is left */
+
+/* ---- usage_stats.c ---- */
+int usage_stats_start(struct control *control); /* -ENOMEM */
+void usage_stats_turn(struct control *control); /* asks when it is time to; while it is ready */
+void usage_stats_free(struct control *control); /* no shard is left */
 
 /* ---- producer_ids.c ---- */
 /* InitProducerId without a transactional id. */

@@ -34,6 +34,7 @@ struct partition {
 	struct list shares;       /* struct share, one a share group that reads here */
 	struct list gates;        /* struct transaction_gate, one a producer that waits here */
 	struct list going;        /* while those that go are gathered */
+	uint64_t appended_bytes;  /* of record batches */
 	bool seen;                /* by the publish under way */
 };
 

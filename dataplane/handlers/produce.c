@@ -145,6 +145,7 @@ static void count_batch(struct produce_entry *produce)
 	}
 	shard_count(produce->owner, produce_batches, 1);
 	shard_count(produce->owner, produce_bytes, produce->size);
+	produce->append.partition->appended_bytes += produce->size;
 }
 
 static void append_done(struct partition_append *append, int rc)

@@ -128,3 +128,16 @@ def test_a_dedup_window_is_told_by_its_topic(broker):
         "the window is there",
         lambda: ("sluice_topic_dedup_entries", (("topic", DEDUPED),)) in scrape(broker),
     )
+
+
+def test_partitions_are_told_in_detail_where_they_match(broker):
+    def detail():
+        samples = scrape(broker, "/metrics/detailed?topic=metrics-l.*&group=none")
+        return samples if total(samples, "sluice_partition_high_watermark") == 7 else None
+
+    samples = eventually("the detail is there", detail)
+    assert total(samples, "sluice_topic_log_bytes", topic=LAGGING) > 7
+    assert total(samples, "sluice_topic_appended_bytes_total", topic=LAGGING) > 7
+    assert {name for name, _ in samples if "group" in name} == set()
+    assert {dict(labels).get("topic") for _, labels in samples} == {LAGGING, None}
+    assert broker.http("GET", "/metrics/detailed?topic=(")[0] == 400

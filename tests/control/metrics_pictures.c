@@ -4,6 +4,7 @@
 #include "control/broker_picture.h"
 #include "control/dedup_telemetry.h"
 #include "control/groups/lag.h"
+#include "control/usage_picture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,6 +85,28 @@ static struct dedup_picture *dedup_new(size_t count)
 	return picture;
 }
 
+/* `count` topics, with 2 partitions each, the second of which no shard has. */
+static struct usage_picture *usage_new(size_t count)
+{
+	struct usage_picture *picture = calloc(1, sizeof(*picture) +
+							  2 * count * sizeof(picture->rows[0]) +
+							  count * sizeof(picture->topics[0]));
+
+	check(picture);
+	picture->topic_count = count;
+	picture->row_count = 2 * count;
+	picture->topics = (struct usage_topic *)&picture->rows[2 * count];
+	for (size_t i = 0; i < count; i++) {
+		struct usage_topic *topic = &picture->topics[i];
+		snprintf(topic->name, sizeof(topic->name), "topic%05zu", i);
+		topic->first = 2 * i;
+		topic->count = 2;
+		picture->rows[2 * i] = (struct shard_usage_row){0, 0, true, 1, 2, i, 4};
+		picture->rows[2 * i + 1] = (struct shard_usage_row){.partition = 1};
+	}
+	return picture;
+}
+
 struct metrics_sources pictures_new(size_t groups)
 {
 	return (struct metrics_sources){
@@ -91,6 +114,7 @@ struct metrics_sources pictures_new(size_t groups)
 		.broker = broker_new(),
 		.lag = lag_new(groups),
 		.dedup = dedup_new(groups),
+		.usage = usage_new(groups),
 	};
 }
 
@@ -99,4 +123,5 @@ void pictures_free(struct metrics_sources *sources)
 	free((void *)(uintptr_t)sources->broker);
 	lag_picture_free((struct lag_picture *)(uintptr_t)sources->lag);
 	free((void *)(uintptr_t)sources->dedup);
+	free((void *)(uintptr_t)sources->usage);
 }

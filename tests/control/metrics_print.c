@@ -1,22 +1,31 @@
-/* metrics_print text|table: what /metrics would say with everything there; or all that is ever
- * exported, as control/http/metrics.md has it. */
+/* metrics_print text|table: what /metrics and the detail would say with everything there; or all
+ * that is ever exported, as control/http/metrics.md has it. */
 #include "tests/control/metrics_pictures.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+static void print(int rc, char *text, size_t bytes)
+{
+	if (rc < 0)
+		exit(EXIT_FAILURE);
+	fwrite(text, 1, bytes, stdout);
+	free(text);
+}
+
 static int print_text(void)
 {
 	struct metrics_sources sources = pictures_new(3);
-	char *text;
-	size_t bytes;
+	const struct metrics_filter everything = {0};
+	char why[1];
+	char *text = NULL;
+	size_t bytes = 0;
 	int rc = metrics_write(&sources, &text, &bytes);
 
+	print(rc, text, bytes);
+	rc = metrics_write_detailed(&sources, &everything, &text, &bytes, why, sizeof(why));
+	print(rc, text, bytes);
 	pictures_free(&sources);
-	if (rc < 0)
-		return EXIT_FAILURE;
-	fwrite(text, 1, bytes, stdout);
-	free(text);
 	return EXIT_SUCCESS;
 }
 

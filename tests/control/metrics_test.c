@@ -3,6 +3,7 @@
 #include "control/groups/lag.h"
 #include "tests/control/metrics_pictures.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,6 +19,18 @@ static char *text_of(const struct metrics_sources *sources)
 
 	assert_int_equal(metrics_write(sources, &text, &bytes), 0);
 	assert_int_equal(strlen(text), bytes);
+	return text;
+}
+
+static char *detail_of(const struct metrics_sources *sources, const char *topic, const char *group)
+{
+	const struct metrics_filter filter = {topic, group};
+	char why[256] = "";
+	char *text;
+	size_t bytes;
+
+	assert_int_equal(metrics_write_detailed(sources, &filter, &text, &bytes, why, sizeof(why)),
+			 0);
 	return text;
 }
 
@@ -40,17 +53,19 @@ static void every_metric_is_exported_once(void **state)
 {
 	struct metrics_sources sources = pictures_new(3);
 	char *text = text_of(&sources);
+	char *detail = detail_of(&sources, NULL, NULL);
 	size_t count;
 	const struct metric_family *families = metrics_families(&count);
 
 	(void)state;
 	for (size_t i = 0; i < count; i++) {
 		char line[256];
-		snprintf(line, sizeof(line), "\n# TYPE %s %s\n", families[i].name,
+		snprintf(line, sizeof(line), "# TYPE %s %s\n", families[i].name,
 			 metric_kind_name(families[i].kind));
-		assert_says(text, line);
+		assert_int_equal(count_of(text, line) + count_of(detail, line), 1);
 	}
-	assert_int_equal(count_of(text, "# TYPE "), count);
+	assert_int_equal(count_of(text, "# TYPE ") + count_of(detail, "# TYPE "), count);
+	free(detail);
 	free(text);
 	pictures_free(&sources);
 }
@@ -161,6 +176,55 @@ static void without_pictures_the_process_is_told_of(void **state)
 	free(text);
 }
 
+static void the_detail_is_of_what_matches(void **state)
+{
+	struct metrics_sources sources = pictures_new(20);
+	char *text = detail_of(&sources, "topic0001[23]", ".*7");
+
+	(void)state;
+	assert_int_equal(count_of(text, "\nsluice_partition_log_bytes{"), 2);
+	assert_says(text,
+		    "\nsluice_partition_log_bytes{topic=\"topic00012\",partition=\"0\"} 12\n");
+	assert_says(text, "\nsluice_topic_log_bytes{topic=\"topic00013\"} 13\n");
+	assert_says(text, "\nsluice_partitions_left_out 0\n");
+	/* Of groups the topics a and b, which do not match. */
+	assert_int_equal(count_of(text, "\nsluice_group_partition_lag_records{"), 0);
+	free(text);
+	text = detail_of(&sources, "b", ".*7");
+	assert_int_equal(count_of(text, "\nsluice_group_partition_lag_records{"), 4);
+	free(text);
+	pictures_free(&sources);
+}
+
+static void the_detail_has_an_end(void **state)
+{
+	struct metrics_sources sources = pictures_new(METRICS_PARTITIONS_MAX / 2 + 3);
+	char *text = detail_of(&sources, NULL, NULL);
+
+	(void)state;
+	assert_int_equal(count_of(text, "\nsluice_partition_log_bytes{"),
+			 METRICS_PARTITIONS_MAX / 2);
+	assert_says(text, "\nsluice_partitions_left_out 6\n");
+	assert_int_equal(count_of(text, "\nsluice_group_partition_committed_offset{"),
+			 METRICS_PARTITIONS_MAX);
+	free(text);
+	pictures_free(&sources);
+}
+
+static void an_expression_that_is_none_is_refused(void **state)
+{
+	const struct metrics_sources nothing = {0};
+	const struct metrics_filter filter = {.group = "(a"};
+	char why[256] = "";
+	char *text;
+	size_t bytes;
+
+	(void)state;
+	assert_int_equal(metrics_write_detailed(&nothing, &filter, &text, &bytes, why, sizeof(why)),
+			 -EINVAL);
+	assert_non_null(strstr(why, "at character 2"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -171,6 +235,9 @@ int main(void)
 		cmocka_unit_test(the_groups_most_behind_are_told),
 		cmocka_unit_test(the_largest_dedup_windows_are_told),
 		cmocka_unit_test(a_label_may_be_any_text),
+		cmocka_unit_test(the_detail_is_of_what_matches),
+		cmocka_unit_test(the_detail_has_an_end),
+		cmocka_unit_test(an_expression_that_is_none_is_refused),
 		cmocka_unit_test(without_pictures_the_process_is_told_of),
 	};
 
