@@ -74,6 +74,7 @@ static enum config_type type_of(const struct param *param)
 	case PARAM_NAME:
 	case PARAM_CHOICE:
 	case PARAM_LEVELS:
+	case PARAM_ADDRESS:
 		break;
 	}
 	return TYPE_STRING;

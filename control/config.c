@@ -36,6 +36,7 @@ const struct param config_params[CONFIG_COUNT] = {
 #define STORE_CHOICE(field, number, text) (field) = (number)
 #define STORE_LIST(field, number, text) (field) = (number)
 #define STORE_LEVELS(field, number, text) (field) = (text)
+#define STORE_ADDRESS(field, number, text) (field) = (text)
 
 static void store(struct config *config, unsigned index, int64_t number, const char *text)
 {

@@ -25,6 +25,7 @@ enum config_poll { CONFIG_POLL_ADAPTIVE, CONFIG_POLL_BUSY };
 #define CONFIG_TYPE_CHOICE int64_t
 #define CONFIG_TYPE_LIST int64_t
 #define CONFIG_TYPE_LEVELS const char *
+#define CONFIG_TYPE_ADDRESS const char *
 
 enum config_index {
 #define PARAM(kind, field, key, def, min, max, choices, when, help) CONFIG_##field,

@@ -1,15 +1,9 @@
-/* control/listener.h: addresses and listening sockets. */
+/* control/listener.h: listening sockets. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 
-struct listen_address {
-	char host[256];
-	uint16_t port;
-};
-
-/* "HOST:PORT", "[IPV6]:PORT", ":PORT" (all addresses).  -ERR_CONFIG. */
-int listen_address_parse(struct listen_address *ret, const char *text);
+#include "control/listen_address.h"
 
 /* `count` sockets on one address, bound, listening, SO_REUSEPORT among themselves only: an address
  * that somebody else listens on is refused.  Port 0 takes a free one, the same for all; *ret_port

@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/errors.h"
 #include "base/log.h"
+#include "control/listen_address.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -59,6 +60,7 @@ static const struct unit *units_of(enum param_kind kind, size_t *ret_count)
 	case PARAM_CHOICE:
 	case PARAM_LIST:
 	case PARAM_LEVELS:
+	case PARAM_ADDRESS:
 		break;
 	}
 	*ret_count = array_count(no_units);
@@ -161,6 +163,18 @@ static int parse_levels(const char *text)
 	return log_levels_parse(&levels, text, why, sizeof(why));
 }
 
+static bool address_valid(const struct param *param, const char *text)
+{
+	struct listen_address address;
+	size_t length = strlen(text);
+
+	if (!length || length > (size_t)param->max)
+		return !length && param->min == 0;
+	if (param->choices && find_choice(param->choices, text, length) >= 0)
+		return true;
+	return listen_address_parse(&address, text) == 0;
+}
+
 static int parse_value(const struct param *param, const char *text, int64_t *ret)
 {
 	switch (param->kind) {
@@ -191,6 +205,9 @@ static int parse_value(const struct param *param, const char *text, int64_t *ret
 	case PARAM_LEVELS:
 		*ret = 0;
 		return parse_levels(text);
+	case PARAM_ADDRESS:
+		*ret = 0;
+		return address_valid(param, text) ? 0 : -ERR_CONFIG;
 	}
 	return -ERR_CONFIG;
 }
@@ -249,6 +266,7 @@ int param_canonical(const struct param *param, const char *text,
 	case PARAM_TEXT:
 	case PARAM_NAME:
 	case PARAM_LEVELS:
+	case PARAM_ADDRESS:
 		if (strlen(text) >= PARAM_CANONICAL_BYTES) {
 			snprintf(why, why_bytes, "%s is longer than %d bytes", param->key,
 				 PARAM_CANONICAL_BYTES - 1);
@@ -311,6 +329,10 @@ void param_describe(const struct param *param, char *text, size_t text_bytes)
 		break;
 	case PARAM_LIST:
 		snprintf(text, text_bytes, "comma-separated list of %s", param->choices);
+		break;
+	case PARAM_ADDRESS:
+		snprintf(text, text_bytes, "HOST:PORT%s%s%s", param->choices ? " or " : "",
+			 param->choices ? param->choices : "", param->min ? "" : ", or empty");
 		break;
 	case PARAM_LEVELS:
 		snprintf(text, text_bytes,

@@ -10,13 +10,14 @@ enum param_kind {
 	PARAM_TEXT,
 	PARAM_NAME, /* visible ASCII characters, as many as the bounds say */
 	PARAM_COUNT,
-	PARAM_BYTES,  /* number with an optional B, KiB, MiB, GiB, TiB (or k, m, g, t) */
-	PARAM_MS,     /* number with an optional ms, s, min, h, d */
-	PARAM_RATIO,  /* a decimal fraction; its value is in millionths */
-	PARAM_BOOL,   /* true or false */
-	PARAM_CHOICE, /* one of `choices`; its value is the index */
-	PARAM_LIST,   /* comma-separated subset of `choices`; its value is the bit mask */
-	PARAM_LEVELS, /* of the log: log_levels_parse */
+	PARAM_BYTES,   /* number with an optional B, KiB, MiB, GiB, TiB (or k, m, g, t) */
+	PARAM_MS,      /* number with an optional ms, s, min, h, d */
+	PARAM_RATIO,   /* a decimal fraction; its value is in millionths */
+	PARAM_BOOL,    /* true or false */
+	PARAM_CHOICE,  /* one of `choices`; its value is the index */
+	PARAM_LIST,    /* comma-separated subset of `choices`; its value is the bit mask */
+	PARAM_LEVELS,  /* of the log: log_levels_parse */
+	PARAM_ADDRESS, /* HOST:PORT, one of `choices`, or nothing where the least length is 0 */
 };
 
 enum { PARAM_RATIO_ONE = 1000000 };
@@ -33,8 +34,8 @@ struct param {
 	const char *help;    /* a sentence without its full stop */
 };
 
-/* The value of `text`: a number, 0 or 1, an index or a mask; 0 for texts, names and levels.
- * -ERR_CONFIG with the reason in `why`. */
+/* The value of `text`: a number, 0 or 1, an index or a mask; 0 for texts, names, levels and
+ * addresses. -ERR_CONFIG with the reason in `why`. */
 int param_parse(const struct param *param, const char *text, int64_t *ret, char *why,
 		size_t why_bytes);
 /* The one text for a value: plain numbers in bytes or milliseconds, choices as the table spells

@@ -60,6 +60,7 @@ static json_t *value_json(const struct param *param, const char *text)
 	case PARAM_CHOICE:
 	case PARAM_LIST:
 	case PARAM_LEVELS:
+	case PARAM_ADDRESS:
 		break;
 	}
 	return json_string(text);

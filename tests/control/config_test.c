@@ -133,6 +133,11 @@ static void what_is_wrong_is_named(void **state)
 		{"io=fast", "auto|uring|sync"},
 		{"pin.threads=maybe", "true|false"},
 		{"log.cleanup.policy=delete,burn", "comma-separated list of delete|compact"},
+		{"listen=nowhere", "HOST:PORT"},
+		{"listen=", "HOST:PORT"},
+		{"listen=127.0.0.1:99999", "HOST:PORT"},
+		{"advertised.listen=::1:9092", "HOST:PORT, or empty"},
+		{"datagram.listen=nono", "HOST:PORT or none, or empty"},
 		{"num.partitions", "expects KEY=VALUE"},
 	};
 	struct fixture *f = *state;
@@ -303,6 +308,17 @@ static void a_printed_file_says_the_same(void **state)
 		assert_int_equal(config_given(&given, (int)i), config_given(&f->config, (int)i));
 	}
 	config_fini(&given);
+}
+
+static void addresses_may_be_empty_or_none_where_that_means_something(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(LOAD(f, NULL, "--set", "listen=[::1]:9092", "--set",
+			      "advertised.listen=", "--set", "datagram.listen=none"),
+			 0);
+	assert_string_equal(f->config.listen, "[::1]:9092");
+	assert_string_equal(f->config.datagram_listen, "none");
 }
 
 static void levels_of_the_log_are_checked(void **state)
@@ -479,6 +495,7 @@ int main(void)
 		TEST(a_bad_piece_is_named_with_its_line),
 		TEST(lint_tells_all_that_is_wrong_with_the_files),
 		TEST(a_printed_file_says_the_same),
+		TEST(addresses_may_be_empty_or_none_where_that_means_something),
 		TEST(levels_of_the_log_are_checked),
 		TEST(a_strange_variable_is_passed_on_and_a_bad_one_refused),
 		TEST(a_topic_takes_the_brokers_default_until_it_has_its_own),

@@ -162,6 +162,26 @@ static void change_groups(struct catalog *catalog)
 	}
 }
 
+static void change_broker(struct catalog *catalog)
+{
+	struct broker_overrides overrides = {0};
+	char why[256];
+
+	check(broker_overrides_copy(&overrides, catalog_broker_overrides(catalog, BROKER_ONE)) ==
+	      0);
+	check(broker_overrides_set(&overrides, "num.partitions", "3", why, sizeof(why)) == 0);
+	check(catalog_configure_broker(catalog, BROKER_ONE, &overrides) == 0);
+	broker_overrides_fini(&overrides);
+	check(catalog_configure_broker(catalog, BROKER_ALL, &overrides) == 0);
+}
+
+static void check_broker(const struct catalog *catalog)
+{
+	check(strcmp(catalog_broker_overrides(catalog, BROKER_ONE)->texts[CONFIG_num_partitions],
+		     "3") == 0);
+	check(broker_overrides_none(catalog_broker_overrides(catalog, BROKER_ALL)));
+}
+
 static void use(struct catalog *catalog)
 {
 	struct catalog *again;
@@ -176,12 +196,14 @@ static void use(struct catalog *catalog)
 	check(rc == -ERR_LIMIT || (rc == 0 && first >= 0));
 	change_topics(catalog);
 	change_groups(catalog);
+	change_broker(catalog);
 	check_tables(catalog);
 	check(catalog_open(&again, world.fd, why, sizeof(why)) == 0);
 	check(catalog_topic_count(again) == catalog_topic_count(catalog));
 	check(catalog_group_count(again) == catalog_group_count(catalog));
 	check(uuid_equal(catalog_cluster_id(again), catalog_cluster_id(catalog)));
 	check_tables(again);
+	check_broker(again);
 	if (rc == 0) {
 		check(catalog_take_producer_ids(again, 0, &next) == 0);
 		check(next == first + 1000);
