@@ -31,7 +31,6 @@ struct file_read {
 	uint64_t written;  /* of the segment when the read was submitted */
 	unsigned tries;
 	bool sequential; /* its reader goes on where the last one ended */
-	bool passed;     /* what is between its reader and the next record */
 };
 
 enum {
@@ -69,6 +68,7 @@ struct given {
 	uint64_t begin;
 	uint64_t end;
 	int64_t next_offset;
+	bool records; /* there are some */
 };
 
 static const uint8_t *at_position(const struct buffer *buffer, uint64_t position)
@@ -79,6 +79,21 @@ static const uint8_t *at_position(const struct buffer *buffer, uint64_t position
 static int64_t end_offset(const struct batch *batch)
 {
 	return batch->base_offset + batch->last_offset_delta + 1;
+}
+
+/* Fillers alone, that something else follows: its reader goes on behind them, as some clients take
+ * an answer without records for one without room for a batch. */
+static void pass_fillers(struct file_read *f, struct given *given)
+{
+	if (given->end)
+		f->read->offset = given->next_offset;
+	*given = (struct given){0};
+}
+
+/* At the segment's end, and nothing of what follows may be read. */
+static bool nothing_follows(const struct file_read *f, uint64_t position, int64_t limit)
+{
+	return position >= f->segment->end && f->segment->next_offset >= limit;
 }
 
 /* Finds whole batches in the buffer from f->position on.  Returns the size of a first batch that
@@ -101,9 +116,11 @@ static size_t find_batches(struct file_read *f, struct given *ret)
 		if (left >= BATCH_HEADER_BYTES && ((rc < 0 && rc != -EMSGSIZE) ||
 						   !segment_may_hold(f->segment, &batch, expected)))
 			return ret->end ? 0 : SIZE_MAX;
-		if (rc == -EMSGSIZE && ret->end)
+		if (rc == -EMSGSIZE &&
+		    (ret->records || (ret->end && nothing_follows(f, position, limit))))
 			return 0;
 		if (rc == -EMSGSIZE) {
+			pass_fillers(f, ret);
 			f->position = position;
 			f->expected = expected;
 			return left < BATCH_HEADER_BYTES ? READ_CHUNK_BYTES : batch.size;
@@ -112,18 +129,15 @@ static size_t find_batches(struct file_read *f, struct given *ret)
 			return 0;
 		if (end_offset(&batch) <= f->read->offset)
 			continue;
-		/* Alone it might be taken for an answer without room for a batch. */
-		if (!ret->end && batch_is_filler(&batch)) {
-			f->passed = true;
-			f->read->offset = end_offset(&batch);
-			continue;
-		}
+		if (!ret->records && !batch_is_filler(&batch))
+			pass_fillers(f, ret);
 		if (!ret->end)
 			ret->begin = ret->end = position;
 		if (!read_fits(f->read, position - ret->begin, batch.size))
 			return 0;
 		ret->end = position + batch.size;
 		ret->next_offset = end_offset(&batch);
+		ret->records |= !batch_is_filler(&batch);
 	}
 }
 
@@ -243,8 +257,6 @@ static void use_buffer(struct file_read *f)
 		meet_damage(f);
 	} else if (missing && in_last_gap(f)) {
 		read_again(f, f->segment->next_offset);
-	} else if (!missing && !given.end && f->passed) {
-		read_again(f, f->read->offset); /* what it comes to may be lost */
 	} else if (!missing) {
 		give(f, &given);
 	} else if (f->tries < TRIES_MAX && f->position < f->segment->written) {
