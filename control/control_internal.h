@@ -20,6 +20,8 @@ struct background;
 struct service;
 struct topics;
 
+enum { SHARDS_MAX = 126 }; /* DPDK's lcores less the main one */
+
 struct producer_ids {
 	int64_t next;
 	int64_t end; /* of the block taken from the catalog */
@@ -95,6 +97,16 @@ void publish_turn(struct control *control);
 /* Answers `request` when what has changed by now is published everywhere. */
 void publish_then_answer(struct control *control, struct control_request *request);
 void publish_free(struct control *control);
+
+/* ---- sockets.c ---- */
+/* That no shard has taken over yet; -1 elsewhere. */
+struct sockets {
+	int listeners[SHARDS_MAX];
+	int datagrams[SHARDS_MAX];
+};
+/* Whatever it returns, *ret is to be closed.  -ERR_CONFIG, -errno with the sentence in `why`. */
+int sockets_open(struct control *control, struct sockets *ret, char *why, size_t why_bytes);
+void sockets_close(struct sockets *sockets);
 
 /* ---- live.c ---- */
 /* The catalog is open: what clients have set comes on top of what the process was told.  -ENOMEM.

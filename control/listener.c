@@ -125,6 +125,7 @@ static int open_all(struct sockaddr_storage *address, socklen_t length, unsigned
 	for (unsigned i = 0; i <= opened; i++) {
 		if (fds[i] >= 0)
 			close(fds[i]);
+		fds[i] = -1;
 	}
 	return rc;
 }
