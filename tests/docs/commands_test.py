@@ -8,6 +8,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 
 import documents
 import pytest
@@ -56,8 +57,6 @@ def checkout(folder):
     for entry in documents.ROOT.iterdir():
         if entry.name not in NOT_LINKED:
             (folder / entry.name).symlink_to(entry)
-    # Guides say where a program is; a folder of its own keeps what they build out of the tree.
-    return folder
 
 
 def environment(folder):
@@ -66,18 +65,35 @@ def environment(folder):
     return {
         **os.environ,
         "HOME": str(folder / "home"),
-        "PATH": f"{build}:{build}/control:{build}/client:{os.environ['PATH']}",
+        # Python's clients are in the same environment as these tests; the others by variables.
+        "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
+        "CLASSPATH": f"{pathlib.Path(os.environ['KAFKA_CLIENTS_JAR']).parent}/*",
         "LD_LIBRARY_PATH": f"{build}/client",
         "PKG_CONFIG_PATH": f"{build}/meson-uninstalled",
     }
 
 
+def fetch(blocks, folder):
+    for block in blocks:
+        done = subprocess.run(["bash", "-euc", block.text], cwd=folder / "checkout", check=False,
+                              stdin=subprocess.DEVNULL, timeout=SECONDS, capture_output=True,
+                              text=True)
+        if done.returncode:
+            pytest.skip(f"cannot be fetched: {done.stderr[-300:]}")
+
+
 def run(path, folder):
     blocks = [block for block in documents.blocks_of(path.read_text()) if not block.not_run]
+    missing = [block.needs for block in blocks if block.needs and not shutil.which(block.needs)]
+    if missing:
+        pytest.skip(f"no {missing[0]} here")
     (folder / "home").mkdir()
+    checkout(folder / "checkout")
+    fetch([block for block in blocks if block.online], folder)
+    blocks = [block for block in blocks if not block.online]
     script = folder / "script.sh"
     script.write_text(script_of(blocks, folder))
-    done = subprocess.run([*NAMESPACES, "bash", str(script)], cwd=checkout(folder / "checkout"),
+    done = subprocess.run([*NAMESPACES, "bash", str(script)], cwd=folder / "checkout",
                           env=environment(folder), stdin=subprocess.DEVNULL, timeout=SECONDS,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           check=False)
@@ -107,4 +123,5 @@ def test_what_is_not_run_has_a_known_reason(path):
     for block in documents.blocks_of(path.read_text()):
         assert block.not_run is None or block.not_run in documents.NOT_RUN, \
             f"{path.name}:{block.line}"
-        assert all(word == "background" or word.startswith("not-run=") for word in block.words)
+        assert all(word in ("background", "online") or word.partition("=")[0] in ("not-run", "needs")
+                   for word in block.words)

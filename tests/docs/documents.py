@@ -6,6 +6,8 @@ A fenced block is run when its language is `sh`.  Words behind the language say 
     sh background       keeps running until the document ends; the next block waits until what it
                         started says "ready"
     sh not-run=REASON   is not run here; REASON is one of NOT_RUN
+    sh online           needs what is fetched from elsewhere, and is run before all others
+    sh needs=PROGRAM    where there is no such program nothing of the document is run
 
 A block of the language `text` right behind one of `sh` is what that prints; a line of "..." stands
 for any number of lines, and "..." within a line for any text.
@@ -42,9 +44,20 @@ class Block:
         return "background" in self.words
 
     @property
+    def online(self):
+        return "online" in self.words
+
+    @property
     def not_run(self):
+        return self._word("not-run")
+
+    @property
+    def needs(self):
+        return self._word("needs")
+
+    def _word(self, name):
         return next((word.partition("=")[2] for word in self.words
-                     if word.startswith("not-run=")), None)
+                     if word.startswith(f"{name}=")), None)
 
 
 def documents():
