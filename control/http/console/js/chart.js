@@ -53,12 +53,17 @@ export class Chart {
 		this.draw();
 	}
 
+	newest(i) {
+		const value = this.values[i].at(-1) ?? null;
+		return value === null ? "–" : this.format(value);
+	}
+
 	draw() {
 		const top = this.top ?? roundUp(Math.max(1, ...this.values.flat()));
 		this.values.forEach((values, i) => this.paths[i].setAttribute("d", line(values, this.most, top)));
 		fill(this.scale, h("span", {}, this.format(top)), h("span", {}, "last two minutes"));
 		fill(this.legend, this.names.map((name, i) => h("span", {},
 			h("span", {class: `swatch series-${i % 4 + 1}`}), name, " ",
-			h("strong", {}, this.values[i].length ? this.format(this.values[i].at(-1) ?? 0) : "–"))));
+			h("strong", {}, this.newest(i)))));
 	}
 }
