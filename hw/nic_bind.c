@@ -3,15 +3,17 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "hw/nic_use.h"
 
 #define VFIO "vfio-pci"
+#define MEMORY "var/lib/sluice-host/nic"
 
 static void memory_path(const struct nic *nic, char path[static NIC_STEP_BYTES])
 {
-	snprintf(path, NIC_STEP_BYTES, "var/lib/sluice-host/nic/%s", nic->pci);
+	snprintf(path, NIC_STEP_BYTES, MEMORY "/%s", nic->pci);
 }
 
 void nic_former_driver(const struct host_root *root, const struct nic *nic,
@@ -186,7 +188,7 @@ static int run_steps(const struct nic_plan *plan, const struct host_root *root, 
 	if (!root->real && !root->wrote)
 		return 0;
 	host_link(root, driver, "sys/bus/pci/devices/%s/driver", plan->nic.pci);
-	if (plan->driver[0] ? strcmp(driver, plan->driver) == 0 : driver[0] != 0)
+	if (plan->driver[0] ? strcmp(driver, plan->driver) == 0 : strcmp(driver, VFIO) != 0)
 		return 0;
 	snprintf(why, why_bytes, "%s has the driver '%s' now, not %s; the kernel's log says why",
 		 plan->nic.pci, driver, plan->driver);
@@ -216,7 +218,8 @@ int nic_plan_run(const struct nic_plan *plan, const struct host_root *root, char
 	int rc = 0;
 
 	memory_path(&plan->nic, path);
-	if (plan->remember) {
+	bool remembered = host_exists(root, "%s", path);
+	if (plan->remember && !remembered) {
 		snprintf(former, sizeof(former), "%s\n", plan->nic.driver);
 		rc = host_replace(root, former, path);
 	}
@@ -227,8 +230,25 @@ int nic_plan_run(const struct nic_plan *plan, const struct host_root *root, char
 	rc = run_steps(plan, root, why, why_bytes);
 	if (rc < 0 && bind)
 		take_back(plan, root);
-	/* What was taken back, or given back, needs no memory any more. */
-	if ((rc < 0) == bind)
+	/* What was given back, or taken back at once, needs no memory any more. */
+	if (bind ? rc < 0 && !remembered : rc == 0)
 		host_remove(root, path);
 	return rc;
+}
+
+int nic_remembered(const struct host_root *root, struct host_names *ret)
+{
+	char pci[NIC_PCI_BYTES];
+	int rc = host_names(root, ret, MEMORY);
+
+	if (rc < 0)
+		return rc;
+	/* Others' files in it are none of ours. */
+	for (size_t i = ret->count; i > 0; i--) {
+		if (nic_pci_parse(ret->at[i - 1], pci))
+			continue;
+		free(ret->at[i - 1]);
+		ret->at[i - 1] = ret->at[--ret->count];
+	}
+	return 0;
 }

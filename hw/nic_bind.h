@@ -34,6 +34,9 @@ int nic_plan_bind(struct nic_plan *ret, const struct host_root *root, const stru
 /* -EALREADY: it is the kernel's. */
 int nic_plan_unbind(struct nic_plan *ret, const struct host_root *root, const struct nic *nic,
 		    char *why, size_t why_bytes);
+/* PCI addresses of the NICs that were taken and not given back, also before a restart of the host.
+ * -ENOMEM. */
+int nic_remembered(const struct host_root *root, struct host_names *ret);
 /* -errno with the step that failed in `why`; after a failed bind the former driver has it again. */
 int nic_plan_run(const struct nic_plan *plan, const struct host_root *root, char *why,
 		 size_t why_bytes);

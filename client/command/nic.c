@@ -212,3 +212,64 @@ int verb_nic_unbind(struct invocation *invocation)
 {
 	return with_root(invocation, false);
 }
+
+/* ---- restore ---- */
+
+/* Null, and a complaint: it is not bound now.  Else as plan_object has it. */
+static json_t *restore_one(const struct host_root *root, const char *pci, bool force)
+{
+	struct nic_plan plan;
+	struct nic nic;
+	char why[1024];
+	int rc = nic_find(&nic, root, pci);
+
+	if (rc < 0)
+		snprintf(why, sizeof(why), "%s is not there any more", pci);
+	else
+		rc = nic_plan_bind(&plan, root, &nic, getenv("SSH_CONNECTION"), force, why,
+				   sizeof(why));
+	if (rc == -EALREADY) {
+		plan = (struct nic_plan){.nic = nic, .driver = "vfio-pci"};
+		return plan_object(&plan, true);
+	}
+	if (rc == 0)
+		rc = nic_plan_run(&plan, root, why, sizeof(why));
+	if (rc < 0)
+		complain("%s", why);
+	return rc < 0 ? NULL : plan_object(&plan, true);
+}
+
+static int restore(struct invocation *invocation, const struct host_root *root)
+{
+	static const struct column columns[] = {
+		{"pci", "PCI"}, {"from", "FROM"}, {"to", "TO"}, {0}};
+	bool force = flag_value(invocation, FLAG_force) != NULL;
+	struct host_names names;
+	json_t *rows = json_array();
+	int code = EXIT_DONE;
+
+	if (nic_remembered(root, &names) < 0) {
+		complain("out of memory");
+		code = EXIT_FAILED;
+	}
+	for (size_t i = 0; i < names.count; i++) {
+		json_t *row = restore_one(root, names.at[i], force);
+		if (row)
+			json_array_append_new(rows, row);
+		else
+			code = EXIT_FAILED;
+	}
+	host_names_free(&names);
+	return document_print_rows(invocation, rows, columns, code);
+}
+
+int verb_nic_restore(struct invocation *invocation)
+{
+	struct host_root root;
+
+	if (!host_root_of(invocation, &root))
+		return EXIT_USAGE;
+	int code = restore(invocation, &root);
+	host_root_close(&root);
+	return code;
+}

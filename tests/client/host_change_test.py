@@ -95,6 +95,17 @@ def test_a_nic_goes_back_to_the_driver_it_came_from(tree):
     assert not (tree.root / f"var/lib/sluice-host/nic/{NIC}").exists()
 
 
+def test_nics_are_taken_again_after_a_restart(tree):
+    assert told(tree, "nic", "restore") == []
+    sluice(tree, "nic", "bind", "ens1")
+    tree.write("sys/bus/pci/drivers_probe", "")
+    assert [nic["pci"] for nic in told(tree, "nic", "restore")] == [NIC]
+    assert tree.read("sys/bus/pci/drivers_probe") == NIC
+    # One that was pulled out meanwhile is said.
+    tree.write("var/lib/sluice-host/nic/0000:99:00.0", "ice")
+    assert "0000:99:00.0" in sluice(tree, "nic", "restore", code=1).stderr
+
+
 def test_names_that_are_no_nic_are_said(tree):
     for name in ("ens9", "0000:99:00.0", "../../etc", "x" * 300):
         assert "sluice nic show" in sluice(tree, "nic", "bind", name, code=2).stderr

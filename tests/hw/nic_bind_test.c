@@ -145,6 +145,27 @@ static void a_bind_that_fails_midway_is_taken_back(void **state)
 	assert_false(host_exists(&tree->root, MEMORY));
 }
 
+static void a_nic_that_was_bound_before_a_restart_stays_remembered(void **state)
+{
+	struct tree *tree = *state;
+	struct host_names names;
+	char why[512];
+
+	assert_int_equal(bind(tree, false, why), 0);
+	tree_write(tree, "var/lib/sluice-host/nic/README", "not ours");
+	move(tree, "ice"); /* as a kernel that has just come up */
+	assert_int_equal(nic_remembered(&tree->root, &names), 0);
+	assert_int_equal(names.count, 1);
+	assert_string_equal(names.at[0], PCI);
+	host_names_free(&names);
+	/* Also when it cannot be bound this time. */
+	vfio_refuses = true;
+	assert_int_equal(bind(tree, false, why), -EIO);
+	assert_string_equal(tree_text(tree, MEMORY), "ice");
+	vfio_refuses = false;
+	assert_int_equal(bind(tree, false, why), 0);
+}
+
 static void a_nic_whose_driver_nobody_knows_goes_to_whom_the_kernel_finds(void **state)
 {
 	struct tree *tree = *state;
@@ -223,6 +244,7 @@ int main(void)
 		TEST(a_nic_goes_to_vfio_and_back_to_its_driver),
 		TEST(a_second_time_is_no_failure_and_keeps_the_former_driver),
 		TEST(a_bind_that_fails_midway_is_taken_back),
+		TEST(a_nic_that_was_bound_before_a_restart_stays_remembered),
 		TEST(a_nic_whose_driver_nobody_knows_goes_to_whom_the_kernel_finds),
 		TEST(a_nic_that_the_host_needs_is_taken_by_force_alone),
 		TEST(a_host_that_hides_its_routes_is_taken_to_need_all),
