@@ -37,7 +37,6 @@ struct invocation {
 	const char **words; /* after noun and verb */
 	size_t word_count;
 	enum output_form output;
-	bool json; /* until every verb hands over documents */
 };
 
 /* Null: not given.  The last one counts. */

@@ -1,19 +1,26 @@
-/* Records out, as text or as one line of JSON each.
+/* Records out, as text or as one document each.
  *
- * Where the end matters (--exit, --until, -N) it is looked up once, before the first record: a
- * topic that others write to meanwhile ends all the same. */
+ * Where the end matters (--exit, --until) it is looked up once, before the first record: a topic
+ * that others write to meanwhile ends all the same.  With --follow partitions that are added later
+ * are read too. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+#include "client/command/choice.h"
 #include "client/command/command.h"
+#include "client/command/consume_group.h"
 #include "client/command/format.h"
 #include "client/command/from.h"
 #include "client/command/output.h"
+#include "client/command/progress.h"
+#include "client/command/record_json.h"
+#include "client/command/spots.h"
 
-enum { OUTPUT_BYTES = 256 << 10 };
+enum { OUTPUT_BYTES = 256 << 10, WAIT_MS = 1000, LOOK_EVERY_MS = 2000 };
 
 struct source {
 	int32_t partition;
@@ -25,46 +32,31 @@ struct consumption {
 	struct invocation *invocation;
 	const char *topic;
 	struct from from;
+	struct from until; /* where has_until */
+	bool has_until;
+	bool exit;
+	bool follow;
+	struct choice choice;
 	struct format format;
-	struct source *sources;
+	struct consume_group group;
+	struct source *sources; /* by partition */
 	size_t source_count;
 	size_t left;   /* sources not done */
-	int64_t until; /* INT64_MAX: no end */
-	bool exit;
 	int64_t count; /* still to print */
-	int failure;   /* exit code */
+	int64_t printed;
+	int failure;      /* exit code */
+	uint64_t look_ns; /* for more partitions */
+	struct progress progress;
 };
 
-static void print_json(const struct sluice_message *message)
-{
-	struct sluice_header header;
-	size_t cursor = 0;
+/* ---- printing ---- */
 
-	fputs("{\"topic\":", stdout);
-	put_json_string(stdout, message->topic);
-	printf(",\"partition\":%" PRId32 ",\"offset\":%" PRId64 ",\"timestamp\":%" PRId64 ",",
-	       message->partition, message->offset, message->timestamp_ms);
-	put_json_bytes(stdout, "key", message->key, message->key_length);
-	putchar(',');
-	put_json_bytes(stdout, "value", message->value, message->value_length);
-	fputs(",\"headers\":[", stdout);
-	for (bool first = true; sluice_header_next(message, &cursor, &header) > 0; first = false) {
-		fputs(first ? "{" : ",{", stdout);
-		put_json_bytes(stdout, "name", header.name, header.name_length);
-		putchar(',');
-		put_json_bytes(stdout, "value", header.value, header.value_length);
-		putchar('}');
-	}
-	puts("]}");
-}
-
-static struct source *source_of(const struct consumption *c, int32_t partition)
+static int compare_source(const void *partition, const void *source)
 {
-	for (size_t i = 0; i < c->source_count; i++) {
-		if (c->sources[i].partition == partition)
-			return &c->sources[i];
-	}
-	return NULL;
+	int32_t wanted = *(const int32_t *)partition;
+	int32_t found = ((const struct source *)source)->partition;
+
+	return (wanted > found) - (wanted < found);
 }
 
 static void finish_source(struct consumption *c, struct source *source)
@@ -84,11 +76,13 @@ static void print_batch(struct consumption *c, struct sluice_batch *batch, struc
 	while (c->count > 0 && (rc = sluice_batch_next(batch, &message)) > 0) {
 		if (message.offset >= source->stop)
 			break;
-		if (c->invocation->json)
-			print_json(&message);
-		else
+		if (c->invocation->output == OUTPUT_TABLE)
 			format_print(&c->format, stdout, &message);
+		else
+			document_print_element(c->invocation, record_json_of(&message));
 		c->count--;
+		c->printed++;
+		consume_group_note(&c->group, message.partition, message.offset + 1);
 	}
 	if (c->count > 0 && rc < 0)
 		c->failure = complain_of(c->invocation, rc);
@@ -99,7 +93,8 @@ static void take(struct consumption *c, struct sluice_batch *batch)
 	struct sluice_batch_info info;
 
 	sluice_batch_info(batch, &info);
-	struct source *source = source_of(c, info.partition);
+	struct source *source = bsearch(&info.partition, c->sources, c->source_count,
+					sizeof(*source), compare_source);
 	if (info.error) {
 		c->failure = complain_of(c->invocation, info.error);
 	} else if (!source->done) {
@@ -108,6 +103,7 @@ static void take(struct consumption *c, struct sluice_batch *batch)
 			finish_source(c, source);
 	}
 	sluice_batch_free(batch);
+	progress_step(&c->progress, c->printed);
 }
 
 /* A partition without records, or whose last ones are not for readers, ends here. */
@@ -117,7 +113,7 @@ static void finish_reached(struct consumption *c)
 
 	for (size_t i = 0; i < c->source_count; i++) {
 		struct source *source = &c->sources[i];
-		if (!source->done &&
+		if (!source->done && source->stop != INT64_MAX &&
 		    sluice_position(c->invocation->client, c->topic, source->partition,
 				    &position) == 0 &&
 		    position >= source->stop)
@@ -125,20 +121,162 @@ static void finish_reached(struct consumption *c)
 	}
 }
 
+/* ---- where to begin and to stop ---- */
+
+/* Those of `topic` that are meant and not there yet. */
+static int add_sources(struct consumption *c, const struct sluice_topic *topic)
+{
+	struct source *sources = realloc(c->sources,
+					 (topic->partition_count + 1) * sizeof(*sources));
+	size_t known = c->source_count;
+
+	if (!sources)
+		return EXIT_FAILED;
+	c->sources = sources;
+	for (size_t i = 0; i < topic->partition_count; i++) {
+		int32_t index = topic->partitions[i].index;
+		if (choice_has(&c->choice, index) &&
+		    (known == 0 || index > sources[known - 1].partition))
+			sources[c->source_count++] = (struct source){.partition = index,
+								     .stop = INT64_MAX};
+	}
+	c->left += c->source_count - known;
+	return EXIT_DONE;
+}
+
+static struct spot *spots_new(const struct consumption *c)
+{
+	struct spot *spots = calloc(c->source_count + 1, sizeof(*spots));
+
+	for (size_t i = 0; spots && i < c->source_count; i++)
+		spots[i] = (struct spot){.topic = c->topic, .partition = c->sources[i].partition};
+	return spots;
+}
+
+static int find_stops(struct consumption *c, struct spot *spots)
+{
+	static const struct from end = {.kind = FROM_OFFSET, .value = SLUICE_LATEST};
+	int code = spots_resolve(c->invocation, c->has_until ? &c->until : &end, spots,
+				 c->source_count);
+
+	if (!code)
+		code = spots_check(spots, c->source_count);
+	for (size_t i = 0; !code && i < c->source_count; i++) {
+		c->sources[i].stop = spots[i].at;
+		if (c->exit && spots[i].end < spots[i].at)
+			c->sources[i].stop = spots[i].end;
+	}
+	return code;
+}
+
+static int begin_at(struct consumption *c, const struct source *source, int64_t offset)
+{
+	int64_t committed = consume_group_offset(&c->group, source->partition);
+	int rc = sluice_assign(c->invocation->client, c->topic, source->partition,
+			       committed >= 0 ? committed : offset);
+
+	return rc < 0 ? complain_of(c->invocation, rc) : EXIT_DONE;
+}
+
+/* How many records there are to print, where that is known. */
+static int64_t records(const struct consumption *c, const struct spot *spots)
+{
+	int64_t total = 0;
+
+	for (size_t i = 0; i < c->source_count; i++) {
+		int64_t committed = consume_group_offset(&c->group, spots[i].partition);
+		int64_t begin = committed >= 0 ? committed : spots[i].at;
+		if (c->sources[i].stop == INT64_MAX)
+			return 0;
+		if (c->sources[i].stop > begin)
+			total += c->sources[i].stop - begin;
+	}
+	return total < c->count ? total : c->count;
+}
+
+static int begin_all(struct consumption *c, struct spot *spots)
+{
+	bool stops = c->exit || c->has_until;
+	int code = EXIT_DONE;
+
+	if (stops)
+		code = find_stops(c, spots);
+	if (!code && (stops || c->from.kind != FROM_OFFSET))
+		code = spots_resolve(c->invocation, &c->from, spots, c->source_count);
+	if (!code)
+		code = spots_check(spots, c->source_count);
+	for (size_t i = 0; !code && i < c->source_count; i++)
+		code = begin_at(c, &c->sources[i],
+				stops || c->from.kind != FROM_OFFSET ? spots[i].at : c->from.value);
+	if (!code && !isatty(STDOUT_FILENO))
+		progress_begin(&c->progress, "consuming", records(c, spots), "records");
+	return code;
+}
+
+static int start(struct consumption *c)
+{
+	struct sluice_metadata *metadata;
+	int code = choice_topic(c->invocation, c->topic, &metadata);
+
+	if (code)
+		return code;
+	code = choice_check(&c->choice, &metadata->topics[0]);
+	if (!code)
+		code = add_sources(c, &metadata->topics[0]);
+	sluice_metadata_free(metadata);
+	struct spot *spots = code ? NULL : spots_new(c);
+	if (!code)
+		code = spots ? begin_all(c, spots) : EXIT_FAILED;
+	free(spots);
+	return code;
+}
+
+/* Partitions that were added since are read from their beginning. */
+static int look_for_more(struct consumption *c)
+{
+	uint64_t now_ns = clock_monotonic_ns(clock_system());
+	struct sluice_metadata *metadata;
+	size_t known = c->source_count;
+
+	if (!c->follow || c->choice.ranges || now_ns < c->look_ns)
+		return EXIT_DONE;
+	c->look_ns = now_ns + (uint64_t)LOOK_EVERY_MS * NS_PER_MS;
+	int rc = sluice_metadata(c->invocation->client, &c->topic, 1, &metadata);
+	if (rc < 0) /* the fetches tell what is wrong, or it passes */
+		return rc == -EINTR ? EXIT_INTERRUPTED : EXIT_DONE;
+	int code = EXIT_DONE;
+	if (metadata->topic_count == 1)
+		code = add_sources(c, &metadata->topics[0]);
+	sluice_metadata_free(metadata);
+	for (size_t i = known; !code && i < c->source_count; i++)
+		code = begin_at(c, &c->sources[i], SLUICE_EARLIEST);
+	return code;
+}
+
+/* ---- the loop ---- */
+
+/* Nothing more at the moment: now is the time to show what there was. */
+static int pause_between(struct consumption *c)
+{
+	if (output_flush() != OUTPUT_GOOD)
+		return EXIT_FAILED;
+	finish_reached(c);
+	int code = consume_group_commit(&c->group, false);
+	return code ? code : look_for_more(c);
+}
+
 static int loop(struct consumption *c)
 {
 	struct sluice_batch *batch;
+	int code = EXIT_DONE;
 
 	while (c->left > 0 && c->count > 0 && !c->failure) {
 		int rc = sluice_fetch(c->invocation->client, 0, &batch);
 		if (rc == 0) {
-			/* Nothing more at the moment: now is the time to show what there was. */
-			if (output_flush() != OUTPUT_GOOD)
+			code = pause_between(c);
+			if (code || c->left == 0)
 				break;
-			finish_reached(c);
-			if (c->left == 0)
-				break;
-			rc = sluice_fetch(c->invocation->client, 1000, &batch);
+			rc = sluice_fetch(c->invocation->client, WAIT_MS, &batch);
 		}
 		if (rc < 0)
 			return complain_of(c->invocation, rc);
@@ -147,142 +285,87 @@ static int loop(struct consumption *c)
 		if (ferror(stdout))
 			break;
 	}
-	return output_finish(c->failure);
+	return c->failure ? c->failure : code;
 }
 
-/* ---- where to begin and to stop ---- */
-
-static int start(struct consumption *c, struct source *source)
+/* What a reader may not have got is not committed. */
+static int finish(struct consumption *c, int code)
 {
-	struct sluice_client *client = c->invocation->client;
-	int64_t first = 0;
-	int64_t end = INT64_MAX;
-	int64_t begin = c->from.value;
-	int rc = 0;
+	enum output_state state = output_flush();
 
-	if (c->exit || c->from.kind == FROM_BEFORE_END)
-		rc = sluice_list_offset(client, c->topic, source->partition, SLUICE_LATEST, &end,
-					NULL);
-	if (rc == 0 && c->from.kind == FROM_BEFORE_END)
-		rc = sluice_list_offset(client, c->topic, source->partition, SLUICE_EARLIEST,
-					&first, NULL);
-	if (rc < 0)
-		return rc;
-	source->stop = c->exit && end < c->until ? end : c->until;
-	if (c->from.kind == FROM_BEFORE_END)
-		begin = end - begin < first ? first : end - begin;
-	if (c->from.kind == FROM_TIME)
-		return sluice_assign_time(client, c->topic, source->partition, c->from.value);
-	return sluice_assign(client, c->topic, source->partition, begin);
-}
-
-static int choose_all(struct consumption *c, const struct sluice_topic *topic)
-{
-	c->sources = calloc(topic->partition_count + 1, sizeof(*c->sources));
-	if (!c->sources)
+	progress_end(&c->progress);
+	if (state == OUTPUT_FAILED)
 		return EXIT_FAILED;
-	for (size_t i = 0; i < topic->partition_count; i++)
-		c->sources[c->source_count++].partition = topic->partitions[i].index;
-	return EXIT_DONE;
+	if (state == OUTPUT_ENOUGH)
+		return code == EXIT_INTERRUPTED ? code : EXIT_DONE;
+	int committed = consume_group_commit(&c->group, true);
+	return code ? code : committed;
 }
 
-/* "0,3,5" */
-static int choose_listed(struct consumption *c, const struct sluice_topic *topic, const char *text)
+/* ---- flags ---- */
+
+static int read_place(const char *name, const char *text, struct from *ret)
 {
-	c->sources = calloc(strlen(text) + 1, sizeof(*c->sources));
-	if (!c->sources)
-		return EXIT_FAILED;
-	for (const char *at = text;; at++) {
-		char *end;
-		errno = 0;
-		long number = strtol(at, &end, 10);
-		if (end == at || (*end && *end != ',') || number < 0 || errno)
-			return complain_usage("--partition takes numbers with commas between, not "
-					      "'%s'",
-					      text);
-		if ((size_t)number >= topic->partition_count) {
-			complain("topic '%s' has partitions 0 to %zu, and no %ld", topic->name,
-				 topic->partition_count - 1, number);
-			return EXIT_FAILED;
-		}
-		if (!source_of(c, (int32_t)number))
-			c->sources[c->source_count++].partition = (int32_t)number;
-		if (!*end)
-			return EXIT_DONE;
-		at = end;
-	}
+	if (from_parse(ret, text, clock_wall_ms(clock_system())) == 0)
+		return EXIT_DONE;
+	return complain_usage("--%s takes beginning, end, an offset, -N or @TIME, not '%s'", name,
+			      text);
 }
 
-static int choose_sources(struct consumption *c)
+static int read_format(struct consumption *c)
 {
-	const char *listed = flag_value(c->invocation, FLAG_partition);
-	struct sluice_metadata *metadata;
-	int rc = sluice_metadata(c->invocation->client, &c->topic, 1, &metadata);
-	int code;
-
-	if (rc < 0)
-		return complain_of(c->invocation, rc);
-	const struct sluice_topic *topic = metadata->topic_count ? &metadata->topics[0] : NULL;
-	if (!topic || topic->error) {
-		complain("topic '%s': %s", c->topic,
-			 sluice_error_text(topic ? topic->error : -SLUICE_KAFKA(3)));
-		fputs("        `sluice topic list` shows the topics, `sluice topic create` makes "
-		      "one\n",
-		      stderr);
-		code = EXIT_FAILED;
-	} else {
-		code = listed ? choose_listed(c, topic, listed) : choose_all(c, topic);
-	}
-	sluice_metadata_free(metadata);
-	return code;
-}
-
-static int start_all(struct consumption *c)
-{
-	int code = choose_sources(c);
-
-	c->left = c->source_count;
-	for (size_t i = 0; !code && i < c->source_count; i++) {
-		int rc = start(c, &c->sources[i]);
-		if (rc < 0)
-			code = complain_of(c->invocation, rc);
-	}
-	return code;
-}
-
-static int read_flags(struct consumption *c)
-{
-	const char *from = flag_value(c->invocation, FLAG_from);
 	const char *format = flag_value(c->invocation, FLAG_format);
 	const char *wrong = "";
 
-	if (!flag_number(c->invocation, FLAG_count, 0, INT64_MAX, INT64_MAX, &c->count) ||
-	    !flag_number(c->invocation, FLAG_until, 0, INT64_MAX, INT64_MAX, &c->until))
-		return EXIT_USAGE;
-	c->exit = flag_value(c->invocation, FLAG_exit) != NULL;
-	if (from_parse(&c->from, from ? from : "beginning", clock_wall_ms(clock_system())) < 0)
-		return complain_usage("--from takes beginning, end, an offset, -N or @TIME, not "
-				      "'%s'",
-				      from);
-	if (format && c->invocation->json)
-		return complain_usage("--format and --output json exclude one another");
+	if (format && c->invocation->output != OUTPUT_TABLE)
+		return complain_usage("--format and --output exclude one another");
 	int rc = format_parse(&c->format, format ? format : "%s\\n", &wrong);
 	if (rc == -EINVAL)
 		return complain_usage("--format: '%.2s' means nothing", wrong);
 	return rc < 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
+static int read_flags(struct consumption *c)
+{
+	const char *from = flag_value(c->invocation, FLAG_from);
+	const char *until = flag_value(c->invocation, FLAG_until);
+
+	if (!flag_number(c->invocation, FLAG_count, 0, INT64_MAX, INT64_MAX, &c->count))
+		return EXIT_USAGE;
+	c->exit = flag_value(c->invocation, FLAG_exit) != NULL;
+	c->follow = flag_value(c->invocation, FLAG_follow) != NULL;
+	c->has_until = until != NULL;
+	if (c->follow && (c->exit || until))
+		return complain_usage("--follow has no end: without --exit and --until");
+	int code = read_place("from", from ? from : c->follow ? "end" : "beginning", &c->from);
+	if (!code && until)
+		code = read_place("until", until, &c->until);
+	if (!code)
+		code = choice_read(c->invocation, &c->choice);
+	return code ? code : read_format(c);
+}
+
 int verb_consume(struct invocation *invocation)
 {
-	struct consumption c = {.invocation = invocation, .topic = invocation->words[0]};
+	struct consumption c = {
+		.invocation = invocation,
+		.topic = invocation->words[0],
+		.group = {.invocation = invocation,
+			  .id = flag_value(invocation, FLAG_of_group),
+			  .topic = invocation->words[0]},
+	};
 	int code = read_flags(&c);
 
 	/* Records are printed piecemeal, and flushed when no more are at hand. */
 	setvbuf(stdout, NULL, _IOFBF, OUTPUT_BYTES);
 	if (!code)
-		code = start_all(&c);
+		code = consume_group_open(&c.group);
 	if (!code)
-		code = loop(&c);
+		code = start(&c);
+	if (!code)
+		code = finish(&c, loop(&c));
+	consume_group_close(&c.group);
+	choice_free(&c.choice);
 	format_free(&c.format);
 	free(c.sources);
 	return code;

@@ -5,7 +5,9 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/bytes.h"
 #include "client/sluice.h"
 
 static int hex_digit(char c)
@@ -54,7 +56,7 @@ static int parse(struct format *format, const char *text, const char **ret_wrong
 		*ret_wrong = at;
 		if (*at == '%') {
 			at++;
-			if (!*at || !strchr("sSkKtpoTh%", *at))
+			if (!*at || !strchr("sSRkKtpoTdh%", *at))
 				return -EINVAL;
 			if (*at != '%') {
 				format->parts[format->count++] =
@@ -119,6 +121,29 @@ static void print_length(FILE *to, const void *data, size_t length)
 	fprintf(to, "%" PRId64, data ? (int64_t)length : -1);
 }
 
+/* Big-endian, as kcat does. */
+static void print_binary_length(FILE *to, const void *data, size_t length)
+{
+	uint8_t bytes[4];
+
+	store_be32(bytes, data ? (uint32_t)length : UINT32_MAX);
+	fwrite(bytes, 1, sizeof(bytes), to);
+}
+
+/* 2026-01-31T12:00:00.000Z */
+static void print_time(FILE *to, int64_t timestamp_ms)
+{
+	time_t seconds = (time_t)(timestamp_ms / 1000);
+	char text[64];
+	struct tm parts;
+
+	if (timestamp_ms < 0 || !gmtime_r(&seconds, &parts) ||
+	    !strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &parts))
+		putc('-', to);
+	else
+		fprintf(to, "%s.%03dZ", text, (int)(timestamp_ms % 1000));
+}
+
 static void print_part(FILE *to, char letter, const struct sluice_message *message)
 {
 	switch (letter) {
@@ -144,6 +169,12 @@ static void print_part(FILE *to, char letter, const struct sluice_message *messa
 		break;
 	case 'o':
 		fprintf(to, "%" PRId64, message->offset);
+		break;
+	case 'R':
+		print_binary_length(to, message->value, message->value_length);
+		break;
+	case 'd':
+		print_time(to, message->timestamp_ms);
 		break;
 	case 'T':
 		fprintf(to, "%" PRId64, message->timestamp_ms);

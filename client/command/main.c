@@ -67,7 +67,6 @@ static int run(struct invocation *invocation)
 		return code;
 	if (output && output_form_parse(&invocation->output, output) < 0)
 		return complain_usage("--output is table, json, jsonl or yaml, not '%s'", output);
-	invocation->json = invocation->output != OUTPUT_TABLE;
 	if (verb->needs == BROKER)
 		code = connect_open(invocation);
 	if (code)

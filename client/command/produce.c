@@ -1,14 +1,18 @@
-/* Lines in, records out.  While it waits for a line it also serves the client, so that a line typed
- * at a terminal leaves when it has lingered, not when the next one comes. */
+/* Lines in, records out: each a value, a key and a value, or an object of JSON.  While it waits for
+ * a line it also serves the client, so that a line typed at a terminal leaves when it has lingered,
+ * not when the next one comes. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "client/command/command.h"
 #include "client/command/output.h"
+#include "client/command/progress.h"
+#include "client/command/record_json.h"
 
 enum {
 	READ_BYTES = 256 << 10,
@@ -25,7 +29,13 @@ struct production {
 	char header_names[FLAG_VALUES_MAX][HEADER_NAME_BYTES];
 	const char *delimiter; /* null: no keys */
 	bool null_values;
-	size_t line; /* of this input */
+	bool json;
+	bool partition_given;
+	const char *input; /* its name */
+	size_t line;       /* of this input */
+	struct progress progress;
+	bool progress_bytes;
+	int64_t read_bytes; /* of all inputs */
 	size_t delivered;
 	size_t failed;
 	char *buffer;
@@ -46,6 +56,16 @@ static void delivered(void *user, const struct sluice_delivery *delivery)
 			 delivery->partition, sluice_error_text(delivery->error));
 }
 
+static int send_record(struct production *p, const struct sluice_record *record)
+{
+	int rc = sluice_produce_wait(p->invocation->client, record, -1, delivered, p);
+
+	if (rc == -EMSGSIZE)
+		complain("%s, line %zu is longer than a record may be (-X max.request.size=...)",
+			 p->input, p->line);
+	return rc;
+}
+
 static int send_line(struct production *p, const char *line, size_t length)
 {
 	struct sluice_record record = p->record;
@@ -64,10 +84,37 @@ static int send_line(struct production *p, const char *line, size_t length)
 	}
 	record.value = p->null_values && value == end ? NULL : value;
 	record.value_length = (size_t)(end - value);
-	int rc = sluice_produce_wait(p->invocation->client, &record, -1, delivered, p);
-	if (rc == -EMSGSIZE)
-		complain("line %zu is longer than a record may be (-X max.request.size=...)",
-			 p->line);
+	return send_record(p, &record);
+}
+
+/* What the line leaves out is as for all. */
+static int send_json(struct production *p, const char *line, size_t length)
+{
+	char why[RECORD_JSON_WHY_BYTES];
+	struct record_json told;
+
+	p->line++;
+	if (length == 0)
+		return 0;
+	int rc = record_json_parse(&told, line, length, why);
+	if (rc == -EINVAL)
+		complain("%s, line %zu: %s", p->input, p->line, why);
+	if (rc < 0)
+		return rc == -EINVAL ? -EBADMSG : rc;
+	struct sluice_record record = told.record;
+	record.topic = p->record.topic;
+	if (p->partition_given)
+		record.partition = p->record.partition;
+	if (!told.has_key) {
+		record.key = p->record.key;
+		record.key_length = p->record.key_length;
+	}
+	if (!told.has_headers) {
+		record.headers = p->record.headers;
+		record.header_count = p->record.header_count;
+	}
+	rc = send_record(p, &record);
+	record_json_free(&told);
 	return rc;
 }
 
@@ -83,7 +130,8 @@ static int send_lines(struct production *p, bool ended)
 		if (!newline && !ended)
 			break;
 		char *stop = newline ? newline : end;
-		rc = send_line(p, at, (size_t)(stop - at));
+		rc = p->json ? send_json(p, at, (size_t)(stop - at))
+			     : send_line(p, at, (size_t)(stop - at));
 		at = newline ? newline + 1 : end;
 	}
 	p->size = (size_t)(end - at);
@@ -139,9 +187,13 @@ static int send_input(struct production *p, int fd)
 		ssize_t got = read(fd, p->buffer + p->size, READ_BYTES);
 		if (got < 0 && errno != EINTR && errno != EAGAIN)
 			return -errno;
-		if (got > 0)
+		if (got > 0) {
 			p->size += (size_t)got;
+			p->read_bytes += got;
+		}
 		rc = send_lines(p, got == 0);
+		progress_step(&p->progress,
+			      p->progress_bytes ? p->read_bytes : (int64_t)p->delivered);
 		if (rc < 0 || got == 0)
 			return rc;
 	}
@@ -156,10 +208,11 @@ static int send_file(struct production *p, const char *path)
 		complain("%s: %s", path, strerror(errno));
 		return EXIT_FAILED;
 	}
+	p->input = strcmp(path, "-") == 0 ? "standard input" : path;
 	int rc = send_input(p, fd);
 	close(fd);
-	if (rc == -EMSGSIZE)
-		return EXIT_FAILED;
+	if (rc == -EMSGSIZE || rc == -EBADMSG)
+		return EXIT_FAILED; /* it was told which line */
 	return rc < 0 ? complain_of(p->invocation, rc) : EXIT_DONE;
 }
 
@@ -176,19 +229,10 @@ static int check_reachable(struct production *p)
 	return EXIT_DONE;
 }
 
-static int read_flags(struct production *p)
+static int read_headers(struct production *p)
 {
 	const struct flag_values *headers = &p->invocation->flags[FLAG_header];
-	int64_t partition;
 
-	if (!flag_number(p->invocation, FLAG_partition, 0, INT32_MAX, SLUICE_PARTITION_ANY,
-			 &partition))
-		return EXIT_USAGE;
-	p->record.partition = (int32_t)partition;
-	p->delimiter = flag_value(p->invocation, FLAG_key_delimiter);
-	if (p->delimiter && !*p->delimiter)
-		return complain_usage("--key-delimiter is empty");
-	p->null_values = flag_value(p->invocation, FLAG_null) != NULL;
 	for (size_t i = 0; i < headers->count; i++) {
 		const char *value;
 		if (!split_setting(headers->values[i], p->header_names[i], HEADER_NAME_BYTES,
@@ -207,6 +251,65 @@ static int read_flags(struct production *p)
 	return EXIT_DONE;
 }
 
+static int read_partition(struct production *p)
+{
+	const char *text = flag_value(p->invocation, FLAG_partition);
+	int64_t partition = SLUICE_PARTITION_ANY;
+
+	p->partition_given = text != NULL;
+	if (text && strcmp(text, "any") != 0 &&
+	    !flag_number(p->invocation, FLAG_partition, 0, INT32_MAX, SLUICE_PARTITION_ANY,
+			 &partition))
+		return EXIT_USAGE;
+	p->record.partition = (int32_t)partition;
+	return EXIT_DONE;
+}
+
+static int read_flags(struct production *p)
+{
+	const char *input = flag_value(p->invocation, FLAG_input);
+	const char *key = flag_value(p->invocation, FLAG_key);
+
+	p->json = input && strcmp(input, "jsonl") == 0;
+	if (input && !p->json && strcmp(input, "lines") != 0)
+		return complain_usage("--input is lines or jsonl, not '%s'", input);
+	p->record.key = key;
+	p->record.key_length = key ? strlen(key) : 0;
+	p->delimiter = flag_value(p->invocation, FLAG_key_delimiter);
+	if (p->delimiter && !*p->delimiter)
+		return complain_usage("--key-delimiter is empty");
+	p->null_values = flag_value(p->invocation, FLAG_null) != NULL;
+	if (p->json && (p->delimiter || p->null_values))
+		return complain_usage("--input jsonl says of each record what its key and value "
+				      "are: without --key-delimiter and --null");
+	int code = read_partition(p);
+	return code ? code : read_headers(p);
+}
+
+/* By bytes where all of them are known, else by records; not while a person types. */
+static void begin_progress(struct production *p)
+{
+	size_t count = p->invocation->word_count;
+	int64_t total = 0;
+	struct stat file;
+
+	p->progress_bytes = true;
+	for (size_t i = 1; i < count; i++) {
+		if (stat(p->invocation->words[i], &file) < 0 || !S_ISREG(file.st_mode))
+			p->progress_bytes = false;
+		else
+			total += file.st_size;
+	}
+	if (count == 1)
+		p->progress_bytes = fstat(STDIN_FILENO, &file) == 0 && S_ISREG(file.st_mode);
+	if (count == 1 && p->progress_bytes)
+		total = file.st_size;
+	if (isatty(STDIN_FILENO) && count == 1)
+		return;
+	progress_begin(&p->progress, "producing", p->progress_bytes ? total : 0,
+		       p->progress_bytes ? "bytes" : "records");
+}
+
 static int finish(struct production *p, int code)
 {
 	struct sluice_client *client = p->invocation->client;
@@ -216,15 +319,22 @@ static int finish(struct production *p, int code)
 	if (rc == -EINTR)
 		rc = sluice_flush(client, INTERRUPTED_FLUSH_MS);
 	size_t left = sluice_undelivered(client);
+	progress_end(&p->progress);
 	if (rc < 0)
 		complain("%zu records are not delivered yet, and may or may not be", left);
 	if (p->failed > 0)
 		complain("%zu records were not delivered", p->failed);
-	if (p->invocation->json)
-		printf("{\"delivered\":%zu,\"failed\":%zu}\n", p->delivered, p->failed + left);
+	if (!code)
+		code = p->failed || left ? EXIT_FAILED : EXIT_DONE;
 	if (interrupted())
-		return EXIT_INTERRUPTED;
-	return code ? code : p->failed || left ? EXIT_FAILED : EXIT_DONE;
+		code = EXIT_INTERRUPTED;
+	/* A person who produces does not want to hear of what went well. */
+	if (p->invocation->output == OUTPUT_TABLE)
+		return output_finish(code);
+	json_t *object = json_object();
+	json_object_set_new(object, "delivered", json_integer((json_int_t)p->delivered));
+	json_object_set_new(object, "failed", json_integer((json_int_t)(p->failed + left)));
+	return document_print(p->invocation, object, NULL, code);
 }
 
 int verb_produce(struct invocation *invocation)
@@ -238,11 +348,12 @@ int verb_produce(struct invocation *invocation)
 		code = check_reachable(&p);
 	if (code)
 		return code;
+	begin_progress(&p);
 	if (invocation->word_count == 1)
 		code = send_file(&p, "-");
 	for (size_t i = 1; !code && i < invocation->word_count; i++)
 		code = send_file(&p, invocation->words[i]);
 	code = finish(&p, code);
 	free(p.buffer);
-	return output_finish(code);
+	return code;
 }

@@ -75,6 +75,14 @@ def test_records_are_trimmed_from_the_beginning(sluice, topic):
     assert extents(sluice, topic) == [(10, 10), (4, 4), (0, 0)]
 
 
+def test_records_are_trimmed_by_time(sluice, topic):
+    sluice.run("topic", "create", topic, "-P", 1)
+    lines = [json.dumps({"value": str(i), "timestamp": 1700000000000 + i}) for i in range(5)]
+    sluice.run("produce", topic, "-i", "jsonl", data="\n".join(lines).encode())
+    sluice.run("topic", "trim", topic, "--before", "@1700000000003")
+    assert extents(sluice, topic) == [(3, 5)]
+
+
 def test_an_offset_that_one_partition_lacks_leaves_all_of_them_whole(sluice, topic):
     fill(sluice, topic, [10, 4])
     sluice.run("topic", "trim", topic, "--before", 5, code=1)
