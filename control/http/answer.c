@@ -26,13 +26,10 @@ static void set_text(struct http_answer *answer, unsigned status, const char *co
 		answer->status = MHD_HTTP_INTERNAL_SERVER_ERROR;
 		return;
 	}
-	*answer = (struct http_answer){
-		.status = status,
-		.content_type = content_type,
-		.body = text,
-		.body_bytes = bytes,
-		.memory = text,
-	};
+	answer->status = status;
+	answer->content_type = content_type;
+	answer->body = answer->memory = text;
+	answer->body_bytes = bytes;
 }
 
 static void set_json(struct http_answer *answer, unsigned status, const char *content_type,

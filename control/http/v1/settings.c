@@ -24,7 +24,6 @@ bool v1_settings_read(struct http_answer *answer, const json_t *json, struct slu
 		      size_t *ret_count)
 {
 	size_t size = json_object_size(json);
-	struct sluice_config *settings = NULL;
 	size_t count = 0;
 	const char *name;
 	json_t *value;
@@ -33,12 +32,10 @@ bool v1_settings_read(struct http_answer *answer, const json_t *json, struct slu
 		answer_problem(answer, MHD_HTTP_BAD_REQUEST, "settings is an object of texts");
 		return false;
 	}
-	if (size) {
-		settings = calloc(size, sizeof(*settings));
-		if (!settings) {
-			answer_json(answer, MHD_HTTP_OK, NULL);
-			return false;
-		}
+	struct sluice_config *settings = calloc(size + 1, sizeof(*settings));
+	if (!settings) {
+		answer_json(answer, MHD_HTTP_OK, NULL);
+		return false;
 	}
 	/* It only reads. */
 	json_object_foreach((json_t *)(uintptr_t)json, name, value)
