@@ -3,6 +3,7 @@
 import unittest
 
 import hand_made
+from checker_compaction_test import COMPACTED, keyed
 from hand_made import acked, end, fetched, producer
 
 PLACE = {"topic": "t", "partition": 0}
@@ -83,6 +84,35 @@ class Quarantine(hand_made.Judged):
         wrong = given(2, 3)
         wrong["records"][0][2] += 1
         self.change("reader", lost(2, 4), wrong)
+        self.assert_breaks(2)
+
+
+class CompactedQuarantine(hand_made.Judged):
+    """Records 0, 2 and 5 have one key, 1 and 4 another, 3 a third."""
+    right = {"p": keyed(range(6)), "harness": [*COMPACTED, damaged(4, 5), quarantined(4, 5)],
+             "reader": reads(given(3), lost(4, 5), given(5))}
+
+    def test_the_last_of_a_key_may_be_lost(self):
+        self.assert_right()
+
+    def test_the_last_of_a_key_is_passed_over_in_silence(self):
+        self.change("reader", lost(4, 5))
+        self.assert_breaks(1)
+
+    def test_another_key_is_gone_too(self):
+        self.change("reader", given(3))
+        self.assert_breaks(1)
+
+    def test_a_tombstone_may_be_lost_and_what_it_hides_be_there(self):
+        self.only(p=keyed(range(6), tombstones=[5]),
+                  harness=[*COMPACTED, damaged(5, 6), quarantined(5, 6)],
+                  reader=reads(given(2, 3, 4), lost(5, 6)))
+        self.assert_right()
+
+    def test_a_tombstone_is_lost_in_silence_and_what_it_hides_is_there(self):
+        self.only(p=keyed(range(6), tombstones=[5]),
+                  harness=[*COMPACTED, damaged(5, 6), quarantined(5, 6)],
+                  reader=reads(given(2, 3, 4)))
         self.assert_breaks(2)
 
 

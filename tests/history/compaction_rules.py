@@ -60,10 +60,15 @@ class CompactionRules:
         return {self.key_at(offset): offset for offset in run.offsets}
 
     def superseded(self, run, key, offset):
-        """By a tombstone that may be gone itself, or, where the run did not come to its end, by
-        what it would have been given."""
+        """By a tombstone that may be gone itself, by what the run was told is lost, or, where it did
+        not come to its end, by what it would have been given."""
         later = self.offsets[key][bisect.bisect_right(self.offsets[key], offset):]
-        return any(run.end is None or self.is_tombstone(each) for each in later)
+        return any(run.end is None or self.is_tombstone(each) or self.was_lost(run, each)
+                   for each in later)
+
+    @staticmethod
+    def was_lost(run, offset):
+        return any(first <= offset < after for first, after, _ in run.told)
 
     def hidden_again(self, run):
         """What a tombstone hides is there, and the tombstone is not."""
@@ -72,7 +77,8 @@ class CompactionRules:
         given, last = set(run.offsets), self.last_given(run)
         for key, offsets in self.offsets.items():
             newest = offsets[-1]
-            if self.is_tombstone(newest) and newest not in given and key in last:
+            if (self.is_tombstone(newest) and newest not in given and key in last
+                    and not self.was_lost(run, newest)):
                 record = self.record(newest)
                 yield Violation(2, f"{self.place}: the tombstone {self.history.id_text(record)} at "
                                    f"{newest} is gone, and the record at {last[key]} that it "

@@ -211,9 +211,13 @@ static bool choose_target(struct inode *inode, int64_t base, int64_t next, struc
 
 	if (count)
 		*ret = targets[at];
-	/* Where it does not say any more where it ends, one alone behind it would be lost too. */
+	/* Where one that is damaged ends is not known. */
+	if (count && !ret->sound)
+		ret->end = ret->start + BATCH_HEADER_BYTES;
+	/* Where its length does not say any more where it ends, one alone behind it would be lost
+	 * too. */
 	if (is_damaged(targets, count, whole, at + 2) && at + 1 < count && targets[at + 1].sound)
-		ret->start += BATCH_HEADER_BYTES;
+		ret->start += BATCH_LENGTH_PREFIX;
 	if (count && below(100) < HEADER_PERCENT)
 		*ret = (struct target){.end = HEADER_USED_BYTES, .from = base, .to = next};
 	free(targets);

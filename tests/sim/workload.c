@@ -10,11 +10,17 @@ static const uint64_t ns_in_us = 1000, ns_in_ms = 1000000;
 
 /* ---- topics ---- */
 
+/* In place of what it has of that name. */
 static void configure(struct topic *topic, const char *name, const char *value)
 {
-	check(topic->config_count < TOPIC_CONFIGS_MAX);
-	struct topic_config *config = &topic->configs[topic->config_count++];
+	unsigned i = 0;
 
+	while (i < topic->config_count && strcmp(topic->configs[i].name, name) != 0)
+		i++;
+	check(i < TOPIC_CONFIGS_MAX);
+	if (i == topic->config_count)
+		topic->config_count++;
+	struct topic_config *config = &topic->configs[i];
 	config->name = name;
 	snprintf(config->value, sizeof(config->value), "%s", value);
 }
@@ -41,6 +47,21 @@ static struct topic *add_compacted(struct world *world, struct random *random)
 	configure(topic, "min.cleanable.dirty.ratio", "0.01");
 	configure(topic, "delete.retention.ms", random_chance(random, 500000) ? "0" : "3000");
 	return topic;
+}
+
+/* One that has more happening to it, or one of its own. */
+static void draw_rotting(struct workload *workload, struct world *world, struct random *random)
+{
+	if (!random_chance(random, 300000))
+		return;
+	if (workload->compacted && random_chance(random, 600000))
+		workload->rotting = workload->compacted;
+	else if (workload->deleting && random_chance(random, 400000))
+		workload->rotting = workload->deleting;
+	else
+		workload->rotting = add_topic(world, random, "rotting");
+	workload->rotting->rots = true;
+	configure(workload->rotting, "segment.ms", "1000"); /* only closed segments rot */
 }
 
 static void draw_topics(struct workload *workload, struct world *world, struct random *random)
@@ -70,10 +91,7 @@ static void draw_topics(struct workload *workload, struct world *world, struct r
 		configure(workload->retained, "retention.ms",
 			  random_chance(random, 500000) ? "2000" : "10000");
 	}
-	if (random_chance(random, 250000)) {
-		workload->rotting = add_topic(world, random, "rotting");
-		workload->rotting->rots = true;
-	}
+	draw_rotting(workload, world, random);
 }
 
 /* ---- clients ---- */
@@ -112,7 +130,9 @@ static void draw_producers(struct workload *workload, struct random *random)
 		send_to(options, workload->deleting);
 		send_to(options, workload->retained);
 		send_to(options, workload->compacted);
-		send_to(options, workload->rotting);
+		if (workload->rotting != workload->compacted &&
+		    workload->rotting != workload->deleting)
+			send_to(options, workload->rotting);
 	}
 	if (workload->dedup) {
 		struct producer_options *options = add_producer(workload, random);
@@ -319,7 +339,7 @@ static void keep_time(struct accident *accident)
 
 static void draw_accidents(struct workload *workload, struct random *random)
 {
-	unsigned count = (unsigned)random_below(random, 6);
+	unsigned count = (unsigned)random_below(random, 6) + (workload->rotting != NULL);
 	bool power = random_chance(random, 700000);
 	bool errors = random_chance(random, 250000) && !workload->rotting;
 

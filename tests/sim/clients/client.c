@@ -106,19 +106,33 @@ struct topic *world_topic_of(struct world *world, const struct uuid *id)
 	return NULL;
 }
 
-static bool has_lost(const struct lost *lost, const struct topic *topic, unsigned partition,
-		     int64_t offset)
+/* The first that is not behind `offset`. */
+static const struct lost *next_lost(const struct world *world, const struct topic *topic,
+				    unsigned partition, int64_t offset)
 {
-	return lost->topic == topic && lost->partition == partition && lost->from <= offset &&
-	       offset < lost->to;
+	const struct lost *next = NULL;
+
+	for (unsigned i = 0; i < world->lost_count; i++) {
+		const struct lost *each = &world->lost[i];
+		if (each->topic == topic && each->partition == partition && each->to > offset &&
+		    (!next || each->from < next->from))
+			next = each;
+	}
+	return next;
 }
 
-int64_t world_lost_to(const struct world *world, const struct topic *topic, unsigned partition,
-		      int64_t offset)
+bool world_find_lost(const struct world *world, const struct topic *topic, unsigned partition,
+		     int64_t offset, bool behind, struct lost *ret)
 {
-	for (unsigned i = 0; i < world->lost_count; i++) {
-		if (has_lost(&world->lost[i], topic, partition, offset))
-			return world_lost_to(world, topic, partition, world->lost[i].to);
-	}
-	return offset;
+	const struct lost *lost = next_lost(world, topic, partition, offset);
+
+	if (!lost || (lost->from > offset && !behind))
+		return false;
+	*ret = *lost;
+	if (ret->from < offset)
+		ret->from = offset;
+	/* With what meets it. */
+	while ((lost = next_lost(world, topic, partition, ret->to)) && lost->from <= ret->to)
+		ret->to = lost->to;
+	return true;
 }

@@ -92,6 +92,13 @@ struct client {
 	bool drains;        /* a member of a group */
 	bool drained;       /* in PHASE_DRAIN: it has read and committed all that it owns */
 	bool ended;
+	/* Where it was last told that records are lost, and since when it is told so. */
+	struct {
+		const struct topic *topic;
+		unsigned partition;
+		int64_t offset;
+		uint64_t since_ns;
+	} held;
 	struct client *next;
 };
 
@@ -117,6 +124,7 @@ void client_tells_seen(struct client *client, const char *group, const struct to
 		       const bool *partitions, const int64_t *offsets, bool final);
 struct topic *world_topic(struct world *world, const struct kafka_string *name); /* null: none */
 struct topic *world_topic_of(struct world *world, const struct uuid *id);        /* null: none */
-/* Where what is lost at `offset` ends; `offset` itself: nothing there is known to be lost. */
-int64_t world_lost_to(const struct world *world, const struct topic *topic, unsigned partition,
-		      int64_t offset);
+/* What is lost at `offset`, or `behind` it: where a reader comes next, when nothing is left of the
+ * offsets between.  False: nothing is known to be. */
+bool world_find_lost(const struct world *world, const struct topic *topic, unsigned partition,
+		     int64_t offset, bool behind, struct lost *ret);

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 enum { REST_MS_MIN = 300, REST_MS_MAX = 3000 };
+static const uint64_t patience_ns = UINT64_C(10) * 1000 * 1000 * 1000;
 
 struct telling {
 	struct client *client;
@@ -46,18 +47,36 @@ static int out_of_range(struct client *client, struct topic *topic, unsigned par
 	return 0;
 }
 
+/* For longer than the broker needs to look at what a reader has met. */
+static bool is_held(struct client *client, const struct topic *topic, unsigned partition,
+		    int64_t offset)
+{
+	uint64_t now_ns = sim_now_ns();
+
+	if (client->held.topic != topic || client->held.partition != partition ||
+	    client->held.offset != offset) {
+		client->held.topic = topic;
+		client->held.partition = partition;
+		client->held.offset = offset;
+		client->held.since_ns = now_ns;
+	}
+	return now_ns - client->held.since_ns > patience_ns;
+}
+
 /* An operator tells the reader how far that goes, once the broker's log does. */
 static int pass_lost(struct client *client, struct topic *topic, unsigned partition,
 		     int64_t *position)
 {
-	int64_t to = world_lost_to(client->world, topic, partition, *position);
+	struct lost lost;
 
-	if (to == *position)
+	bool held = is_held(client, topic, partition, *position);
+	if (!world_find_lost(client->world, topic, partition, *position, held && topic->keyed,
+			     &lost))
 		return -EAGAIN;
 	history_event(client->log, "lost",
 		      "\"topic\":\"%s\",\"partition\":%u,\"offset\":%lld,\"to\":%lld", topic->name,
-		      partition, (long long)*position, (long long)to);
-	*position = to;
+		      partition, (long long)lost.from, (long long)lost.to);
+	*position = lost.to;
 	return 0;
 }
 
