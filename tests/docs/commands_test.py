@@ -65,8 +65,9 @@ def environment(folder):
     return {
         **os.environ,
         "HOME": str(folder / "home"),
-        # Python's clients are in the same environment as these tests; the others by variables.
-        "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
+        # Programs as if they were installed; Python's clients are where these tests have theirs.
+        "PATH": f"{folder}/checkout/build:{pathlib.Path(sys.executable).parent}:"
+                f"{os.environ['PATH']}",
         "CLASSPATH": f"{pathlib.Path(os.environ['KAFKA_CLIENTS_JAR']).parent}/*",
         "LD_LIBRARY_PATH": f"{build}/client",
         "PKG_CONFIG_PATH": f"{build}/meson-uninstalled",

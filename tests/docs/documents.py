@@ -60,16 +60,15 @@ class Block:
                      if word.startswith(f"{name}=")), None)
 
 
+def markdown():
+    """Every Markdown file of the tree."""
+    return [path for path in sorted(ROOT.rglob("*.md"))
+            if not path.relative_to(ROOT).parts[0].startswith((".", "build", "node_modules"))]
+
+
 def documents():
-    """Every Markdown file of the tree that has commands."""
-    found = []
-    for path in sorted(ROOT.rglob("*.md")):
-        parts = path.relative_to(ROOT).parts
-        if parts[0].startswith((".", "build")) or not path.is_file():
-            continue
-        if blocks_of(path.read_text()):
-            found.append(path)
-    return found
+    """Those that have commands."""
+    return [path for path in markdown() if blocks_of(path.read_text())]
 
 
 def _fenced(text):
