@@ -18,6 +18,7 @@ NSPAWN = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--consol
           "--bind-ro=/sys/module",
           # For the unit's own limits, which may be higher than the machine's.
           "--capability=CAP_SYS_RESOURCE"]
+PROGRAMS = {"debootstrap": "debootstrap", "systemd-nspawn": "systemd-container"}
 BOOT_SECONDS = 60
 STOP_SECONDS = 30
 COMMAND_SECONDS = 120
@@ -25,16 +26,30 @@ APT = ["env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", "apt-get", "-qq", "-
        "--no-install-recommends"]
 
 
+BEGUN = time.monotonic()
+
+
 class Failure(Exception):
     """What did not work, in a sentence for the person who started the test."""
 
 
-def check_machine():
-    """What has to be there, else Failure says what is missing."""
+def say(text):
+    """A line with the time since the start."""
+    print(f"[{time.monotonic() - BEGUN:5.0f} s] {text}", flush=True)
+
+
+def expect(condition, text):
+    """A claim that was tried: printed, or the test is over."""
+    if not condition:
+        raise Failure(f"not so: {text}")
+    say(f"  ok: {text}")
+
+
+def check_machine(programs):
+    """Root, and the programs with the packages that have them; else Failure says what is missing."""
     if os.geteuid() != 0:
         raise Failure("needs root: it makes a Debian root and boots it in namespaces")
-    for program, package in (("debootstrap", "debootstrap"),
-                             ("systemd-nspawn", "systemd-container")):
+    for program, package in programs.items():
         if not shutil.which(program):
             raise Failure(f"needs {program}, of the Debian package {package}")
 
@@ -53,7 +68,13 @@ def mirrors():
     return found
 
 
-def debootstrap(folder, cache, say):
+def write_sources(root):
+    """Has apt in a root read what the machine's does."""
+    (root / "etc/apt/sources.list").write_text(
+        "".join(f"deb {uri} {suite} main\n" for uri, suite in mirrors()))
+
+
+def debootstrap(folder, cache):
     """A minimal root, out of the cache where an earlier run left one."""
     archive = cache / f"{RELEASE}.tar"
     if archive.exists():
@@ -152,16 +173,15 @@ class Container:
 
 
 @contextlib.contextmanager
-def container(cache, shared, say):
+def container(cache, shared):
     """A prepared root with the machine's apt sources, removed at the end."""
-    check_machine()
+    check_machine(PROGRAMS)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="sluice-package-"))
     host = Container(folder / "root", shared)
     try:
         host.root.mkdir(mode=0o755)
-        debootstrap(host.root, cache, say)
-        (host.root / "etc/apt/sources.list").write_text(
-            "".join(f"deb {uri} {suite} main\n" for uri, suite in mirrors()))
+        debootstrap(host.root, cache)
+        write_sources(host.root)
         yield host
     finally:
         host.stop()

@@ -16,25 +16,13 @@ import resource
 import signal
 import sys
 import tempfile
-import time
 
-from container import APT, Failure, container, run
+from container import APT, Failure, container, expect, run, say
 
-BEGUN = time.monotonic()
 NAMES = ("libsluice0", "sluice-broker", "sluice-tools")
+# The packages of DPDK's drivers that a virtual NIC takes.
+DRIVERS = ("librte-bus-vdev23", "librte-mempool-ring23", "librte-net-memif23", "librte-net-tap23")
 KEPT = "conf.d/50-kept.conf"
-
-
-def say(text):
-    """A line with the time since the start."""
-    print(f"[{time.monotonic() - BEGUN:5.0f} s] {text}", flush=True)
-
-
-def expect(condition, text):
-    """A claim that was tried: printed, or the test is over."""
-    if not condition:
-        raise Failure(f"not so: {text}")
-    say(f"  ok: {text}")
 
 
 def packages_in(folder):
@@ -78,9 +66,9 @@ class Life:
         status, _, version = done.stdout.partition(" ")
         return version if status == "installed" else ""
 
-    def unit(self, what):
-        """A property of the unit."""
-        return self.host.run("systemctl", "show", "-P", what, "sluiced").strip()
+    def unit(self, what, name="sluiced"):
+        """A property of a unit."""
+        return self.host.run("systemctl", "show", "-P", what, name).strip()
 
     def produce(self, word):
         """One record by each of the two clients."""
@@ -142,6 +130,24 @@ class Life:
         self.host.run("systemctl", "start", "sluiced")
         self.runs()
 
+    def drives_a_nic(self):
+        """The other unit: a port of shared memory, whose other frames a TAP takes to the kernel."""
+        say("starts the unit for a NIC of its own")
+        settings = self.host.root / "etc/sluice/conf.d/60-nic.conf"
+        settings.write_text("dpdk.port = net_memif0,role=server,id=0,socket-abstract=no,"
+                            "socket=/var/lib/sluice/memif\n"
+                            "dpdk.address = 192.0.2.7/24\ndpdk.exception = tap\n")
+        self.host.run("systemctl", "start", "sluiced-dpdk")
+        expect(self.unit("ActiveState") == "inactive", "starting it has stopped the other")
+        status = self.host.run("cat", f"/proc/{self.unit('MainPID', 'sluiced-dpdk')}/status")
+        # Bit 12 is CAP_NET_ADMIN.
+        expect(re.search(r"^CapEff:\s+0{12}1000$", status, re.M), "it has CAP_NET_ADMIN alone")
+        expect("sluice0" in self.host.run("ls", "/sys/class/net"),
+               "with it, and /dev/net/tun, it has made an interface")
+        settings.unlink()
+        self.host.run("systemctl", "start", "sluiced")
+        expect(self.unit("ActiveState", "sluiced-dpdk") == "inactive", "and back again")
+
     def goes_to(self, folder, words, what):
         """Another version over this one: the broker restarts, nothing is lost."""
         say(f"{what} to {version_of(folder)}")
@@ -197,10 +203,10 @@ def live(folder, newer, cache, log):
     """The whole life."""
     same_programs(folder, newer)
     places = {folder: "/packages", newer: "/newer-packages"}
-    with container(cache, places, say) as host:
-        say("adds systemd and kcat, fetches what the packages depend on")
+    with container(cache, places) as host:
+        say("adds systemd, kcat and some DPDK drivers, fetches what the packages depend on")
         host.prepare(*APT, "update")
-        host.prepare(*APT, "install", "systemd-sysv", "procps", "kcat")
+        host.prepare(*APT, "install", "systemd-sysv", "procps", "kcat", *DRIVERS)
         host.prepare(*APT, "install", "--download-only",
                      *(f"/packages/{name}" for name in packages_in(folder)))
         say("boots it")
@@ -212,6 +218,7 @@ def live(folder, newer, cache, log):
             life.produce("after the installation")
             life.consume()
             life.obeys()
+            life.drives_a_nic()
             life.consume()
             life.goes_to(newer, [], "upgrade")
             life.goes_to(folder, ["--allow-downgrades"], "downgrade")
