@@ -42,7 +42,7 @@ struct request {
 	void *frame; /* null: the frame lies in the arena, or is the channel's */
 	size_t frame_capacity;
 	size_t charged_bytes; /* of shard.inflight_bytes */
-	uint64_t begun_ns; /* shard_turn_ns */
+	uint64_t begun_ns;    /* shard_turn_ns */
 	struct kafka_request_header header;
 	const struct kafka_api *api;
 	void *message;  /* struct kafka_<api>_request */

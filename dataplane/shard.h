@@ -136,4 +136,4 @@ void shard_join(struct shard *shard);
 /* Written by the shard with relaxed stores; any thread may read. */
 const struct shard_counters *shard_counters(const struct shard *shard);
 const struct shard_meters *shard_meters(const struct shard *shard); /* shard_meters.h */
-const char *shard_backend_name(const struct shard *shard); /* "uring" or "sync" */
+const char *shard_backend_name(const struct shard *shard);          /* "uring" or "sync" */

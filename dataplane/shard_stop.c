@@ -9,7 +9,6 @@
 #include "dataplane/shard_internal.h"
 #include "dataplane/tcp/conn.h"
 
-
 static void peer_is_quiet(struct message *message, void *receiver)
 {
 	struct shard *shard = receiver;

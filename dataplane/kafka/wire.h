@@ -331,8 +331,8 @@ struct wire_writer {
 	uint8_t *piece; /* from here to `at`: written, but in no vector yet */
 	uint8_t *at;    /* free part of the newest chunk */
 	uint8_t *end;
-	size_t bytes; /* of the vectors; without an arena, counted */
-	int error;    /* 0, -ENOMEM, or -ERR_TOO_LARGE: a string above 32 KiB; sticky */
+	size_t bytes;         /* of the vectors; without an arena, counted */
+	int error;            /* 0, -ENOMEM, or -ERR_TOO_LARGE: a string above 32 KiB; sticky */
 	uint32_t error_codes; /* written, other than NONE */
 };
 

@@ -13,16 +13,16 @@ struct fake_faults {
 	unsigned blocks_ms;
 	unsigned silent_at_ms; /* nothing is acknowledged for silent_ms; 0: never */
 	unsigned silent_ms;
-	unsigned refuse_every;  /* records are acknowledged with -EPROTO; 0: none; so too below */
-	unsigned lose_every;    /* stored, and not handed out */
-	unsigned double_every;  /* handed out twice */
-	unsigned dies_after;    /* so many records: produce then answers -ECONNRESET */
+	unsigned refuse_every; /* records are acknowledged with -EPROTO; 0: none; so too below */
+	unsigned lose_every;   /* stored, and not handed out */
+	unsigned double_every; /* handed out twice */
+	unsigned dies_after;   /* so many records: produce then answers -ECONNRESET */
 	bool topics_refused;
 	bool consumers_refused;
 };
 
 struct fake_counts {
-	unsigned topics; /* that are there */
+	unsigned topics;    /* that are there */
 	unsigned producers; /* open; so too the next */
 	unsigned consumers;
 	unsigned producers_made;
