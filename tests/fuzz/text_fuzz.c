@@ -1,10 +1,12 @@
 /* One text for one of the small parsers, which the first byte chooses: addresses to listen on, URLs
- * of brokers, faults of a network, addresses of a port, and of `sluice` where to begin and how a
- * record is printed. */
+ * of brokers, faults of a network, addresses of a port, of `sluice` where to begin and how a
+ * record is printed, text with secrets, and an answer of HTTP. */
 #include "base/bytes.h"
 #include "base/errors.h"
 #include "client/command/format.h"
 #include "client/command/from.h"
+#include "client/command/http_get.h"
+#include "client/command/redact.h"
 #include "client/sluice.h"
 #include "client/url.h"
 #include "control/listener.h"
@@ -107,8 +109,34 @@ static void try_format(const char *text)
 	format_free(&format);
 }
 
+static void try_redact(const char *text)
+{
+	char *clean = NULL;
+	size_t length;
+	FILE *to = open_memstream(&clean, &length);
+
+	check(to != NULL);
+	redact(text, strlen(text), to);
+	check(fclose(to) == 0);
+	/* A value of one byte becomes "(removed)". */
+	check(length <= strlen(text) * strlen("(removed)"));
+	free(clean);
+}
+
+static void try_http_answer(const char *text)
+{
+	size_t length = strlen(text);
+	size_t body;
+	int status;
+	int rc = http_answer_parse(text, length, &status, &body);
+
+	check(rc == 0 || rc == -EPROTO);
+	check(rc < 0 || (status >= 0 && status <= 999 && body <= length));
+}
+
 static void (*const tries[])(const char *text) = {
-	try_listen, try_urls, try_faults, try_port_ip, try_from, try_format,
+	try_listen, try_urls, try_faults, try_port_ip, try_from, try_format, try_redact,
+	try_http_answer,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
