@@ -67,7 +67,7 @@ int capture_run(struct capture *ret, char *const argv[], bool errors, size_t byt
 	int64_t until_ms = now_ms() + timeout_ms;
 	struct capture capture = {.output = malloc(bytes_max + 1)};
 	int ends[2];
-	pid_t pid;
+	pid_t pid = 0;
 
 	if (!capture.output)
 		return -ENOMEM;

@@ -19,6 +19,7 @@ __attribute__((format(printf, 3, 4))) static int fail(char why[static HTTP_WHY_B
 	va_list arguments;
 
 	va_start(arguments, format);
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is started above. */
 	vsnprintf(why, HTTP_WHY_BYTES, format, arguments);
 	va_end(arguments);
 	return rc;
@@ -48,7 +49,7 @@ static int split_address(const char *address, char host[static HOST_BYTES],
 
 static int connect_one(const struct addrinfo *info, int timeout_ms)
 {
-	struct timeval timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
+	struct timeval timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000L};
 	int fd = socket(info->ai_family, info->ai_socktype | SOCK_CLOEXEC, info->ai_protocol);
 
 	if (fd < 0)

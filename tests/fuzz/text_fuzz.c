@@ -135,8 +135,8 @@ static void try_http_answer(const char *text)
 }
 
 static void (*const tries[])(const char *text) = {
-	try_listen, try_urls, try_faults, try_port_ip, try_from, try_format, try_redact,
-	try_http_answer,
+	try_listen, try_urls,   try_faults, try_port_ip,
+	try_from,   try_format, try_redact, try_http_answer,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
