@@ -177,6 +177,19 @@ void request_charge(struct request *request)
 	request->charged_bytes = held;
 }
 
+/* The way of most requests takes few instructions, see shard_meters.c. */
+static inline void meter_answer(struct request *request)
+{
+	struct answer_run *run = &request->shard->answers.runs[request->api->index];
+
+	if (__builtin_expect(run->begun_ns == request->begun_ns, 1))
+		run->count++;
+	else
+		shard_meter_begin_run(request);
+	if (__builtin_expect(request->writer.error_codes, 0))
+		shard_meter_errors(request, request->writer.error_codes);
+}
+
 void request_answer(struct request *request)
 {
 	check(!request->answered);
@@ -189,11 +202,12 @@ void request_answer(struct request *request)
 			log_warn("request", "answer too large api=%s peer=%s", request->api->name,
 				 request->channel->peer);
 			request->closing = true;
+			shard_meter_errors(request, 1);
 		}
 	}
 	request_charge(request); /* the answer has grown the arena */
 	request->answered = true;
-	shard_meter_answer(request->shard, request);
+	meter_answer(request);
 	request->channel->ops->answered(request->channel, request);
 }
 
@@ -202,5 +216,6 @@ void request_fail(struct request *request, const char *why)
 	log_info("request", "failed api=%s peer=%s reason=\"%s\"", request->api->name,
 		 request->channel->peer, why);
 	request->closing = true;
+	shard_meter_errors(request, 1);
 	request_answer(request);
 }

@@ -184,6 +184,8 @@ static unsigned turn(struct shard *shard, uint64_t wait_ns, bool was_busy)
 	/* Whoever asks for the time in io_turn does so after it has slept. */
 	shard->wall_ms = 0;
 	shard->turn_ns = wait_ns ? 0 : shard->now_ns;
+	if (wait_ns)
+		shard_meter_answers(shard);
 	int completed = io_turn(shard->io, wait_ns);
 
 	check(completed >= 0);

@@ -59,10 +59,14 @@ enum shard_phase {
 	SHARD_STOPPED,
 };
 
-/* Requests that began and were answered in one turn, until it is known how long that was. */
-struct fresh_answers {
-	uint64_t apis; /* a bit each that has any */
-	uint32_t counts[KAFKA_API_COUNT];
+/* Answers of this turn to requests of one API that began together. */
+struct answer_run {
+	uint64_t begun_ns; /* 0: none */
+	uint64_t count;
+};
+struct answers {
+	uint64_t apis; /* a bit each that has a run */
+	struct answer_run runs[KAFKA_API_COUNT];
 };
 static_assert(KAFKA_API_COUNT <= 64, "a bit each");
 
@@ -84,7 +88,7 @@ struct shard {
 	uint64_t now_ns;  /* monotonic, once a turn */
 	uint64_t turn_ns; /* 0: not asked for since the shard slept, see shard_turn_ns */
 	int64_t wall_ms;  /* 0: not asked for in this turn, see shard_wall_ms */
-	struct fresh_answers fresh;
+	struct answers answers;
 
 	const struct topics *topics;
 	struct named_topic last_named; /* of `topics` */
@@ -157,9 +161,12 @@ static inline uint64_t shard_turn_ns(struct shard *shard)
 }
 
 /* shard_meters.c */
-/* `request` is answered. */
-void shard_meter_answer(struct shard *shard, const struct request *request);
-/* `now_ns` is new: what happened since shard_turn_ns took so long. */
+/* `request` is answered, and is of no run that there is. */
+void shard_meter_begin_run(const struct request *request);
+void shard_meter_errors(const struct request *request, unsigned count);
+/* The runs have ended by now_ns. */
+void shard_meter_answers(struct shard *shard);
+/* The same, and so has what happened since shard_turn_ns. */
 void shard_meter_turn(struct shard *shard, bool busy);
 /* Of what others count, where other threads may read it; now and then. */
 void shard_show_stats(struct shard *shard);

@@ -1,10 +1,10 @@
 /* What a shard measures, for a picture that another thread draws.
  *
- * A request costs no question for the time.  It begins and ends with the turn in which that
- * happens; those that begin and end in the same are counted, by API, and entered together when the
- * next clock is read, with the length of the turn:
+ * A request costs no question for the time: it begins and ends with the turn of the loop in which
+ * that happens, and those of one API that began together and are answered in one turn are a run,
+ * which is entered as one when the next clock is read:
  *
- *     now_ns ── io_turn: request comes, is answered ── now_ns: they took what lies between
+ *     now_ns ── io_turn: requests come, are answered ── now_ns: they took what lies between
  */
 #include "dataplane/shard_meters.h"
 
@@ -12,37 +12,44 @@
 #include "dataplane/request.h"
 #include "dataplane/shard_internal.h"
 
-void shard_meter_answer(struct shard *shard, const struct request *request)
+static void enter_run(struct shard *shard, size_t api, uint64_t now_ns)
 {
-	size_t index = (size_t)(request->api - kafka_apis);
-	struct api_meter *meter = &shard->meters.apis[index];
-	uint64_t now_ns = shard_turn_ns(shard);
+	struct answer_run *run = &shard->answers.runs[api];
 
-	if (request->begun_ns == now_ns) {
-		shard->fresh.apis |= UINT64_C(1) << index;
-		shard->fresh.counts[index]++;
-	} else {
-		histogram_observe(&meter->answered, now_ns - request->begun_ns, 1);
-	}
-	if (request->closing || request->writer.error_codes)
-		counter_add(&meter->errors,
-			    request->closing ? 1 : (uint64_t)request->writer.error_codes);
+	histogram_observe(&shard->meters.apis[api].answered, now_ns - run->begun_ns, run->count);
+	*run = (struct answer_run){0};
+}
+
+void shard_meter_begin_run(const struct request *request)
+{
+	struct shard *shard = request->shard;
+	size_t api = request->api->index;
+
+	if (shard->answers.runs[api].count)
+		enter_run(shard, api, shard_turn_ns(shard));
+	shard->answers.runs[api] = (struct answer_run){request->begun_ns, 1};
+	shard->answers.apis |= UINT64_C(1) << api;
+}
+
+void shard_meter_errors(const struct request *request, unsigned count)
+{
+	counter_add(&request->shard->meters.apis[request->api->index].errors, count);
+}
+
+void shard_meter_answers(struct shard *shard)
+{
+	for (uint64_t left = shard->answers.apis; left; left &= left - 1)
+		enter_run(shard, (size_t)__builtin_ctzll(left), shard->now_ns);
+	shard->answers.apis = 0;
 }
 
 void shard_meter_turn(struct shard *shard, bool busy)
 {
 	uint64_t since_ns = shard->turn_ns ? shard->turn_ns : shard->now_ns;
-	uint64_t took_ns = shard->now_ns - since_ns;
 
-	for (uint64_t left = shard->fresh.apis; left; left &= left - 1) {
-		unsigned index = (unsigned)__builtin_ctzll(left);
-		histogram_observe(&shard->meters.apis[index].answered, took_ns,
-				  shard->fresh.counts[index]);
-		shard->fresh.counts[index] = 0;
-	}
-	shard->fresh.apis = 0;
+	shard_meter_answers(shard);
 	if (busy)
-		shard_count(shard, busy_ns, took_ns);
+		shard_count(shard, busy_ns, shard->now_ns - since_ns);
 	shard->turn_ns = shard->now_ns;
 }
 

@@ -447,7 +447,7 @@ def emit_glue(c, described):
 
 def emit_table_row(c, api):
     c('{', 1)
-    c(f'.key = {api.key}, .name = "{api.name}",', 2)
+    c(f'.key = {api.key}, .index = {api.index}, .name = "{api.name}",', 2)
     c(f'.min_version = {api.low}, .max_version = {api.high},', 2)
     c(f'.advertised_min = {api.advertise}, .flexible_from = {api.flexible},', 2)
     c(f'.where = KAFKA_ON_{api.where.upper()},', 2)
@@ -566,6 +566,8 @@ def main():
     outputs = ('kafka_messages.h', 'kafka_messages.c', 'kafka_fill_messages.c')
     h, c, fill = (Emitter(os.path.join(directory, name)) for name in outputs)
     emit_heads(h, c, fill, apis, records)
+    for index, api in enumerate(apis):
+        api.index = index
     for described in apis + records:
         emit_described(h, c, fill, described)
     emit_table(c, 'kafka_api', apis, emit_table_row)

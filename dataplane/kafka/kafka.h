@@ -15,6 +15,7 @@ enum kafka_where { KAFKA_ON_SHARD, KAFKA_ON_CONTROL, KAFKA_ON_COORDINATOR };
 
 struct kafka_api {
 	int16_t key;
+	uint16_t index; /* in kafka_apis */
 	const char *name;
 	int16_t min_version; /* served */
 	int16_t max_version;
