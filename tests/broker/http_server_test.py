@@ -115,6 +115,11 @@ def test_a_body_that_does_not_say_how_long_it_is_has_the_same_limit(broker):
     assert answer.startswith(b"HTTP/1.1 413 ")
 
 
+def test_more_fields_than_there_is_room_for_are_refused(broker):
+    answer = answer_to(broker, b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 40_000)
+    assert answer.startswith((b"HTTP/1.1 431 ", b"HTTP/1.0 431 "))
+
+
 def test_an_address_in_use_is_refused_when_it_was_asked_for(tmp_path, broker):
     address = f"127.0.0.1:{broker.admin_port}"
     message = refused_start(
