@@ -172,14 +172,13 @@ static int measure(int fd, const void *block, struct flush_times *ret)
 {
 	const struct clock *clock = clock_system();
 	uint64_t times[FLUSHES_MAX];
-	uint64_t begun = clock_monotonic_ns(clock);
-	uint64_t last = begun;
 	unsigned count = 0;
 	int rc = prewrite(fd, block);
 
 	if (rc < 0)
 		return rc;
-	begun = last = clock_monotonic_ns(clock);
+	uint64_t begun = clock_monotonic_ns(clock);
+	uint64_t last = begun;
 	while (count < FLUSHES_MAX && last - begun < flush_budget_ns) {
 		if (pwrite(fd, block, BLOCK, (off_t)(count % FILE_BLOCKS) * BLOCK) != BLOCK ||
 		    fdatasync(fd) < 0)

@@ -48,8 +48,7 @@ void check_hugepages(const struct host *host, struct finding *finding)
 		     "sysctl -w vm.nr_hugepages=%lld   (sluice tune does it; "
 		     "hugepages=%lld on the kernel's command line does it before memory is "
 		     "in pieces)",
-		     (long long)DOCTOR_HUGE_BYTES / (2 * MIB),
-		     (long long)DOCTOR_HUGE_BYTES / (2 * MIB));
+		     (long long)DOCTOR_HUGE_PAGES, (long long)DOCTOR_HUGE_PAGES);
 }
 
 void check_hugepages_node(const struct host *host, struct finding *finding)
@@ -74,7 +73,7 @@ void check_hugepages_node(const struct host *host, struct finding *finding)
 	finding_cure(finding,
 		     "echo %lld > /sys/devices/system/node/node%d/hugepages/hugepages-2048kB/"
 		     "nr_hugepages   (sluice tune does it)",
-		     (long long)DOCTOR_HUGE_BYTES / (2 * MIB), node);
+		     (long long)DOCTOR_HUGE_PAGES, node);
 }
 
 void check_hugetlbfs(const struct host *host, struct finding *finding)

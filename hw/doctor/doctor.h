@@ -42,6 +42,7 @@ const char *verdict_name(enum verdict verdict); /* "ok", "warn", "fail", "skippe
 
 /* Memory that the broker's DPDK port wants as hugepages, of the NIC's node. */
 #define DOCTOR_HUGE_BYTES (INT64_C(1) << 30)
+#define DOCTOR_HUGE_PAGES (DOCTOR_HUGE_BYTES >> 21) /* of 2 MiB */
 /* A core that takes longer to wake up is too deep asleep. */
 enum { DOCTOR_WAKEUP_US = 50 };
 /* A datagram socket of the broker asks for as much. */

@@ -151,7 +151,7 @@ static void plan_memory(struct plan *plan)
 	if (!host_exists(plan->host->root, "%s", path))
 		snprintf(path, sizeof(path),
 			 "sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages");
-	raise_to(plan, "hugepages", DOCTOR_HUGE_BYTES / (2 << 20), path);
+	raise_to(plan, "hugepages", DOCTOR_HUGE_PAGES, path);
 }
 
 static void plan_sockets(struct plan *plan)

@@ -53,17 +53,14 @@ static int set_up(void **state)
 	tree_set_up(state);
 	struct tree *tree = *state;
 	static const char *const empty[] = {
-		"sys/bus/pci/drivers/ice/bind",
-		"sys/bus/pci/drivers/ice/unbind",
-		"sys/bus/pci/drivers/vfio-pci/bind",
-		"sys/bus/pci/drivers/vfio-pci/unbind",
-		"sys/bus/pci/drivers_probe",
-		DEVICE "/net/ens1/mtu",
-		"sys/class/net/ens1/mtu",
+		"sys/bus/pci/drivers/ice/bind",      "sys/bus/pci/drivers/ice/unbind",
+		"sys/bus/pci/drivers/vfio-pci/bind", "sys/bus/pci/drivers/vfio-pci/unbind",
+		"sys/bus/pci/drivers_probe",         "sys/class/net/ens1/mtu",
 	};
 
 	for (size_t i = 0; i < sizeof(empty) / sizeof(empty[0]); i++)
 		tree_write(tree, empty[i], "");
+	tree_write(tree, DEVICE "/net/ens1/mtu", "1500");
 	tree_write(tree, DEVICE "/class", "0x020000");
 	tree_write(tree, DEVICE "/driver_override", "(null)");
 	tree_link(tree, DEVICE "/iommu_group", "../../../../kernel/iommu_groups/12");
