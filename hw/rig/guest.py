@@ -57,13 +57,25 @@ ENDED_WELL = "rig: the program ended with 0"
 # What is seen of RSS depends on the clients' ports, so there are several.
 FLOWS = 8
 INSIDE = "/usr/bin/python3 -S /guest_inside.py"
-BIND = """nic=$(grep -l 0x020000 /sys/bus/pci/devices/*/class | head -n 1)
+FIND = """nic=$(grep -l 0x020000 /sys/bus/pci/devices/*/class | head -n 1)
 nic=${nic%/class}
 nic=${nic##*/}
-echo vfio-pci > /sys/bus/pci/devices/$nic/driver_override
+"""
+BIND = """echo vfio-pci > /sys/bus/pci/devices/$nic/driver_override
 echo $nic > /sys/bus/pci/drivers_probe
 echo "rig: NIC $nic group $(readlink /sys/bus/pci/devices/$nic/iommu_group)"
 """
+# A kernel of its own is where the operator's commands can be tried for good.
+BIND_BY_COMMAND = """/sluice nic bind $nic > /dev/null
+echo "rig: NIC $nic group $(readlink /sys/bus/pci/devices/$nic/iommu_group)"
+/sluice doctor --nic $nic
+"""
+# What the doctor says of a NIC that can be driven.
+SOUND = ("nic-driver", "iommu", "iommu-group", "vfio")
+GIVE_BACK = """
+code=$?
+/sluice nic unbind $nic > /dev/null && echo "rig: NIC $nic given back"
+(exit $code)"""
 ECHO = f"""echo "the kernel of the guest" > /run/words
 while :; do nc -l -p {TCP_PORT} < /run/words > /dev/null; done &
 /program echo $nic kernel"""
@@ -151,7 +163,9 @@ def start_qemu(options, network, kernel, archive, log):
                "-accel", "kvm" if kvm else "tcg", "-cpu", "host" if kvm else "max", "-m", "1536",
                "-smp", "2", "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio",
                "-device", "intel-iommu,intremap=on", "-kernel", kernel, "-initrd", archive,
-               "-append", "console=ttyS0 quiet intel_iommu=on iommu=nopt hugepages=160"]
+               # An emulated timer that comes late is no reason to panic.
+               "-append", "no_timer_check console=ttyS0 quiet intel_iommu=on iommu=nopt "
+                          "hugepages=160"]
     if network:
         command += ["-netdev", network.netdev, "-device", NICS[options.nic] + ",netdev=n0"]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT)
@@ -261,6 +275,12 @@ def end_broker(qemu, log):
     return [json.loads(line) for line in re.findall(r"rig: queue (\{.*\})", printed)]
 
 
+def judge_doctor(log):
+    printed = log.read_text(errors="replace")
+    return [f"{check} by sluice doctor" for check in SOUND
+            if not re.search(rf"^ok +nic +{check} ", printed, re.M)]
+
+
 def judge_spread(queues):
     print("received on each queue:", *(queue["received"] for queue in queues),
           "handed over:", *(queue["handed_over"] for queue in queues))
@@ -287,10 +307,13 @@ def ask(options, qemu, network, log, port, until):
         wait_for(qemu, log, "ready listen=", until)
         clients = Clients(network, options.sluice, port)
         failed = clients.ask(os.getpid())
-        if options.nic != "virtio-rss":
-            return failed
-        failed += clients.ask_many_flows()
-        return failed + judge_spread(end_broker(qemu, log))
+        if options.nic == "virtio-rss":
+            failed += clients.ask_many_flows()
+        queues = end_broker(qemu, log)
+        failed += judge_doctor(log)
+        if "given back" not in log.read_text(errors="replace"):
+            failed.append("the NIC given back")
+        return failed + (judge_spread(queues) if options.nic == "virtio-rss" else [])
     except (OSError, subprocess.TimeoutExpired, links.Unavailable) as reason:
         return [str(reason)]
 
@@ -329,8 +352,9 @@ def script_of(options, network, port):
     if options.nic == "tap":
         return TAP_BROKER
     if options.sluice is None:
-        return BIND + ECHO
-    return BIND + BROKER.format(address=ADDRESS, outside=network.address, port=port, inside=INSIDE)
+        return FIND + BIND + ECHO
+    broker = BROKER.format(address=ADDRESS, outside=network.address, port=port, inside=INSIDE)
+    return FIND + BIND_BY_COMMAND + broker + GIVE_BACK
 
 
 def run_guest(options, folder):
@@ -341,7 +365,7 @@ def run_guest(options, folder):
         network = network_of(options, port, stack)
         unpacked = guest_image.kernel_files(folder)
         programs = {"program": options.program}
-        if options.nic == "tap":
+        if options.sluice:
             programs["sluice"] = options.sluice
         guest_image.make_root(folder / "root", unpacked, programs,
                               FLOW_MODULES if options.nic == "tap" else VFIO_MODULES,
