@@ -18,7 +18,7 @@ struct host {
 	char command_line[HOST_TEXT_BYTES]; /* the kernel's; "" unknown */
 };
 
-/* `data` null: /var/lib/sluice.  `nic` null: none is named; `former` is the kernel driver of a NIC
- * that is detached ("" unknown).  -errno of topology or NIC, with a sentence in `why`. */
+/* `data` null: /var/lib/sluice.  `nic` null: none is named.  -errno of topology or NIC, with a
+ * sentence in `why`. */
 int host_read(struct host *ret, const struct host_root *root, const char *data, const char *nic,
 	      char *why, size_t why_bytes);

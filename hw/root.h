@@ -2,7 +2,7 @@
  *
  * Everything the checks, the binding and the tuning read or write goes through it, so that a test
  * gives a tree of its own and a picture of a host can be looked at elsewhere.  Paths begin without
- * '/'; in a tree that is not / they never leave it, whatever links say.
+ * '/'; in a tree that is not / links of it lead nowhere outside when a file is opened.
  *
  * What only a system call can tell has a name here.  In a tree that is not / its answer is the
  * text of the file calls/NAME, so that a tree without that file is a host that was not asked. */

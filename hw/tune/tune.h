@@ -1,10 +1,10 @@
 /* hw/tune/tune.h: the settings of the kernel that `sluice tune` changes, and takes back.
  *
  *   plan    what a host has otherwise than a broker wants it; nothing where all is well
- *   apply   what was there before is on the disk (tune_state.h) before anything is changed; values
- *           that the file already has from an earlier run are kept, so that many runs are undone by
- * one undo    each value that is still as it was set gets its former one; what somebody else has
- * changed since stays
+ *   apply   what was there before is on the disk (tune_state.h) before anything is changed; what an
+ *           earlier run has written down is kept, so that many runs are undone by one
+ *   undo    each value that is still as it was set gets its former one; what somebody else has
+ *           changed since stays
  *
  * Killed at any point, either can be run again and ends as if it had not been.  Values of the
  * kernel go with a restart of the host, and what was written down of them then goes too. */
