@@ -110,7 +110,7 @@ int admin_describe_broker(const struct describe *d)
 	const struct broker_overrides *all = catalog_broker_overrides(d->control->catalog,
 								      BROKER_ALL);
 	char why[WHY_BYTES];
-	enum broker_scope scope;
+	enum broker_scope scope = BROKER_ALL;
 	int rc = scope_of(d->control, &d->resource->resource_name, &scope, why);
 
 	if (rc < 0)
@@ -199,7 +199,7 @@ int admin_change_broker(struct control *control, struct arena *arena, const stru
 			bool *changed, char why[static WHY_BYTES])
 {
 	struct broker_overrides overrides = {0};
-	enum broker_scope scope;
+	enum broker_scope scope = BROKER_ALL;
 	int rc = scope_of(control, changes->name, &scope, why);
 
 	if (rc == 0 && !changes->anew)

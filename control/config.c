@@ -129,18 +129,15 @@ bool config_same(const struct config *a, const struct config *b, unsigned index)
 
 int config_copy(struct config *ret, const struct config *from)
 {
-	struct config copy = {0};
 	char why[256];
 	int rc = 0;
 
+	*ret = (struct config){0};
 	for (unsigned i = 0; i < CONFIG_COUNT && rc == 0; i++)
-		rc = config_set(&copy, i, from->texts[i], from->origins[i], why, sizeof(why));
-	if (rc < 0) {
-		config_fini(&copy);
-		return rc;
-	}
-	*ret = copy;
-	return 0;
+		rc = config_set(ret, i, from->texts[i], from->origins[i], why, sizeof(why));
+	if (rc < 0)
+		config_fini(ret);
+	return rc;
 }
 
 void config_fini(struct config *config)

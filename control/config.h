@@ -77,8 +77,9 @@ int config_load(struct config *ret, int argc, char **argv, char **environment,
 		size_t why_bytes);
 /* The file that --config names; null: none.  The command line was good. */
 const char *config_file_of(int argc, char **argv);
-void config_fini(struct config *config);                        /* a zeroed one is fine */
-int config_copy(struct config *ret, const struct config *from); /* -ENOMEM */
+void config_fini(struct config *config); /* a zeroed one is fine */
+/* *ret is overwritten, not freed.  -ENOMEM: it is zeroed. */
+int config_copy(struct config *ret, const struct config *from);
 /* The text of one setting, parsed by the table.  -ERR_CONFIG with the reason in `why`, -ENOMEM;
  * nothing is changed then. */
 int config_set(struct config *config, unsigned index, const char *text, enum config_origin origin,

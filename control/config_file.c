@@ -231,8 +231,9 @@ static int read_all(struct reader *reader, const char *path)
 
 int config_load_files(struct config *config, const char *path, char *why, size_t why_bytes)
 {
-	struct reader reader = {.config = config, .why = why, .why_bytes = why_bytes};
+	struct reader reader = {.config = config, .why_bytes = why_bytes};
 
+	reader.why = why;
 	return read_all(&reader, path);
 }
 

@@ -113,7 +113,7 @@ int verb_config_get(struct invocation *invocation)
 	static const struct column columns[] = {
 		{"name", "SETTING"}, {"value", "VALUE"}, {"source", "FROM"}, {0}};
 	struct sluice_configs *configs;
-	struct target target;
+	struct target target = {.name = NULL};
 	int code = find_target(invocation, &target);
 
 	if (code)
@@ -138,7 +138,7 @@ int verb_config_set(struct invocation *invocation)
 {
 	struct sluice_config configs[CONFIGS_MAX];
 	char names[CONFIGS_MAX][CONFIG_NAME_BYTES];
-	struct target target;
+	struct target target = {.name = NULL};
 	size_t count = invocation->word_count;
 
 	if (count > CONFIGS_MAX)
