@@ -46,7 +46,7 @@ static const char *read_name(struct wire_reader *reader)
 	if (!wire_ok(reader))
 		return NULL;
 	/* Names are text of C from here on. */
-	if (memchr(name.data, 0, (size_t)name.length)) {
+	if (name.length > 0 && memchr(name.data, 0, (size_t)name.length)) {
 		wire_fail(reader, -ERR_BAD_REQUEST);
 		return NULL;
 	}

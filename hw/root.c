@@ -45,7 +45,8 @@ int host_open(const struct host_root *root, int flags, const char *path)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-static int make_path(char path[static HOST_PATH_BYTES], const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static int make_path(char path[static HOST_PATH_BYTES],
+							   const char *format, va_list arguments)
 {
 	int length = vsnprintf(path, HOST_PATH_BYTES, format, arguments);
 

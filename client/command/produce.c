@@ -333,7 +333,8 @@ static int finish(struct production *p, int code)
 		return output_finish(code);
 	json_t *object = json_object();
 	json_object_set_new(object, "delivered", json_integer((json_int_t)p->delivered));
-	json_object_set_new(object, "failed", json_integer((json_int_t)(p->failed + left)));
+	json_object_set_new(object, "failed",
+			    json_integer((json_int_t)p->failed + (json_int_t)left));
 	return document_print(p->invocation, object, NULL, code);
 }
 

@@ -131,8 +131,10 @@ static void remove_lines(struct profile_file *file, size_t at, size_t count)
 {
 	for (size_t i = at; i < at + count; i++)
 		line_fini(&file->lines[i]);
-	memmove(&file->lines[at], &file->lines[at + count],
-		(file->count - at - count) * sizeof(*file->lines));
+	/* A file without lines has no memory to move. */
+	if (file->count > at + count)
+		memmove(&file->lines[at], &file->lines[at + count],
+			(file->count - at - count) * sizeof(*file->lines));
 	file->count -= count;
 }
 

@@ -71,7 +71,7 @@ static void write_pairs(struct exposition *exposition, struct pair *pairs, size_
 	uint64_t sum = 0;
 
 	if (count)
-		qsort(pairs, count, sizeof(pairs[0]), by_lag);
+		qsort(pairs, count, sizeof(*pairs), by_lag);
 	metrics_begin_family(exposition, METRIC_GROUP_LAG);
 	for (size_t i = 0; i < told; i++)
 		exposition_count(exposition,

@@ -40,7 +40,7 @@ static struct control *a_control(void)
 
 static void errands_run_in_the_order_in_which_they_were_sent(void **state)
 {
-	struct errands errands = {0};
+	struct errands errands = {.newest = NULL};
 	struct noted noted[5] = {0};
 
 	(void)state;
@@ -62,7 +62,7 @@ static void errands_run_in_the_order_in_which_they_were_sent(void **state)
 
 static void the_end_is_told_to_what_waits_and_to_what_comes_later(void **state)
 {
-	struct errands errands = {0};
+	struct errands errands = {.newest = NULL};
 	struct noted before = {.errand.run = note};
 	struct noted after = {.errand.run = note};
 
@@ -96,7 +96,7 @@ static void *send_all(void *argument)
 static void no_errand_of_any_thread_is_lost_or_run_twice(void **state)
 {
 	static struct noted noted[THREADS][A_THREAD];
-	struct errands errands = {0};
+	struct errands errands = {.newest = NULL};
 	struct sender senders[THREADS];
 	pthread_t threads[THREADS];
 

@@ -9,10 +9,11 @@
 /* Reads all of it, for the sanitizers to see. */
 static void touch(const void *bytes, size_t length)
 {
-	static volatile uint8_t sum;
+	volatile uint8_t seen;
 
 	for (size_t i = 0; i < length; i++)
-		sum ^= ((const uint8_t *)bytes)[i];
+		seen = ((const uint8_t *)bytes)[i];
+	(void)seen;
 }
 
 static void check_record(const struct sluice_record *record)
