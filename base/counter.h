@@ -10,8 +10,8 @@ static inline uint64_t counter_read(const uint64_t *counter)
 }
 
 /* The owner's. */
-static inline void counter_set(uint64_t *counter,
-			       uint64_t value) /* NOLINT(readability-non-const-parameter) */
+/* NOLINTNEXTLINE(readability-non-const-parameter) */
+static inline void counter_set(uint64_t *counter, uint64_t value)
 {
 	__atomic_store_n(counter, value, __ATOMIC_RELAXED);
 }

@@ -42,7 +42,7 @@ static size_t add_pairs(const struct lag_group *group, const struct lag_row **ro
 	for (size_t i = 0; i < group->row_count; i++)
 		rows[i] = &group->rows[i];
 	if (group->row_count)
-		qsort(rows, group->row_count, sizeof(rows[0]), by_topic);
+		qsort(rows, group->row_count, sizeof(struct lag_row *), by_topic);
 	for (size_t i = 0; i < group->row_count; i++) {
 		const struct lag_row *row = rows[i];
 		if (!count || strcmp(pairs[count - 1].topic, row->topic) != 0)
@@ -159,7 +159,7 @@ void metrics_write_dedup(struct exposition *exposition, const struct dedup_pictu
 	for (size_t i = 0; i < picture->count; i++)
 		rows[i] = &picture->rows[i];
 	if (picture->count)
-		qsort(rows, picture->count, sizeof(rows[0]), by_entries);
+		qsort(rows, picture->count, sizeof(struct dedup_row *), by_entries);
 	write_rows(exposition, rows,
 		   picture->count < METRICS_TOPICS_MAX ? picture->count : METRICS_TOPICS_MAX);
 	free(rows);
