@@ -215,6 +215,7 @@ static void share_descriptors(struct control *control)
 
 static int allocate(struct control *control)
 {
+	/* NOLINTNEXTLINE(clang-analyzer-optin.portability.UnixAPI): one shard at least */
 	control->shards = calloc(control->shard_count, sizeof(struct shard *));
 	control->publishes = calloc(control->shard_count + 1, sizeof(struct shard_publish));
 	control->stops = calloc(control->shard_count, sizeof(struct shard_stop));

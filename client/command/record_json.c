@@ -46,6 +46,7 @@ __attribute__((format(printf, 2, 3))) static int wrong(struct reading *r, const 
 	va_list arguments;
 
 	va_start(arguments, format);
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is, a line above */
 	vsnprintf(r->why, RECORD_JSON_WHY_BYTES, format, arguments);
 	va_end(arguments);
 	return -EINVAL;
@@ -85,8 +86,8 @@ static int read_bytes(struct reading *r, const json_t *object, const char *field
 	*ret = (struct bytes){.given = plain || base64};
 	if (plain && base64)
 		return wrong(r, "both \"%s\" and \"%s\" are given", field, encoded);
-	if ((plain && !json_is_string(plain) && !json_is_null(plain)) ||
-	    (base64 && !json_is_string(base64)))
+	bool fits = base64 ? json_is_string(base64) : json_is_string(plain) || json_is_null(plain);
+	if ((plain || base64) && !fits)
 		return wrong(r, "\"%s\" is no string", plain ? field : encoded);
 	if (base64)
 		return decode(r, field, base64, ret);
@@ -115,8 +116,8 @@ static int read_integer(struct reading *r, const char *field, int64_t min, int64
 
 static int read_header(struct reading *r, const json_t *object, struct sluice_header *ret)
 {
-	struct bytes name;
-	struct bytes value;
+	struct bytes name = {0};
+	struct bytes value = {0};
 	int rc = json_is_object(object) ? read_bytes(r, object, "name", &name)
 					: wrong(r, "a header is no object");
 
@@ -206,6 +207,7 @@ static int read_record(struct reading *r)
 	return read_headers(r);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): wrong() writes to it */
 int record_json_parse(struct record_json *ret, const char *line, size_t length,
 		      char why[static RECORD_JSON_WHY_BYTES])
 {
