@@ -86,6 +86,7 @@ static int read_bytes(struct reading *r, const json_t *object, const char *field
 	*ret = (struct bytes){.given = plain || base64};
 	if (plain && base64)
 		return wrong(r, "both \"%s\" and \"%s\" are given", field, encoded);
+	/* NOLINTNEXTLINE(misc-redundant-expression): the macros ask twice whether it is there */
 	bool fits = base64 ? json_is_string(base64) : json_is_string(plain) || json_is_null(plain);
 	if ((plain || base64) && !fits)
 		return wrong(r, "\"%s\" is no string", plain ? field : encoded);
@@ -180,7 +181,7 @@ static int read_record(struct reading *r)
 	struct sluice_record *record = &r->to->record;
 	struct bytes key = {0};
 	struct bytes value = {0};
-	int64_t partition;
+	int64_t partition = SLUICE_PARTITION_ANY;
 	int rc = check_fields(r);
 
 	if (rc == 0)
@@ -207,9 +208,8 @@ static int read_record(struct reading *r)
 	return read_headers(r);
 }
 
-/* NOLINTNEXTLINE(readability-non-const-parameter): wrong() writes to it */
 int record_json_parse(struct record_json *ret, const char *line, size_t length,
-		      char why[static RECORD_JSON_WHY_BYTES])
+		      char why[static RECORD_JSON_WHY_BYTES]) /* NOLINT: wrong() writes to it */
 {
 	struct record_json record = {0};
 	struct reading reading = {.to = &record, .why = why};
