@@ -86,9 +86,9 @@ static int read_bytes(struct reading *r, const json_t *object, const char *field
 	*ret = (struct bytes){.given = plain || base64};
 	if (plain && base64)
 		return wrong(r, "both \"%s\" and \"%s\" are given", field, encoded);
-	/* NOLINTNEXTLINE(misc-redundant-expression): the macros ask twice whether it is there */
-	bool fits = base64 ? json_is_string(base64) : json_is_string(plain) || json_is_null(plain);
-	if ((plain || base64) && !fits)
+	const json_t *given = base64 ? base64 : plain;
+	bool null = given == plain && json_is_null(given);
+	if (given && !null && !json_is_string(given))
 		return wrong(r, "\"%s\" is no string", plain ? field : encoded);
 	if (base64)
 		return decode(r, field, base64, ret);
