@@ -92,7 +92,7 @@ static int read_bytes(struct reading *r, const json_t *object, const char *field
 		return wrong(r, "\"%s\" is no string", plain ? field : encoded);
 	if (base64)
 		return decode(r, field, base64, ret);
-	if (plain && json_is_string(plain)) {
+	if (json_is_string(plain)) {
 		ret->at = json_string_value(plain);
 		ret->length = json_string_length(plain);
 	}
