@@ -402,7 +402,7 @@ void control_free(struct control *control)
 {
 	if (!control)
 		return;
-	network_port_stop(control->port, control->shard_count);
+	network_port_stop(control->port, control->config, control->shard_count);
 	dedup_stats_free(control);
 	usage_stats_free(control);
 	broker_picture_end();

@@ -5,7 +5,7 @@
 #include "control/control.h"
 #include "control/data_folder.h"
 #include "control/http/http_server.h"
-#include "dataplane/dpdk/eal.h"
+#include "control/network.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -132,7 +132,7 @@ static int serve(const struct config *config)
 	http_server_stop(http);
 	control_free(control);
 	data_folder_close(&folder);
-	eal_stop();
+	network_stop();
 	return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

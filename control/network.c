@@ -11,10 +11,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
 	ADDRESSES_MAX = 8,
 	NAME_BYTES = 64,
+	MEMIF_PATH_BYTES = 256,
 };
 
 /* What the strings in port_options point to. */
@@ -228,9 +230,38 @@ static void log_statistics(struct port *port, unsigned shard_count)
 	log_info("network", "port counted%s", text);
 }
 
-void network_port_stop(struct port *port, unsigned shard_count)
+/* Of "net_memif0,role=server,socket-abstract=no,socket=PATH". */
+static void remove_memif_socket(const char *vdev)
+{
+	static const char name[] = ",socket=";
+	const char *begin = strstr(vdev, name);
+	char path[MEMIF_PATH_BYTES];
+
+	if (!begin || !strstr(vdev, "socket-abstract=no"))
+		return;
+	begin += strlen(name);
+	snprintf(path, sizeof(path), "%.*s", (int)strcspn(begin, ","), begin);
+	if (unlink(path) < 0 && errno != ENOENT)
+		log_warn("network", "cannot remove the memif's socket path=%s: %s", path,
+			 strerror(errno));
+}
+
+static struct port *left_open;
+
+void network_port_stop(struct port *port, const struct config *config, unsigned shard_count)
 {
 	if (port)
 		log_statistics(port, shard_count);
+	if (port && strcmp(port_info(port).driver, "net_memif") == 0) {
+		remove_memif_socket(config->dpdk_port);
+		left_open = port;
+		return;
+	}
 	port_stop(port);
+}
+
+void network_stop(void)
+{
+	if (!left_open)
+		eal_stop();
 }

@@ -13,4 +13,10 @@ int network_start(const struct config *config, unsigned shard_count, char *why, 
 int network_port_start(struct port **ret, const struct config *config, unsigned shard_count,
 		       uint16_t udp_port, char *why, size_t why_bytes);
 /* When all shards have ended; logs what they counted on the port.  Null is fine. */
-void network_port_stop(struct port *port, unsigned shard_count);
+void network_port_stop(struct port *port, const struct config *config, unsigned shard_count);
+/* After that: stops the EAL.
+ *
+ * A memif is left to the end of the process, and the EAL with it: 22.11's driver leaves the handler
+ * of its listener behind when it is closed, and a client that connects then has it run on freed
+ * memory.  Only its socket is removed, for the next broker to make. */
+void network_stop(void);

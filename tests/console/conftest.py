@@ -31,7 +31,7 @@ class Console:
 
     def settled(self):
         # Functions as texts are against the pages' security policy, which is tested along.
-        self.page.locator("main > *").first.wait_for(state="attached")
+        self.page.locator("main h1").first.wait_for(state="attached")
         self.page.locator("main [aria-busy]").first.wait_for(state="detached")
 
     def picture(self, name):

@@ -56,8 +56,8 @@ function settings(into, topic, again) {
 
 export function topic(main, [name, tab], query) {
 	const shown = tab ?? "messages";
-	const body = h("div", {class: "card"});
-	const draw = () => show(main, async () => {
+	const body = h("div", {class: "stack"});
+	const draw = () => show(body, async () => {
 		const found = await get(`/topics/${segment(name)}`);
 		const again = () => draw();
 		const part = h("div", {});
