@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/command/base64.h"
+#include "base/base64.h"
 #include "client/command/command.h"
 #include "client/command/document_internal.h"
 #include "client/command/output.h"

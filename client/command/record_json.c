@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/command/base64.h"
+#include "base/base64.h"
 #include "client/command/document.h"
 
 /* ---- out ---- */

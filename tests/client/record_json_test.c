@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/bytes.h"
-#include "client/command/base64.h"
+#include "base/base64.h"
 
 static void base64_is_read_as_it_is_written(void **state)
 {

@@ -1,10 +1,10 @@
 /* Keys, values and headers as JSON and back. */
 #include "control/http/v1/v1.h"
 
+#include "base/base64.h"
 #include "dataplane/kafka/utf8.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,12 +20,12 @@ static size_t whole_characters(const char *text, size_t length)
 
 static json_t *base64(const void *data, size_t length)
 {
-	unsigned char *text = malloc((length + 2) / 3 * 4 + 1);
+	char *text = malloc(BASE64_BYTES(length));
 
 	if (!text)
 		return NULL;
-	EVP_EncodeBlock(text, data, (int)length);
-	json_t *json = json_string((char *)text);
+	base64_write(text, data, length);
+	json_t *json = json_string(text);
 	free(text);
 	return json;
 }
@@ -47,25 +47,17 @@ json_t *v1_bytes(const void *data, size_t length, size_t max)
 static int decode(const char *text, struct v1_bytes *ret)
 {
 	size_t length = strlen(text);
-	size_t padding = length && text[length - 1] == '=';
+	char *data = malloc(length / 4 * 3 + 1);
 
-	if (length % 4 || text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-					    "0123456789+/=")])
-		return -EINVAL;
-	padding += padding && text[length - 2] == '=';
-	unsigned char *data = malloc(length / 4 * 3 + 1);
 	if (!data)
 		return -ENOMEM;
-	int bytes = EVP_DecodeBlock(data, (const unsigned char *)text, (int)length);
-	if (bytes < (int)padding) {
+	int rc = base64_read(data, &ret->length, text, length);
+	if (rc < 0) {
 		free(data);
-		return -EINVAL;
+		return rc;
 	}
-	*ret = (struct v1_bytes){
-		.data = data,
-		.length = (size_t)bytes - padding,
-		.memory = data,
-	};
+	ret->data = data;
+	ret->memory = data;
 	return 0;
 }
 

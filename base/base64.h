@@ -1,4 +1,4 @@
-/* client/command/base64.h: bytes as text (RFC 4648, with padding). */
+/* base/base64.h: bytes as text (RFC 4648, with padding). */
 #pragma once
 #include <stddef.h>
 
