@@ -6,7 +6,7 @@ import {count, bytes, time} from "./format.js";
 import {action, failure} from "./pages.js";
 
 /* Of {text|base64, bytes, cut}, or null. */
-export function plain(value) {
+function plain(value) {
 	if (value === null)
 		return "null";
 	return value.text ?? `${value.base64} (base64)`;
@@ -67,7 +67,7 @@ export function messages(into, topic, again, address) {
 	field("Partition", h("input", {name: "partition", type: "number", min: 0, max: topic.partitions - 1,
 		value: address.get("partition") ?? 0})),
 	field("From", where), offset, at,
-	field("Key", h("input", {name: "key", maxlength: 1024}), {}),
+	field("Key", h("input", {name: "key", maxlength: 1024})),
 	field("Contains", h("input", {name: "contains", maxlength: 1024}), {wide: true}),
 	field("At most", h("select", {name: "limit"}, [20, 50, 100, 500].map(each =>
 		h("option", {value: each, selected: each === 50}, each)))),
