@@ -148,7 +148,9 @@ static void prepare(const struct uring_backend *uring, struct io *io, struct io_
 		io_uring_prep_unlinkat(sqe, io->fd, io->data, 0);
 		break;
 	case IO_ACCEPT:
-		io_uring_prep_multishot_accept(sqe, io->fd, NULL, NULL, SOCK_CLOEXEC);
+		/* Not multishot: a burst of connections would take all descriptors that are left
+		 * before the first one could be refused, and storage would have none. */
+		io_uring_prep_accept(sqe, io->fd, NULL, NULL, SOCK_CLOEXEC);
 		break;
 	case IO_READY:
 		io_uring_prep_poll_add(sqe, io->fd, POLLIN);
@@ -262,17 +264,14 @@ static int complete_receive(struct uring_backend *uring, struct io *io, int resu
 	return finish(uring, io, result);
 }
 
-/* Linux ends a multishot when its completion queue is full, among others; that is not our end. */
-static int complete_accept(struct uring_backend *uring, struct io *io, int result, unsigned flags)
+static int complete_accept(struct uring_backend *uring, struct io *io, int result)
 {
 	if (result == -ECONNABORTED)
 		return again(uring, io);
 	if (result < 0)
 		return finish(uring, io, result);
 	io->done(io, result);
-	if (!(flags & IORING_CQE_F_MORE))
-		return 1 + again(uring, io);
-	return 1;
+	return 1 + again(uring, io);
 }
 
 static int complete_receive_into(struct uring_backend *uring, struct io *io, int result)
@@ -316,7 +315,7 @@ static int complete(struct uring_backend *uring, struct io *io, int result, unsi
 	}
 	switch ((enum io_op)io->op) {
 	case IO_ACCEPT:
-		return complete_accept(uring, io, result, flags);
+		return complete_accept(uring, io, result);
 	case IO_READY:
 		return finish(uring, io, result < 0 ? result : 0);
 	case IO_RECEIVE:

@@ -54,6 +54,7 @@ def test_connections_are_refused_before_storage_wants_for_descriptors():
             connection.close()
         eventually("new connections are served again", lambda: serves(broker))
         assert "read-only" not in broker.log()
+        assert "Too many open files" not in broker.log()
 
 
 def serves(broker):
