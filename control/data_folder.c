@@ -5,9 +5,9 @@
 #include "control/data_folder.h"
 
 #include "base/errors.h"
+#include "base/folder_reader.h"
 #include "base/whole.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -112,25 +112,23 @@ static int check_empty(const struct data_folder *folder, const char *path, char 
 		       size_t why_bytes)
 {
 	int fd = openat(folder->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct folder_reader reader;
+	const char *name;
 	int rc = 0;
 
-	if (!dir) {
-		rc = explain(path, "cannot be read", -errno, why, why_bytes);
-		if (fd >= 0)
-			close(fd);
-		return rc;
-	}
-	for (const struct dirent *entry; rc == 0 && (entry = readdir(dir));) {
-		if (harmless(entry->d_name))
+	folder_reader_open(&reader, fd < 0 ? -errno : fd);
+	while (rc == 0 && (name = folder_reader_next(&reader))) {
+		if (harmless(name))
 			continue;
 		snprintf(why, why_bytes,
 			 "data folder %s holds \"%.64s\" but no %s: it is not a broker's; use an "
 			 "empty folder",
-			 path, entry->d_name, meta_name);
+			 path, name, meta_name);
 		rc = -ERR_FORMAT;
 	}
-	closedir(dir);
+	int read_rc = folder_reader_close(&reader);
+	if (rc == 0 && read_rc < 0)
+		rc = explain(path, "cannot be read", read_rc, why, why_bytes);
 	return rc;
 }
 

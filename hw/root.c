@@ -1,6 +1,5 @@
 #include "hw/root.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -12,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/folder_reader.h"
 #include "base/whole.h"
 
 enum { FILE_BYTES_MAX = 8 << 20, FOLDER_MODE = 0755, FILE_MODE = 0644 };
@@ -234,23 +234,22 @@ static int compare_names(const void *a, const void *b)
 int host_names(const struct host_root *root, struct host_names *ret, const char *format, ...)
 {
 	struct host_names names = {0};
-	struct dirent *entry;
+	struct folder_reader reader;
+	const char *name;
 	PATH_OF(path, rc, format);
 
 	*ret = names;
 	int fd = rc < 0 ? rc : host_open(root, O_RDONLY | O_DIRECTORY, path);
 	if (fd < 0)
 		return 0;
-	DIR *folder = fdopendir(fd);
-	if (!folder) {
-		close(fd);
-		return -ENOMEM;
+	folder_reader_open(&reader, fd);
+	while (rc == 0 && names.count < HOST_NAMES_MAX && (name = folder_reader_next(&reader))) {
+		if (name[0] != '.')
+			rc = add_name(&names, name);
 	}
-	while (rc == 0 && names.count < HOST_NAMES_MAX && (entry = readdir(folder))) {
-		if (entry->d_name[0] != '.')
-			rc = add_name(&names, entry->d_name);
-	}
-	closedir(folder);
+	int read_rc = folder_reader_close(&reader);
+	if (rc == 0)
+		rc = read_rc;
 	if (rc < 0) {
 		host_names_free(&names);
 		return rc;

@@ -15,10 +15,10 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/errors.h"
+#include "base/folder_reader.h"
 #include "base/log.h"
 #include "storage/store_internal.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -99,29 +99,25 @@ static int add_found(struct dedup_listing *listing, const struct dedup_found *fo
 
 int dedup_files_list(const struct log *log, struct dedup_listing *ret)
 {
+	struct folder_reader reader;
 	int fd = folder_open(log);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *entry;
+	const char *name;
 	int rc = 0;
 
 	*ret = (struct dedup_listing){0};
-	if (!dir) {
-		rc = fd < 0 ? fd : -errno;
-		if (fd >= 0)
-			close(fd);
-		return rc;
-	}
-	while (rc == 0 && (entry = readdir(dir))) {
+	folder_reader_open(&reader, fd);
+	while (rc == 0 && (name = folder_reader_next(&reader))) {
 		struct dedup_found found = {0};
 		struct stat info;
-		if (!dedup_file_is_name(entry->d_name, &found.from, &found.to) ||
-		    fstatat(dirfd(dir), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0 ||
-		    S_ISFIFO(info.st_mode))
+		if (!dedup_file_is_name(name, &found.from, &found.to) ||
+		    fstatat(fd, name, &info, AT_SYMLINK_NOFOLLOW) < 0 || S_ISFIFO(info.st_mode))
 			continue;
 		found.count = (uint64_t)info.st_size / sizeof(struct dedup_entry);
 		rc = add_found(ret, &found);
 	}
-	closedir(dir);
+	int read_rc = folder_reader_close(&reader);
+	if (rc == 0)
+		rc = read_rc;
 	if (ret->count)
 		qsort(ret->files, ret->count, sizeof(*ret->files), compare_found);
 	return rc;

@@ -2,7 +2,8 @@
  * held for it, as there may be tens of thousands. */
 #include "storage/store_internal.h"
 
-#include <dirent.h>
+#include "base/folder_reader.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -115,17 +116,15 @@ void folder_remove(const struct log *log)
 {
 	int dir_fd = log->store->dir_fd;
 	char topic[UUID_HEX_BYTES];
+	struct folder_reader reader;
 	int fd = folder_open(log);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *entry;
+	const char *name;
 
 	/* Whatever is there: an index.new of a crash would keep the folder. */
-	while (dir && (entry = readdir(dir)))
-		unlinkat(fd, entry->d_name, 0);
-	if (dir)
-		closedir(dir);
-	else if (fd >= 0)
-		close(fd);
+	folder_reader_open(&reader, fd);
+	while ((name = folder_reader_next(&reader)))
+		unlinkat(fd, name, 0);
+	folder_reader_close(&reader);
 	unlinkat(dir_fd, log->name, AT_REMOVEDIR);
 	uuid_hex(&log->identity.topic_id, topic);
 	/* Goes with the last partition. */

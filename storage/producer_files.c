@@ -18,11 +18,11 @@
 
 #include "base/bytes.h"
 #include "base/errors.h"
+#include "base/folder_reader.h"
 #include "base/log.h"
 #include "base/whole.h"
 #include "storage/segment_scan.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -63,20 +63,16 @@ static int compare_falling(const void *a, const void *b)
 /* Offsets of the folder's snapshots, newest first; how many, or -errno. */
 static int list_snapshots(const struct log *log, int64_t offsets[static SNAPSHOTS_MAX])
 {
-	int fd = folder_open(log);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct folder_reader reader;
 	int count = 0;
-	const struct dirent *entry;
+	const char *name;
 
-	if (!dir) {
-		int rc = fd < 0 ? fd : -errno;
-		if (fd >= 0)
-			close(fd);
+	folder_reader_open(&reader, folder_open(log));
+	while (count < SNAPSHOTS_MAX && (name = folder_reader_next(&reader)))
+		count += is_snapshot(name, &offsets[count]);
+	int rc = folder_reader_close(&reader);
+	if (rc < 0)
 		return rc;
-	}
-	while (count < SNAPSHOTS_MAX && (entry = readdir(dir)))
-		count += is_snapshot(entry->d_name, &offsets[count]);
-	closedir(dir);
 	if (count)
 		qsort(offsets, (size_t)count, sizeof(offsets[0]), compare_falling);
 	return count;

@@ -10,11 +10,11 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/errors.h"
+#include "base/folder_reader.h"
 #include "base/log.h"
 #include "base/whole.h"
 #include "storage/compact.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -139,33 +139,33 @@ static bool is_of_segment(const char *name, const char *ending, int64_t *ret_off
  * free. */
 static int list_offsets(const struct log *log, const char *ending, int64_t **ret, size_t *ret_count)
 {
-	int fd = folder_open(log);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct folder_reader reader;
 	int64_t *offsets = NULL;
 	size_t count = 0;
-	const struct dirent *entry;
+	const char *name;
+	int rc = 0;
 
-	if (!dir) {
-		int rc = fd < 0 ? fd : -errno;
-		if (fd >= 0)
-			close(fd);
-		return rc;
-	}
-	while ((entry = readdir(dir))) {
+	folder_reader_open(&reader, folder_open(log));
+	while (rc == 0 && (name = folder_reader_next(&reader))) {
 		int64_t offset;
-		if (!is_of_segment(entry->d_name, ending, &offset))
+		if (!is_of_segment(name, ending, &offset))
 			continue;
 		/* Room for one more, as add_missing wants it. */
 		int64_t *more = realloc(offsets, (count + 2) * sizeof(*offsets));
-		if (!more) {
-			free(offsets);
-			closedir(dir);
-			return -ENOMEM;
+		if (more) {
+			offsets = more;
+			offsets[count++] = offset;
+		} else {
+			rc = -ENOMEM;
 		}
-		offsets = more;
-		offsets[count++] = offset;
 	}
-	closedir(dir);
+	int read_rc = folder_reader_close(&reader);
+	if (rc == 0)
+		rc = read_rc;
+	if (rc < 0) {
+		free(offsets);
+		return rc;
+	}
 	if (count)
 		qsort(offsets, count, sizeof(*offsets), compare_offsets);
 	*ret = offsets;

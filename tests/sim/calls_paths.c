@@ -266,6 +266,7 @@ struct listing {
 	struct listing *next;
 	int fd;
 	unsigned at, count;
+	bool breaks_off; /* the rest of it cannot be read */
 	struct dirent entries[];
 };
 
@@ -314,6 +315,9 @@ static struct listing *list_folder(struct inode *folder)
 		const char *name = inode_name_at(folder, i);
 		list_entry(listing, name, names_folder(folder, name));
 	}
+	listing->breaks_off = disk_read_fails(sim_disk());
+	if (listing->breaks_off)
+		listing->count /= 2;
 	return listing;
 }
 
@@ -344,7 +348,11 @@ struct dirent *__wrap_readdir64(DIR *dir)
 
 	if (!listing)
 		return __real_readdir64(dir);
-	return listing->at < listing->count ? &listing->entries[listing->at++] : NULL;
+	if (listing->at < listing->count)
+		return &listing->entries[listing->at++];
+	if (listing->breaks_off)
+		errno = EIO;
+	return NULL;
 }
 
 int __real_closedir(DIR *dir);

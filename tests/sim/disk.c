@@ -182,6 +182,11 @@ uint64_t disk_latency_ns(struct disk *disk)
 	return random_between(&disk->random, faults->latency_ns_min, faults->latency_ns_max);
 }
 
+bool disk_read_fails(struct disk *disk)
+{
+	return random_chance(&disk->random, disk->faults.read_error);
+}
+
 struct inode *disk_root(struct disk *disk)
 {
 	return disk->root;

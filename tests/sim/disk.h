@@ -39,6 +39,7 @@ void disk_set_faults(struct disk *disk, const struct disk_faults *faults);
 struct random disk_split_random(struct disk *disk, const char *name);
 uint64_t disk_used_bytes(const struct disk *disk); /* of the room */
 uint64_t disk_latency_ns(struct disk *disk);       /* drawn for the next operation */
+bool disk_read_fails(struct disk *disk);           /* likewise: of a file, of a folder's names */
 
 struct inode *disk_root(struct disk *disk);
 /* A file or folder below `folder`; "." and paths of several names are fine.  Flags and errors of

@@ -93,7 +93,7 @@ int64_t inode_read(struct disk *disk, struct inode *inode, void *data, size_t le
 
 	if (inode->is_folder)
 		return -EISDIR;
-	if (random_chance(&disk->random, disk->faults.read_error))
+	if (disk_read_fails(disk))
 		return -EIO;
 	if (offset >= inode->size)
 		return 0;

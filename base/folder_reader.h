@@ -1,0 +1,26 @@
+/* base/folder_reader.h: the names in a folder, one after the other, where reading may fail.
+ *
+ * readdir() ends alike where there is nothing more and where the folder could not be read: who
+ *takes the second for the first misses files.  Here the end is told apart when the reader is
+ *closed.
+ *
+ *	folder_reader_open(&reader, fd);
+ *	while ((name = folder_reader_next(&reader)))
+ *		...
+ *	rc = folder_reader_close(&reader);
+ *
+ * Owner: one thread. */
+#pragma once
+#include <dirent.h>
+
+struct folder_reader {
+	DIR *dir; /* null: could not be opened */
+	int rc;   /* the first thing that failed */
+};
+
+/* Takes over `fd`, a folder's; a negative one is -errno of its opening, and stays the result. */
+void folder_reader_open(struct folder_reader *reader, int fd);
+/* Holds until the next call; "." and ".." are names too.  Null: no more, or a failure. */
+const char *folder_reader_next(struct folder_reader *reader);
+/* 0 when all names that were asked for have been told, -errno of what failed.  Closes `fd`. */
+int folder_reader_close(struct folder_reader *reader);
