@@ -53,7 +53,8 @@ static bool meet(const struct damage *a, const struct damage *b)
 	return a->segment == b->segment && (a->to == b->from || b->to == a->from);
 }
 
-/* Bytes of two files are of no use as one range: those of the first are told. */
+/* Bytes of two files are of no use as one range: those of the first are told.  What is unreadable
+ * in part may be readable again. */
 static struct damage joined(const struct damage *a, const struct damage *b)
 {
 	struct damage both = *a;
@@ -64,6 +65,8 @@ static struct damage joined(const struct damage *a, const struct damage *b)
 		both.to = b->to;
 	if (b->committed_from < both.committed_from)
 		both.committed_from = b->committed_from;
+	if (b->kind == DAMAGE_UNREADABLE)
+		both.kind = DAMAGE_UNREADABLE;
 	if (b->segment != a->segment)
 		return both;
 	if (b->end && (!a->end || b->start < a->start))
@@ -140,12 +143,16 @@ int quarantine_add(struct quarantine *q, const struct damage *damage)
 	return 1;
 }
 
+void quarantine_remove(struct quarantine *q, size_t range)
+{
+	remove_at(q, range);
+	q->changed = true;
+}
+
 void quarantine_trim(struct quarantine *q, int64_t start)
 {
-	while (q->count && q->ranges[0].to <= start) {
-		remove_at(q, 0);
-		q->changed = true;
-	}
+	while (q->count && q->ranges[0].to <= start)
+		quarantine_remove(q, 0);
 }
 
 void quarantine_bar_committed(struct quarantine *q, size_t range, int64_t committed_from)

@@ -16,7 +16,7 @@ enum damage_kind {
 	DAMAGE_BATCH,      /* framing or checksum of batches */
 	DAMAGE_HEADER,     /* the segment's: whose records they are is not known */
 	DAMAGE_MISSING,    /* no file has them */
-	DAMAGE_UNREADABLE, /* the device says so */
+	DAMAGE_UNREADABLE, /* the device says so; a start asks it again */
 };
 
 struct damage {
@@ -51,6 +51,8 @@ void quarantine_fini(struct quarantine *quarantine); /* a zeroed one is fine */
 int quarantine_add(struct quarantine *quarantine, const struct damage *damage);
 /* The log begins at `start` now: what lies before is nobody's loss any more. */
 void quarantine_trim(struct quarantine *quarantine, int64_t start);
+/* It is a loss no more. */
+void quarantine_remove(struct quarantine *quarantine, size_t range);
 /* Readers of committed records are told from `committed_from` on, for the sake of this range. */
 void quarantine_bar_committed(struct quarantine *quarantine, size_t range, int64_t committed_from);
 /* The range whose bytes begin at `position` of the segment, or null. */

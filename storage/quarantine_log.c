@@ -1,9 +1,10 @@
 /* The quarantine of a log: its file, what the operator is told, and what is counted. */
-#include "storage/store_internal.h"
+#include "storage/segment_internal.h"
 
 #include "base/errors.h"
 #include "base/log.h"
 #include "base/whole.h"
+#include "storage/file_window.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -99,6 +100,58 @@ void log_lift_quarantine(struct log *log)
 	if (rc < 0)
 		log_warn("storage", "quarantine not written log=%s error=\"%s\"", log->name,
 			 error_text(rc));
+}
+
+/* By blocks, each with patience.  The whole file where nothing else is known. */
+static bool is_readable(const struct log *log, const struct damage *range)
+{
+	char file_name[SEGMENT_NAME_BYTES];
+	struct stat info;
+
+	segment_name(file_name, range->segment, "log");
+	int fd = folder_open_file(log, file_name, O_RDONLY);
+	if (fd < 0)
+		return false;
+	struct file_window w = {.fd = fd};
+	if (fstat(fd, &info) < 0)
+		w.error = -errno;
+	else
+		w.file_bytes = (uint64_t)info.st_size;
+	/* It is the device that is asked. */
+	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	uint64_t end = range->end && range->end < w.file_bytes ? range->end : w.file_bytes;
+	for (uint64_t at = range->start; at < end && w.error == 0 && !w.unreadable_end;) {
+		uint64_t piece = end - at < BLOCK_BYTES ? end - at : BLOCK_BYTES;
+		file_window_at(&w, at, (size_t)piece);
+		at += piece;
+	}
+	file_window_fini(&w);
+	close(fd);
+	return w.error == 0 && !w.unreadable_end;
+}
+
+bool log_reread_quarantine(struct log *log)
+{
+	struct quarantine *quarantine = &log->quarantine;
+	bool any = false;
+
+	/* A device that fails may take seconds for each piece: once is enough. */
+	for (size_t i = 0; i < quarantine->count;) {
+		const struct damage *range = &quarantine->ranges[i];
+		if (range->kind != DAMAGE_UNREADABLE) {
+			i++;
+			continue;
+		}
+		if (!is_readable(log, range))
+			break;
+		log_warn("storage",
+			 "readable again, verified log=%s file=%020" PRId64 ".log offsets=%" PRId64
+			 "-%" PRId64,
+			 log->name, range->segment, range->from, range->to);
+		quarantine_remove(quarantine, i);
+		any = true;
+	}
+	return any;
 }
 
 size_t log_quarantined(const struct log *log, struct damage *out, size_t max)

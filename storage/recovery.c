@@ -346,9 +346,14 @@ static int read_quarantine(struct log *log, char *why, size_t why_bytes)
 		log->quarantine.changed = true;
 		return 0;
 	}
-	if (rc < 0)
+	if (rc < 0) {
 		snprintf(why, why_bytes, "quarantine: %s", error_text(rc));
-	return rc;
+		return rc;
+	}
+	/* Indexes and snapshots may be of when it could not be read. */
+	if (log_reread_quarantine(log))
+		log->verify_all = log->snapshots_doubtful = true;
+	return 0;
 }
 
 /* Where the log begins and ends. */

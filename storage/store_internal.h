@@ -379,6 +379,9 @@ int log_write_quarantine(struct log *log); /* durably, if it has changed */
 /* Takes it up and tells the operator, once, unless it is missing from below the log's start;
  * log_write_quarantine is still to come.  -ENOMEM. */
 int log_quarantine(struct log *log, const struct damage *damage);
+/* Takes out what a device could not read and can now, up to the first that it still cannot.  True:
+ * something, and whoever took the rest of those segments for granted has to verify them. */
+bool log_reread_quarantine(struct log *log);
 void log_count_quarantine(struct log *log); /* its gauges are what it is now */
 void log_lift_quarantine(struct log *log);  /* of what lies before the log's start */
 

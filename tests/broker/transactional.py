@@ -168,7 +168,7 @@ def records(connection, topic, partition=0, start=0, committed=True):
     end = connection.list_offset(topic, partition, -1, isolation_level=isolation)["offset"]
     while at < end:
         row = connection.fetch(topic, partition, at, isolation_level=isolation)
-        assert row["error_code"] == NONE
+        assert row["error_code"] == NONE, f"{topic}/{partition} at {at}: {row}"
         got = batches(row["records"])
         assert got, f"nothing at {at} though the end is {end}"
         aborted = sorted(

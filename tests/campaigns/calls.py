@@ -112,7 +112,7 @@ class Campaign:
                 control.disarm()
                 this.judge()
         except AssertionError as error:
-            raise AssertionError(f"{place}: {error}") from None
+            raise AssertionError(f"{place}: {error}") from error
         shutil.rmtree(place)
         return told
 

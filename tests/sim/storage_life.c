@@ -294,6 +294,7 @@ static bool recover(void)
 	};
 	char why[WHY_BYTES] = "";
 
+	world.unreadable = world.faulty_recovery && world.faults.read_error;
 	if (world.faulty_recovery)
 		disk_set_faults(world.disk, &world.faults);
 	int rc = log_open(&world.log, world.store, &identity, &world.config, why, sizeof(why));
@@ -342,6 +343,7 @@ void *storage_live(void *context)
 	}
 	if (!world.faulty_recovery)
 		check_everything();
+	world.unreadable |= world.faults.read_error != 0;
 	disk_set_faults(world.disk, &world.faults);
 	for (unsigned steps = (unsigned)world_below(150); steps; steps--)
 		step();

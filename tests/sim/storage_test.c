@@ -49,7 +49,6 @@ static void draw_faults(bool last)
 	if (last || world_one_in(2))
 		return;
 	world.faults.read_error = world_one_in(2) ? chance_of_fault() : 0;
-	world.unreadable |= world.faults.read_error != 0;
 	world.faults.write_error = chance_of_fault();
 	world.faults.flush_error = chance_of_fault();
 	world.faults.short_transfer = chance_of_fault();

@@ -62,7 +62,7 @@ struct world {
 	bool plain_io, direct_io;
 	struct rotten rotten[ROTTEN_MAX];
 	unsigned rotten_count;
-	bool unreadable;             /* a read has failed once, so there may be a quarantine */
+	bool unreadable;             /* a read may have failed in this life: a quarantine */
 	bool faulty_recovery, whole; /* this life's */
 	uint64_t turns;              /* of the schedule, when it is killed */
 	/* The life's own. */

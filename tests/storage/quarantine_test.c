@@ -645,16 +645,50 @@ static void blocks_that_cannot_be_read_cost_the_batches_in_them(void **state)
 	one_range(rig, 7, 9, DAMAGE_UNREADABLE);
 	only_these_are_lost(rig, 7, 9, BATCHES);
 	rig_close(rig);
-	/* It is remembered when the device thinks better of it. */
-	unreadable.inode = 0;
-	rig_open(rig);
-	one_range(rig, 7, 9, DAMAGE_UNREADABLE);
-	rig_close(rig);
 	make_sound(world);
 	make_unreadable(rig, 6, 0, 512);
 	rig_open(rig);
 	one_range(rig, 6, 9, DAMAGE_UNREADABLE);
 	only_these_are_lost(rig, 6, 9, BATCHES);
+}
+
+static void what_a_device_can_read_again_is_lost_no_more(void **state)
+{
+	struct world *world = *state;
+	struct rig *rig = &world->rig;
+
+	make_log(world);
+	remove_file(rig, 6, "idx");
+	make_unreadable(rig, 6, 8192, 12288);
+	rig_open(rig);
+	one_range(rig, 7, 9, DAMAGE_UNREADABLE);
+	rig_close(rig);
+	rig_open(rig);
+	one_range(rig, 7, 9, DAMAGE_UNREADABLE);
+	rig_close(rig);
+	unreadable.inode = 0;
+	rig_open(rig);
+	assert_int_equal(log_quarantined(rig->log, NULL, 0), 0);
+	assert_false(has_quarantine(rig));
+	assert_int_equal(rig_check_all(rig), BATCHES);
+}
+
+static void what_comes_back_is_verified(void **state)
+{
+	struct world *world = *state;
+	struct rig *rig = &world->rig;
+
+	make_log(world);
+	remove_file(rig, 6, "idx");
+	make_unreadable(rig, 6, 8192, 12288);
+	rig_open(rig);
+	one_range(rig, 7, 9, DAMAGE_UNREADABLE);
+	rig_close(rig);
+	unreadable.inode = 0;
+	flip(rig, 6, 10300);
+	rig_open(rig);
+	one_range(rig, 8, 9, DAMAGE_BATCH);
+	only_these_are_lost(rig, 8, 9, BATCHES);
 }
 
 /* As a power cut leaves one whose size was durable and whose bytes were not. */
@@ -1008,12 +1042,14 @@ static void ranges_that_meet_become_one(void **state)
 	struct damage inside = range_of(12, 13, 0);
 
 	(void)state;
+	behind.kind = DAMAGE_UNREADABLE;
 	assert_int_equal(quarantine_add(&q, &first), 1);
 	assert_int_equal(quarantine_add(&q, &inside), 0);
 	assert_int_equal(quarantine_add(&q, &behind), 1);
 	assert_int_equal(q.count, 1);
 	assert_int_equal(q.ranges[0].to, 30);
 	assert_int_equal(q.ranges[0].end, 300);
+	assert_int_equal(q.ranges[0].kind, DAMAGE_UNREADABLE); /* in part: it may come back */
 	assert_int_equal(quarantine_add(&q, &elsewhere), 1);
 	assert_int_equal(q.count, 2);
 	assert_int_equal(quarantine_limit(&q, 0, false), 10);
@@ -1054,6 +1090,8 @@ int main(void)
 		TEST(a_segment_cut_short_costs_what_is_gone),
 		TEST(blocks_that_cannot_be_read_cost_the_batches_in_them),
 		TEST(a_new_segment_that_cannot_be_read_is_no_damage),
+		TEST(what_a_device_can_read_again_is_lost_no_more),
+		TEST(what_comes_back_is_verified),
 		TEST(what_can_be_read_when_asked_again_costs_nothing),
 		TEST(a_tail_that_cannot_be_read_is_not_cut),
 		TEST(producers_go_on_around_it),
