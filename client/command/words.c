@@ -198,8 +198,7 @@ int words_check(const struct invocation *invocation, const struct verb *verb)
 {
 	char name[VERB_NAME_BYTES];
 
-	verb_name(verb, name);
-	*strchrnul(name, '-') = ' ';
+	snprintf(name, sizeof(name), "%s%s%s", verb->noun, *verb->verb ? " " : "", verb->verb);
 	if (invocation->word_count < verb->fewest)
 		return complain_usage("%s needs %s", name, verb->arguments);
 	if (invocation->word_count > verb->most)
