@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/nearest.h"
 
 enum option_kind { KIND_COUNT, KIND_BYTES, KIND_MS, KIND_BOOL, KIND_TEXT, KIND_CHOICE };
 
@@ -54,45 +55,23 @@ const struct sluice_option *sluice_option_at(size_t index)
 	return &told;
 }
 
-/* How many edits make one name the other: for names of options, a short table. */
-static unsigned distance(const char *a, const char *b)
+static const struct option_entry *find(const char *name)
 {
-	enum { LENGTH_MAX = 64 };
-	unsigned row[LENGTH_MAX + 1];
-	size_t width = strnlen(b, LENGTH_MAX);
-
-	for (size_t j = 0; j <= width; j++)
-		row[j] = (unsigned)j;
-	for (size_t i = 1; *a; a++, i++) {
-		unsigned diagonal = row[0];
-		row[0] = (unsigned)i;
-		for (size_t j = 1; j <= width; j++) {
-			unsigned best = diagonal + (*a != b[j - 1]);
-			if (row[j] + 1 < best)
-				best = row[j] + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			diagonal = row[j];
-			row[j] = best;
-		}
-	}
-	return row[width];
-}
-
-static const struct option_entry *find(const char *name, const char **ret_nearest)
-{
-	unsigned least = UINT32_MAX;
-
 	for (size_t i = 0; i < array_count(entries); i++) {
-		unsigned edits = distance(name, entries[i].told.name);
-		if (edits == 0)
+		if (strcmp(entries[i].told.name, name) == 0)
 			return &entries[i];
-		if (edits < least) {
-			least = edits;
-			*ret_nearest = entries[i].told.name;
-		}
 	}
 	return NULL;
+}
+
+static const char *nearest_name(const char *name)
+{
+	struct nearest nearest;
+
+	nearest_init(&nearest, name);
+	for (size_t i = 0; i < array_count(entries); i++)
+		nearest_offer(&nearest, entries[i].told.name);
+	return nearest.name;
 }
 
 /* "64k": a number and, of sizes, a unit. */
@@ -181,12 +160,11 @@ static void explain(struct sluice_options *options, const struct option_entry *e
 
 int sluice_options_set(struct sluice_options *options, const char *name, const char *value)
 {
-	const char *nearest = "";
-	const struct option_entry *entry = find(name, &nearest);
+	const struct option_entry *entry = find(name);
 
 	if (!entry) {
 		snprintf(options->why, sizeof(options->why),
-			 "no option is called '%s'; the nearest is '%s'", name, nearest);
+			 "no option is called '%s'; the nearest is '%s'", name, nearest_name(name));
 		return -ENOENT;
 	}
 	int rc = store(options, entry, value);

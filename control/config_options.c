@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "base/errors.h"
+#include "base/nearest.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -77,29 +78,25 @@ static int set_pair(struct config *config, const char *pair, char *why, size_t w
 	return rc;
 }
 
-static void take_nearer(const char *name, const char *candidate, const char **nearest)
-{
-	if (param_distance(name, candidate) < param_distance(name, *nearest))
-		*nearest = candidate;
-}
-
 /* Says what may have been meant: an option, or a setting that needs --set. */
 static int refuse_option(const char *name, char *why, size_t why_bytes)
 {
-	const char *nearest = "--config";
+	struct nearest nearest;
 
 	if (params_find(config_params, CONFIG_COUNT, name + strspn(name, "-")) >= 0) {
 		snprintf(why, why_bytes, "\"%s\" is a setting: --set %s=VALUE", name,
 			 name + strspn(name, "-"));
 		return -ERR_CONFIG;
 	}
-	take_nearer(name, "--set", &nearest);
+	nearest_init(&nearest, name);
+	nearest_offer(&nearest, "--config");
+	nearest_offer(&nearest, "--set");
 	for (size_t i = 0; i < array_count(actions); i++)
-		take_nearer(name, actions[i].option, &nearest);
+		nearest_offer(&nearest, actions[i].option);
 	for (size_t i = 0; i < array_count(short_options); i++)
-		take_nearer(name, short_options[i].option, &nearest);
+		nearest_offer(&nearest, short_options[i].option);
 	snprintf(why, why_bytes, "unknown option \"%s\"; did you mean %s? See --help", name,
-		 nearest);
+		 nearest.name);
 	return -ERR_CONFIG;
 }
 

@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/errors.h"
 #include "base/log.h"
+#include "base/nearest.h"
 #include "control/listen_address.h"
 
 #include <ctype.h>
@@ -350,47 +351,14 @@ int params_find(const struct param *params, size_t count, const char *key)
 	return -1;
 }
 
-/* Levenshtein's distance; keys longer than the row are as far as it gets. */
-unsigned param_distance(const char *a, const char *b)
-{
-	enum { LENGTH_MAX = 63 };
-	unsigned row[LENGTH_MAX + 1];
-	size_t a_length = strlen(a);
-	size_t b_length = strlen(b);
-
-	if (a_length > LENGTH_MAX || b_length > LENGTH_MAX)
-		return LENGTH_MAX;
-	for (unsigned j = 0; j <= b_length; j++)
-		row[j] = j;
-	for (unsigned i = 1; i <= a_length; i++) {
-		unsigned diagonal = row[0];
-		row[0] = i;
-		for (unsigned j = 1; j <= b_length; j++) {
-			unsigned best = diagonal + (a[i - 1] != b[j - 1]);
-			diagonal = row[j];
-			if (row[j] + 1 < best)
-				best = row[j] + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			row[j] = best;
-		}
-	}
-	return row[b_length];
-}
-
 const char *params_nearest(const struct param *params, size_t count, const char *key)
 {
-	const char *nearest = params[0].key;
-	unsigned least = UINT32_MAX;
+	struct nearest nearest;
 
-	for (size_t i = 0; i < count; i++) {
-		unsigned d = param_distance(key, params[i].key);
-		if (d < least) {
-			least = d;
-			nearest = params[i].key;
-		}
-	}
-	return nearest;
+	nearest_init(&nearest, key);
+	for (size_t i = 0; i < count; i++)
+		nearest_offer(&nearest, params[i].key);
+	return nearest.name;
 }
 
 /* ---- overrides ---- */

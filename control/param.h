@@ -58,5 +58,3 @@ int params_set_text(const struct param *params, size_t count, const char *what, 
 int params_find(const struct param *params, size_t count, const char *key);
 /* The key most like `key`. */
 const char *params_nearest(const struct param *params, size_t count, const char *key);
-/* Letters to add, drop or change to make one name of the other. */
-unsigned param_distance(const char *a, const char *b);

@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 
 #include "base/bytes.h"
+#include "base/nearest.h"
 
 struct command {
 	const char *name;
@@ -174,6 +175,23 @@ static const struct flag *find_flag(const char *name, size_t length)
 	return NULL;
 }
 
+static int complain_of_flag(const struct command *command, const char *word, size_t length)
+{
+	char name[80];
+	struct nearest nearest;
+
+	snprintf(name, sizeof(name), "%.*s", (int)length, word);
+	nearest_init(&nearest, name + 2);
+	for (size_t i = 0; i < FLAG_COUNT; i++) {
+		if (belongs(&flags[i], command))
+			nearest_offer(&nearest, flags[i].name);
+	}
+	if (!nearest_likely(&nearest))
+		return complain_usage("%s has no flag '%s'", command->name, name);
+	return complain_usage("%s has no flag '%s'; did you mean '--%s'?", command->name, name,
+			      nearest.name);
+}
+
 /* "--runs=5", "--runs 5"; *at moves past an argument that stands alone. */
 static int take_flag(struct arguments *arguments, const struct command *command, int *at)
 {
@@ -184,7 +202,7 @@ static int take_flag(struct arguments *arguments, const struct command *command,
 	const char *value = equals ? equals + 1 : NULL;
 
 	if (!flag || !belongs(flag, command))
-		return complain_usage("%s has no flag '%s'", command->name, word);
+		return complain_of_flag(command, word, 2 + length);
 	if (!flag->argument) {
 		if (value)
 			return complain_usage("--%s takes nothing after it", flag->name);
@@ -238,6 +256,19 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
+static int complain_of_command(const char *name)
+{
+	struct nearest nearest;
+
+	nearest_init(&nearest, name);
+	nearest_offer(&nearest, "help");
+	for (size_t i = 0; i < array_count(commands); i++)
+		nearest_offer(&nearest, commands[i].name);
+	if (!nearest_likely(&nearest))
+		return complain_usage("there is no '%s'", name);
+	return complain_usage("there is no '%s'; did you mean '%s'?", name, nearest.name);
+}
+
 /* Each connection needs some descriptors: as many as this user may have. */
 static void allow_descriptors(void)
 {
@@ -258,8 +289,7 @@ int main(int argc, char **argv)
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
 		return help(NULL);
 	if (!command)
-		return *name ? complain_usage("there is no '%s'", name)
-			     : complain_usage("what is it to do?");
+		return *name ? complain_of_command(name) : complain_usage("what is it to do?");
 	arguments.words = calloc((size_t)argc, sizeof(*arguments.words));
 	if (!arguments.words) {
 		complain("out of memory");

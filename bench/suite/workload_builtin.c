@@ -5,7 +5,7 @@
 #include "bench/suite/workload.h"
 
 #include "base/bytes.h"
-#include "control/param.h"
+#include "base/nearest.h"
 
 /* What all of them have. */
 #define COMMON .topics = 1, .random_bytes_share = 1, .duration_ms = 10000, .compression = "none"
@@ -147,11 +147,10 @@ const struct workload *workload_at(size_t index)
 
 const char *workload_nearest(const char *name)
 {
-	const char *nearest = workloads[0].name;
+	struct nearest nearest;
 
-	for (size_t i = 1; i < array_count(workloads); i++) {
-		if (param_distance(name, workloads[i].name) < param_distance(name, nearest))
-			nearest = workloads[i].name;
-	}
-	return nearest;
+	nearest_init(&nearest, name);
+	for (size_t i = 0; i < array_count(workloads); i++)
+		nearest_offer(&nearest, workloads[i].name);
+	return nearest.name;
 }

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "client/command/command.h"
 #include "control/setting_tables.h"
 
@@ -67,19 +68,18 @@ static json_t *setting_object(size_t table, size_t index)
 /* False, and a complaint: no table has it. */
 static bool explain(const char *key, json_t *settings)
 {
-	const char *nearest = NULL;
+	struct nearest nearest;
 
+	nearest_init(&nearest, key);
 	for (size_t i = 0; i < TABLES; i++) {
 		int index = params_find(tables[i].params, tables[i].count, key);
 		if (index >= 0) {
 			json_array_append_new(settings, setting_object(i, (size_t)index));
 			return true;
 		}
-		const char *near = params_nearest(tables[i].params, tables[i].count, key);
-		if (!nearest || param_distance(key, near) < param_distance(key, nearest))
-			nearest = near;
+		nearest_offer(&nearest, params_nearest(tables[i].params, tables[i].count, key));
 	}
-	complain_usage("no setting is called '%s'; did you mean '%s'?", key, nearest);
+	complain_usage("no setting is called '%s'; did you mean '%s'?", key, nearest.name);
 	return false;
 }
 

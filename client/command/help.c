@@ -146,7 +146,7 @@ static int help_verbs(const char *noun, const char *verb)
 		found = true;
 	}
 	if (!found)
-		return complain_usage("there is no '%s%s%s'", noun, *verb ? " " : "", verb);
+		return words_unknown(noun, verb);
 	return EXIT_DONE;
 }
 

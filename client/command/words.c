@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/nearest.h"
+
 const struct verb verbs[VERB_COUNT] = {
 #define VERB(noun, verb, arguments, fewest, most, needs, function, help, description, examples)    \
 	{noun, verb, arguments, fewest, most, needs, verb_##function, help, description, examples},
@@ -16,6 +18,22 @@ const struct flag flags[FLAG_COUNT] = {
 #include "client/command/flags.def"
 #undef FLAG
 };
+
+enum { NAME_BYTES = 80, MEANT_BYTES = 96 };
+
+/* What the first word or two name; null: nothing. */
+static const struct verb *find_verb(const char *const *words, size_t count)
+{
+	const char *noun = count > 0 ? words[0] : "";
+	const char *word = count > 1 ? words[1] : "";
+
+	for (size_t i = 0; i < VERB_COUNT; i++) {
+		if (strcmp(verbs[i].noun, noun) == 0 &&
+		    (!*verbs[i].verb || strcmp(verbs[i].verb, word) == 0))
+			return &verbs[i];
+	}
+	return NULL;
+}
 
 /* ---- flags ---- */
 
@@ -88,6 +106,33 @@ bool words_keep(struct invocation *invocation, const struct flag *flag, const ch
 	return true;
 }
 
+/* "; did you mean 'x'?", or nothing where no name is like it. */
+static const char *meant(const struct nearest *nearest, const char *dashes,
+			 char text[static MEANT_BYTES])
+{
+	*text = 0;
+	if (nearest_likely(nearest))
+		snprintf(text, MEANT_BYTES, "; did you mean '%s%s'?", dashes, nearest->name);
+	return text;
+}
+
+/* Of the verb, where the words before the flag name one. */
+static int complain_of_flag(const struct invocation *invocation, const char *word)
+{
+	const struct verb *verb = find_verb(invocation->words, invocation->word_count);
+	char name[NAME_BYTES];
+	char text[MEANT_BYTES];
+	struct nearest nearest;
+
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(word, "="), word);
+	nearest_init(&nearest, name + strspn(name, "-"));
+	for (size_t i = 0; i < FLAG_COUNT; i++) {
+		if (!verb || flag_shown(&flags[i], verb))
+			nearest_offer(&nearest, flags[i].name);
+	}
+	return complain_usage("no flag is called '%s'%s", name, meant(&nearest, "--", text));
+}
+
 /* "-n5", "-n 5", "--count=5", "--count 5"; *at moves past an argument that stands alone. */
 static int take_flag(struct invocation *invocation, char **words, int count, int *at)
 {
@@ -96,7 +141,7 @@ static int take_flag(struct invocation *invocation, char **words, int count, int
 	const struct flag *flag = words_flag(word, &value);
 
 	if (!flag)
-		return complain_usage("no flag is called '%.*s'", (int)strcspn(word, "="), word);
+		return complain_of_flag(invocation, word);
 	if (!flag->argument && value)
 		return complain_usage("--%s takes nothing after it", flag->name);
 	if (flag->argument && !value && *at + 1 < count)
@@ -166,32 +211,56 @@ bool flag_belongs(const struct flag *flag, const struct verb *verb)
 	return false;
 }
 
-const struct verb *words_verb(struct invocation *invocation)
+/* "topic knows no 'lst', only list, create; did you mean 'list'?" */
+static int complain_of_verb(const char *noun, const char *word)
 {
-	const char *noun = invocation->words[0];
-	const char *word = invocation->word_count > 1 ? invocation->words[1] : "";
 	char known[256] = "";
+	char text[MEANT_BYTES];
 	size_t used = 0;
+	struct nearest nearest;
 
+	nearest_init(&nearest, word);
 	for (size_t i = 0; i < VERB_COUNT; i++) {
 		if (strcmp(verbs[i].noun, noun) != 0)
 			continue;
-		if (!*verbs[i].verb || strcmp(verbs[i].verb, word) == 0) {
-			size_t taken = *verbs[i].verb ? 2 : 1;
-			invocation->words += taken;
-			invocation->word_count -= taken;
-			return &verbs[i];
-		}
+		nearest_offer(&nearest, verbs[i].verb);
 		used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s",
 					 used ? ", " : "", verbs[i].verb);
 	}
-	if (!used)
-		complain_usage("there is no '%s'", noun);
-	else if (*word)
-		complain_usage("%s knows no '%s', only %s", noun, word, known);
-	else
-		complain_usage("%s what?  %s", noun, known);
-	return NULL;
+	if (*word)
+		return complain_usage("%s knows no '%s', only %s%s", noun, word, known,
+				      meant(&nearest, "", text));
+	return complain_usage("%s what?  %s", noun, known);
+}
+
+int words_unknown(const char *noun, const char *word)
+{
+	char text[MEANT_BYTES];
+	struct nearest nearest;
+
+	nearest_init(&nearest, noun);
+	nearest_offer(&nearest, "help");
+	for (size_t i = 0; i < VERB_COUNT; i++) {
+		if (strcmp(verbs[i].noun, noun) == 0)
+			return complain_of_verb(noun, word);
+		nearest_offer(&nearest, verbs[i].noun);
+	}
+	return complain_usage("there is no '%s'%s", noun, meant(&nearest, "", text));
+}
+
+const struct verb *words_verb(struct invocation *invocation)
+{
+	const struct verb *verb = find_verb(invocation->words, invocation->word_count);
+
+	if (!verb) {
+		words_unknown(invocation->words[0],
+			      invocation->word_count > 1 ? invocation->words[1] : "");
+		return NULL;
+	}
+	size_t taken = *verb->verb ? 2 : 1;
+	invocation->words += taken;
+	invocation->word_count -= taken;
+	return verb;
 }
 
 int words_check(const struct invocation *invocation, const struct verb *verb)

@@ -57,5 +57,8 @@ int words_parse(struct invocation *invocation, int argc, char **argv);
 /* What the first word or two name, which are then no longer among the words; there is one at least.
  * Null: nothing. */
 const struct verb *words_verb(struct invocation *invocation);
+/* Complains of a noun that there is not, or that has no such verb, and says which was meant where
+ * one is like it.  EXIT_USAGE. */
+int words_unknown(const char *noun, const char *word);
 /* Has the verb as many words as it needs, and no flags of others?  EXIT_DONE or EXIT_USAGE. */
 int words_check(const struct invocation *invocation, const struct verb *verb);

@@ -123,6 +123,8 @@ def test_help_is_of_one_command_or_of_all():
     ((), "what is it to do"),
     (("fly",), "no 'fly'"),
     (("run", "--fast"), "no flag '--fast'"),
+    (("run", "--rnus=2"), "no flag '--rnus'; did you mean '--runs'?"),
+    (("rum",), "there is no 'rum'; did you mean 'run'?"),
     (("run", "--runs"), "--runs needs N"),
     (("run", "--runs", "0"), "--runs takes a whole number"),
     (("run", "--runs=-1"), "--runs takes a whole number"),

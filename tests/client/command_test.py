@@ -117,10 +117,25 @@ def test_the_cluster(broker, sluice):
     (["topic", "list", "-b", "host:port"], "port from 1 to 65535"),
     (["topic", "list", "-b", "smoke://x:1"], "tcp://"),
     (["help", "frob"], "no 'frob'"),
+    (["tpoic", "list"], "there is no 'tpoic'; did you mean 'topic'?"),
+    (["hlep"], "did you mean 'help'?"),
+    (["help", "grup"], "there is no 'grup'; did you mean 'group'?"),
+    (["topic", "lst"], "list, create, describe, alter, trim, delete; did you mean 'list'?"),
+    (["help", "group", "lags"], "did you mean 'lag'?"),
+    (["topic", "create", "x", "--partion=3"], "'--partion'; did you mean '--partitions'?"),
+    (["consume", "x", "--partion", "3"], "'--partion'; did you mean '--partition'?"),
+    (["--borkers", "x:1", "topic", "list"], "'--borkers'; did you mean '--brokers'?"),
 ])
 def test_a_wrong_command_line_ends_in_2(sluice, words, says):
     assert sluice.run(*words, code=2) == b""
     assert says in sluice.errors and "sluice help" in sluice.errors
+
+
+@pytest.mark.parametrize("words", [["frobnicate"], ["topic", "xyzzy"], ["topic", "list", "-Q"],
+                                   ["topic", "list", "--" + "x" * 500]])
+def test_what_is_like_no_name_gets_no_suggestion(sluice, words):
+    sluice.run(*words, code=2)
+    assert "did you mean" not in sluice.errors
 
 
 def test_what_the_broker_refuses_ends_in_1(sluice, topic):
