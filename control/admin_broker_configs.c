@@ -133,54 +133,17 @@ int admin_describe_broker(const struct describe *d)
 
 /* ---- changing ---- */
 
-/* A list with items added or taken out. */
-static int edit(const struct control *control, struct broker_overrides *overrides, const char *key,
-		const char *items, bool add, char why[static WHY_BYTES])
+static const char *inherited(const struct config *config, int index)
 {
-	char edited[2 * PARAM_CANONICAL_BYTES];
-	int index = params_find(config_params, CONFIG_COUNT, key);
-
-	if (index >= 0 && config_params[index].kind != PARAM_LIST)
-		return requests_refuse(why, -ERR_CONFIG, "%s is not a list", key);
-	if (index >= 0) {
-		const char *own = overrides->texts[index];
-		int rc = admin_config_edit_list(own ? own : control->config->texts[index], items,
-						add, edited, sizeof(edited));
-		if (rc < 0)
-			return requests_refuse(why, rc, "%s: too long", key);
-		items = edited;
-	}
-	return broker_overrides_set(overrides, key, items, why, WHY_BYTES);
+	return config->texts[index];
 }
 
-static int alter(const struct control *control, struct broker_overrides *overrides,
-		 struct arena *arena, const struct alteration *alteration,
-		 char why[static WHY_BYTES])
+static int set(void *overrides, const char *key, const char *text, char *why, size_t why_bytes)
 {
-	char *key = arena_strndup(arena, alteration->key->data, (size_t)alteration->key->length);
-	char *text = NULL;
-
-	if (!key)
-		return -ENOMEM;
-	if (alteration->operation == OPERATION_DELETE)
-		return broker_overrides_set(overrides, key, NULL, why, WHY_BYTES);
-	if (alteration->value->length < 0)
-		return requests_refuse(why, -ERR_CONFIG, "\"%.80s\" has no value", key);
-	text = arena_strndup(arena, alteration->value->data, (size_t)alteration->value->length);
-	if (!text)
-		return -ENOMEM;
-	switch (alteration->operation) {
-	case OPERATION_SET:
-		return broker_overrides_set(overrides, key, text, why, WHY_BYTES);
-	case OPERATION_APPEND:
-	case OPERATION_SUBTRACT:
-		return edit(control, overrides, key, text,
-			    alteration->operation == OPERATION_APPEND, why);
-	default:
-		return requests_refuse(why, -ERR_BAD_REQUEST, "unknown operation %d",
-				       alteration->operation);
-	}
+	return broker_overrides_set(overrides, key, text, why, why_bytes);
 }
+
+static const struct config_table table = {config_params, CONFIG_COUNT, inherited, set};
 
 static int commit(struct control *control, enum broker_scope scope,
 		  const struct broker_overrides *overrides, bool *changed)
@@ -199,14 +162,16 @@ int admin_change_broker(struct control *control, struct arena *arena, const stru
 			bool *changed, char why[static WHY_BYTES])
 {
 	struct broker_overrides overrides = {0};
+	const struct altering altering = {&table, control->config, arena, &overrides,
+					  overrides.texts};
 	enum broker_scope scope = BROKER_ALL;
 	int rc = scope_of(control, changes->name, &scope, why);
 
 	if (rc == 0 && !changes->anew)
 		rc = broker_overrides_copy(&overrides,
 					   catalog_broker_overrides(control->catalog, scope));
-	for (int32_t i = 0; rc == 0 && i < changes->count; i++)
-		rc = alter(control, &overrides, arena, &changes->alterations[i], why);
+	if (rc == 0)
+		rc = admin_config_alter(&altering, changes, why);
 	if (rc == 0 && !changes->validate_only)
 		rc = commit(control, scope, &overrides, changed);
 	broker_overrides_fini(&overrides);

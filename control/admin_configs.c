@@ -225,94 +225,17 @@ enum outcome admin_describe_configs(struct control *control, struct control_requ
 
 /* ---- changing ---- */
 
-static bool list_has(const char *list, const char *item, size_t length)
+static const char *inherited(const struct config *config, int index)
 {
-	for (const char *at = list; *at; at += strspn(at, ",")) {
-		size_t width = strcspn(at, ",");
-		if (width == length && memcmp(at, item, length) == 0)
-			return true;
-		at += width;
-	}
-	return false;
+	return topic_config_default(config, (enum topic_config_index)index);
 }
 
-/* The items of `list` that are not among `others`, behind what `ret` holds already. */
-static int add_items(const char *list, const char *others, char *ret, size_t ret_bytes)
+static int set(void *overrides, const char *key, const char *text, char *why, size_t why_bytes)
 {
-	size_t used = strlen(ret);
-
-	for (const char *at = list; *at; at += strspn(at, ",")) {
-		size_t width = strcspn(at, ",");
-		if (width && !list_has(others, at, width)) {
-			used += (size_t)snprintf(ret + used, ret_bytes - used, "%s%.*s",
-						 used ? "," : "", (int)width, at);
-			if (used >= ret_bytes)
-				return -ERR_CONFIG;
-		}
-		at += width;
-	}
-	return 0;
+	return topic_overrides_set(overrides, key, text, why, why_bytes);
 }
 
-int admin_config_edit_list(const char *list, const char *items, bool add, char *ret,
-			   size_t ret_bytes)
-{
-	int rc;
-
-	ret[0] = '\0';
-	rc = add_items(list, add ? "" : items, ret, ret_bytes);
-	if (rc == 0 && add)
-		rc = add_items(items, list, ret, ret_bytes);
-	return rc;
-}
-
-static int edit(const struct control *control, struct topic_overrides *overrides, const char *key,
-		const char *text, bool add, char why[static WHY_BYTES])
-{
-	char edited[2 * PARAM_CANONICAL_BYTES];
-	int index = params_find(topic_params, TOPIC_CONFIG_COUNT, key);
-
-	if (index >= 0 && topic_params[index].kind == PARAM_LIST) {
-		const char *now = overrides->texts[index];
-		if (!now)
-			now = topic_config_default(control->config, (enum topic_config_index)index);
-		if (admin_config_edit_list(now, text, add, edited, sizeof(edited)) < 0)
-			return requests_refuse(why, -ERR_CONFIG, "%s: too long", key);
-		text = edited;
-	} else if (index >= 0) {
-		return requests_refuse(why, -ERR_CONFIG, "%s is not a list", key);
-	}
-	return topic_overrides_set(overrides, key, text, why, WHY_BYTES);
-}
-
-static int alter(const struct control *control, struct arena *arena,
-		 struct topic_overrides *overrides, const struct alteration *alteration,
-		 char why[static WHY_BYTES])
-{
-	char *key = arena_strndup(arena, alteration->key->data, (size_t)alteration->key->length);
-	char *text = NULL;
-
-	if (alteration->value->length >= 0)
-		text = arena_strndup(arena, alteration->value->data,
-				     (size_t)alteration->value->length);
-	if (!key || (alteration->value->length >= 0 && !text))
-		return -ENOMEM;
-	if (!text && alteration->operation != OPERATION_DELETE)
-		return requests_refuse(why, -ERR_CONFIG, "\"%.80s\" has no value", key);
-	switch (alteration->operation) {
-	case OPERATION_SET:
-		return topic_overrides_set(overrides, key, text, why, WHY_BYTES);
-	case OPERATION_DELETE:
-		return topic_overrides_set(overrides, key, NULL, why, WHY_BYTES);
-	case OPERATION_APPEND:
-	case OPERATION_SUBTRACT:
-		return edit(control, overrides, key, text,
-			    alteration->operation == OPERATION_APPEND, why);
-	default:
-		return requests_refuse(why, -ERR_BAD_REQUEST, "unknown operation %d",
-				       alteration->operation);
-	}
-}
+static const struct config_table table = {topic_params, TOPIC_CONFIG_COUNT, inherited, set};
 
 static int commit(struct control *control, const struct catalog_topic *topic,
 		  const struct topic_overrides *overrides, bool validate_only, bool *changed)
@@ -331,14 +254,16 @@ static int change_topic(struct control *control, struct arena *arena, const stru
 			bool *changed, char why[static WHY_BYTES])
 {
 	struct topic_overrides overrides = {0};
+	const struct altering altering = {&table, control->config, arena, &overrides,
+					  overrides.texts};
 	const struct catalog_topic *topic = catalog_find(control->catalog, changes->name->data,
 							 (size_t)changes->name->length);
 	int rc = topic ? 0 : -ERR_UNKNOWN_PARTITION;
 
 	if (rc == 0 && !changes->anew)
 		rc = topic_overrides_copy(&overrides, &topic->overrides);
-	for (int32_t i = 0; rc == 0 && i < changes->count; i++)
-		rc = alter(control, arena, &overrides, &changes->alterations[i], why);
+	if (rc == 0)
+		rc = admin_config_alter(&altering, changes, why);
 	if (rc == 0)
 		rc = commit(control, topic, &overrides, changes->validate_only, changed);
 	topic_overrides_fini(&overrides);

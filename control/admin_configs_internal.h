@@ -43,9 +43,29 @@ struct changes {
 	int32_t count;
 };
 
-/* A list's text with the items of `items` added or taken out.  -ERR_CONFIG: too long. */
-int admin_config_edit_list(const char *list, const char *items, bool add, char *ret,
-			   size_t ret_bytes);
+/* ---- admin_config_alter.c ---- */
+/* The settings that resources of a kind can have. */
+struct config_table {
+	const struct param *params;
+	size_t count;
+	/* The text that holds where a resource has none of its own. */
+	const char *(*inherited)(const struct config *config, int index);
+	int (*set)(void *overrides, const char *key, const char *text, char *why, size_t why_bytes);
+};
+
+/* A resource whose settings are being changed. */
+struct altering {
+	const struct config_table *table;
+	const struct config *config;
+	struct arena *arena;
+	void *overrides;    /* what `set` takes */
+	char *const *texts; /* in them, by index in the table; null: it has none of its own */
+};
+
+/* Makes the changes; where it fails some are made.  -ERR_CONFIG, -ERR_BAD_REQUEST: with the reason
+ * in `why`; -ENOMEM. */
+int admin_config_alter(const struct altering *altering, const struct changes *changes,
+		       char why[static WHY_BYTES]);
 
 /* ---- admin_broker_configs.c ---- */
 enum config_source admin_config_source(enum config_origin origin);

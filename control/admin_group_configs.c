@@ -75,23 +75,17 @@ static int begin(const struct control *control, const char *id, bool anew,
 	return group ? group_overrides_copy(ret, &group->overrides) : 0;
 }
 
-static int alter(struct group_overrides *overrides, struct arena *arena,
-		 const struct alteration *alteration, char why[static WHY_BYTES])
+static const char *inherited(const struct config *config, int index)
 {
-	char *key = arena_strndup(arena, alteration->key->data, (size_t)alteration->key->length);
-	char *text = NULL;
-
-	if (!key)
-		return -ENOMEM;
-	if (alteration->operation == OPERATION_DELETE)
-		return group_overrides_set(overrides, key, NULL, why, WHY_BYTES);
-	if (alteration->operation != OPERATION_SET)
-		return requests_refuse(why, -ERR_CONFIG, "%s is not a list", key);
-	if (alteration->value->length < 0)
-		return requests_refuse(why, -ERR_CONFIG, "\"%.80s\" has no value", key);
-	text = arena_strndup(arena, alteration->value->data, (size_t)alteration->value->length);
-	return text ? group_overrides_set(overrides, key, text, why, WHY_BYTES) : -ENOMEM;
+	return group_config_default(config, (enum group_config_index)index);
 }
+
+static int set(void *overrides, const char *key, const char *text, char *why, size_t why_bytes)
+{
+	return group_overrides_set(overrides, key, text, why, why_bytes);
+}
+
+static const struct config_table table = {group_params, GROUP_CONFIG_COUNT, inherited, set};
 
 static int commit(struct control *control, const char *id, const struct group_overrides *overrides,
 		  bool *changed)
@@ -109,13 +103,15 @@ int admin_change_group(struct control *control, struct arena *arena, const struc
 		       bool *changed, char why[static WHY_BYTES])
 {
 	struct group_overrides overrides = {0};
+	const struct altering altering = {&table, control->config, arena, &overrides,
+					  overrides.texts};
 	char *id = NULL;
 	int rc = id_of(arena, changes->name, &id, why);
 
 	if (rc == 0)
 		rc = begin(control, id, changes->anew, &overrides);
-	for (int32_t i = 0; rc == 0 && i < changes->count; i++)
-		rc = alter(&overrides, arena, &changes->alterations[i], why);
+	if (rc == 0)
+		rc = admin_config_alter(&altering, changes, why);
 	if (rc == 0 && !changes->validate_only)
 		rc = commit(control, id, &overrides, changed);
 	group_overrides_fini(&overrides);

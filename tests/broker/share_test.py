@@ -14,6 +14,7 @@ from transactional import TransactionalProducer, last_stable
 INVALID_RECORD_STATE, SESSION_NOT_FOUND, INVALID_SESSION_EPOCH = 121, 122, 123
 UNKNOWN_PARTITION, UNKNOWN_TOPIC_ID, INVALID_REQUEST = 3, 100, 42
 GROUP_ID_NOT_FOUND, UNKNOWN_MEMBER_ID, FENCED_EPOCH = 69, 25, 110
+SET, APPEND = 0, 2  # of IncrementalAlterConfigs
 LOCK_MS = 400
 DELIVERIES = 3
 SETTINGS = {"group.share.delivery.count.limit": DELIVERIES}
@@ -142,17 +143,19 @@ def test_settings_of_a_group_are_described(connection, group):
     assert found["share.record.lock.duration.ms"] == "30000"
 
 
-@pytest.mark.parametrize("key, value", [
-    ("share.auto.offset.reset", "sometimes"),
-    ("share.auto.offset.resett", "latest"),
-    ("share.isolation.level", "read_committed"),
-    ("share.record.lock.duration.ms", "0"),
+@pytest.mark.parametrize("key, operation, value", [
+    ("share.auto.offset.reset", SET, "sometimes"),
+    ("share.auto.offset.resett", SET, "latest"),
+    ("share.isolation.level", SET, "read_committed"),
+    ("share.record.lock.duration.ms", SET, "0"),
+    ("share.record.lock.duration.ms", SET, None),
+    ("share.record.lock.duration.ms", APPEND, "20000"),
 ])
-def test_settings_that_make_no_sense_are_refused(connection, group, key, value):
+def test_settings_that_make_no_sense_are_refused(connection, group, key, operation, value):
     body = connection.request(
         "IncrementalAlterConfigs", 1,
         resources=[{"resource_type": 32, "resource_name": group,
-                    "configs": [{"name": key, "config_operation": 0, "value": value}]}])
+                    "configs": [{"name": key, "config_operation": operation, "value": value}]}])
     assert body["responses"][0]["error_code"] == 40
     body = connection.request(
         "IncrementalAlterConfigs", 1,
