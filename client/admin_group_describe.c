@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/bytes.h"
 #include "client/membership.h"
+#include "client/places.h"
 #include "client/question.h"
 #include "dataplane/kafka/kafka_errors.h"
 
@@ -24,10 +25,8 @@ static int compare_assigned(const void *a, const void *b)
 {
 	const struct sluice_assigned *one = a;
 	const struct sluice_assigned *other = b;
-	int topics = strcmp(one->topic, other->topic);
 
-	return topics ? topics
-		      : (one->partition > other->partition) - (one->partition < other->partition);
+	return place_order(one->topic, one->partition, other->topic, other->partition);
 }
 
 static int compare_members(const void *a, const void *b)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "client/places.h"
 #include "client/question.h"
 
 enum {
@@ -184,10 +185,8 @@ static int compare_offsets(const void *a, const void *b)
 {
 	const struct sluice_group_offset *one = a;
 	const struct sluice_group_offset *other = b;
-	int topics = strcmp(one->topic, other->topic);
 
-	return topics ? topics
-		      : (one->partition > other->partition) - (one->partition < other->partition);
+	return place_order(one->topic, one->partition, other->topic, other->partition);
 }
 
 static int find_lags(struct sluice_client *client, struct sluice_group_offset *rows, size_t count)

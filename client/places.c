@@ -9,12 +9,17 @@
 
 enum { REQUEST_PLACES_MAX = 5000 }; /* some 100 KiB */
 
+int place_order(const char *topic, int32_t partition, const char *other_topic,
+		int32_t other_partition)
+{
+	int topics = strcmp(topic, other_topic);
+
+	return topics ? topics : (partition > other_partition) - (partition < other_partition);
+}
+
 static int compare_place(const struct sluice_place *one, const struct sluice_place *other)
 {
-	int topics = strcmp(one->topic, other->topic);
-
-	return topics ? topics
-		      : (one->partition > other->partition) - (one->partition < other->partition);
+	return place_order(one->topic, one->partition, other->topic, other->partition);
 }
 
 static int compare_routes(const void *a, const void *b)

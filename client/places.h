@@ -20,6 +20,10 @@ struct places {
 	size_t count;
 };
 
+/* By topic and partition; as of strcmp. */
+int place_order(const char *topic, int32_t partition, const char *other_topic,
+		int32_t other_partition);
+
 /* Of any order; by topic and partition then.  -EINVAL: no topic, or a partition twice; -ENOMEM. */
 int places_init(struct places *ret, struct sluice_place *places, size_t count);
 void places_fini(struct places *places);

@@ -323,6 +323,32 @@ int sluice_list_offsets(struct sluice_client *client, struct sluice_place *place
  * where the partition begins now. */
 int sluice_trim(struct sluice_client *client, struct sluice_place *places, size_t count);
 
+/* A place as people name it, which every log has somewhere. */
+enum sluice_target_kind { SLUICE_AT_OFFSET, SLUICE_BEFORE_END, SLUICE_AT_TIME };
+
+struct sluice_target {
+	enum sluice_target_kind kind;
+	/* An offset, also SLUICE_EARLIEST and SLUICE_LATEST; records; ms since 1970. */
+	int64_t value;
+};
+
+struct sluice_spot {
+	const char *topic;
+	int32_t partition;
+	int64_t first;     /* of the log */
+	int64_t end;       /* of the log: the next record's */
+	int64_t at;        /* what is meant */
+	int64_t committed; /* of a plan (sluice_group_plan) only; -1: nothing */
+	int error;         /* 0, or why `first`, `end` and `at` are not known */
+};
+
+/* Fills `first` and `end` of them all.  0 and -EINVAL as for places. */
+int sluice_spots_extend(struct sluice_client *client, struct sluice_spot *spots, size_t count);
+/* The same, and `at`: a time is the first record of then or later, else the end; so many before the
+ * end no more than there are; an offset is what it is, also outside the log. */
+int sluice_spots_find(struct sluice_client *client, const struct sluice_target *target,
+		      struct sluice_spot *spots, size_t count);
+
 /* Asks a broker that sluice_metadata has told of something small.  0: it answers; -ENOENT: no such
  * broker; else why it does not. */
 int sluice_broker_check(struct sluice_client *client, int32_t broker);
@@ -406,6 +432,23 @@ int sluice_group_commit(struct sluice_client *client, const char *group,
  * read the topic. */
 int sluice_group_forget(struct sluice_client *client, const char *group,
 			struct sluice_place *places, size_t count);
+
+/* Where a group shall go on.  Spots may be taken out before it is committed. */
+struct sluice_group_plan {
+	const char *group;
+	struct sluice_spot *spots; /* in the order chosen, or by topic and partition */
+	size_t count;
+};
+
+/* What the target means in the partitions that are chosen; in all that the group has committed with
+ * `chosen` null.  Commits nothing.  -EINVAL: a partition is chosen twice, or a topic has no name.
+ */
+int sluice_group_plan(struct sluice_client *client, const char *group,
+		      const struct sluice_assigned *chosen, size_t count,
+		      const struct sluice_target *target, struct sluice_group_plan **ret);
+void sluice_group_plan_free(struct sluice_group_plan *plan); /* null is fine */
+/* As sluice_group_commit, `at` of the spots without an error; `error` of each tells how it went. */
+int sluice_group_plan_commit(struct sluice_client *client, struct sluice_group_plan *plan);
 
 #ifdef __cplusplus
 }

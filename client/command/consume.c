@@ -31,8 +31,8 @@ struct source {
 struct consumption {
 	struct invocation *invocation;
 	const char *topic;
-	struct from from;
-	struct from until; /* where has_until */
+	struct sluice_target from;
+	struct sluice_target until; /* where has_until */
 	bool has_until;
 	bool exit;
 	bool follow;
@@ -144,20 +144,21 @@ static int add_sources(struct consumption *c, const struct sluice_topic *topic)
 	return EXIT_DONE;
 }
 
-static struct spot *spots_new(const struct consumption *c)
+static struct sluice_spot *spots_new(const struct consumption *c)
 {
-	struct spot *spots = calloc(c->source_count + 1, sizeof(*spots));
+	struct sluice_spot *spots = calloc(c->source_count + 1, sizeof(*spots));
 
 	for (size_t i = 0; spots && i < c->source_count; i++)
-		spots[i] = (struct spot){.topic = c->topic, .partition = c->sources[i].partition};
+		spots[i] = (struct sluice_spot){.topic = c->topic,
+						.partition = c->sources[i].partition};
 	return spots;
 }
 
-static int find_stops(struct consumption *c, struct spot *spots)
+static int find_stops(struct consumption *c, struct sluice_spot *spots)
 {
-	static const struct from end = {.kind = FROM_OFFSET, .value = SLUICE_LATEST};
-	int code = spots_resolve(c->invocation, c->has_until ? &c->until : &end, spots,
-				 c->source_count);
+	static const struct sluice_target end = {.kind = SLUICE_AT_OFFSET, .value = SLUICE_LATEST};
+	int code = spots_find(c->invocation, c->has_until ? &c->until : &end, spots,
+			      c->source_count);
 
 	if (!code)
 		code = spots_check(spots, c->source_count);
@@ -179,7 +180,7 @@ static int begin_at(struct consumption *c, const struct source *source, int64_t 
 }
 
 /* How many records there are to print, where that is known. */
-static int64_t records(const struct consumption *c, const struct spot *spots)
+static int64_t records(const struct consumption *c, const struct sluice_spot *spots)
 {
 	int64_t total = 0;
 
@@ -194,20 +195,21 @@ static int64_t records(const struct consumption *c, const struct spot *spots)
 	return total < c->count ? total : c->count;
 }
 
-static int begin_all(struct consumption *c, struct spot *spots)
+static int begin_all(struct consumption *c, struct sluice_spot *spots)
 {
 	bool stops = c->exit || c->has_until;
 	int code = EXIT_DONE;
 
 	if (stops)
 		code = find_stops(c, spots);
-	if (!code && (stops || c->from.kind != FROM_OFFSET))
-		code = spots_resolve(c->invocation, &c->from, spots, c->source_count);
+	if (!code && (stops || c->from.kind != SLUICE_AT_OFFSET))
+		code = spots_find(c->invocation, &c->from, spots, c->source_count);
 	if (!code)
 		code = spots_check(spots, c->source_count);
 	for (size_t i = 0; !code && i < c->source_count; i++)
 		code = begin_at(c, &c->sources[i],
-				stops || c->from.kind != FROM_OFFSET ? spots[i].at : c->from.value);
+				stops || c->from.kind != SLUICE_AT_OFFSET ? spots[i].at
+									  : c->from.value);
 	if (!code && !isatty(STDOUT_FILENO))
 		progress_begin(&c->progress, "consuming", records(c, spots), "records");
 	return code;
@@ -224,7 +226,7 @@ static int start(struct consumption *c)
 	if (!code)
 		code = add_sources(c, &metadata->topics[0]);
 	sluice_metadata_free(metadata);
-	struct spot *spots = code ? NULL : spots_new(c);
+	struct sluice_spot *spots = code ? NULL : spots_new(c);
 	if (!code)
 		code = spots ? begin_all(c, spots) : EXIT_FAILED;
 	free(spots);
@@ -304,7 +306,7 @@ static int finish(struct consumption *c, int code)
 
 /* ---- flags ---- */
 
-static int read_place(const char *name, const char *text, struct from *ret)
+static int read_place(const char *name, const char *text, struct sluice_target *ret)
 {
 	if (from_parse(ret, text, clock_wall_ms(clock_system())) == 0)
 		return EXIT_DONE;

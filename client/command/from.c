@@ -6,8 +6,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "client/sluice.h"
-
 static bool parse_number(const char *text, int64_t *ret)
 {
 	char *end;
@@ -55,9 +53,9 @@ static bool parse_time(const char *text, int64_t now_ms, int64_t *ret_ms)
 	return *ret_ms >= 0;
 }
 
-int from_parse(struct from *ret, const char *text, int64_t now_ms)
+int from_parse(struct sluice_target *ret, const char *text, int64_t now_ms)
 {
-	struct from from = {.kind = FROM_OFFSET};
+	struct sluice_target from = {.kind = SLUICE_AT_OFFSET};
 	bool good = true;
 
 	if (strcmp(text, "beginning") == 0) {
@@ -65,10 +63,10 @@ int from_parse(struct from *ret, const char *text, int64_t now_ms)
 	} else if (strcmp(text, "end") == 0) {
 		from.value = SLUICE_LATEST;
 	} else if (*text == '@') {
-		from.kind = FROM_TIME;
+		from.kind = SLUICE_AT_TIME;
 		good = parse_time(text + 1, now_ms, &from.value);
 	} else if (*text == '-') {
-		from.kind = FROM_BEFORE_END;
+		from.kind = SLUICE_BEFORE_END;
 		good = parse_number(text + 1, &from.value);
 	} else {
 		good = parse_number(text, &from.value);

@@ -6,19 +6,20 @@
 #include "base/clock.h"
 #include "client/command/choice.h"
 #include "client/command/command.h"
+#include "client/command/from.h"
 #include "client/command/group_free.h"
 #include "client/command/spots.h"
 
 struct seeking {
 	const struct invocation *invocation;
 	const char *group;
-	struct from to;
+	struct sluice_target to;
 	struct choice choice;
-	struct sluice_group_offsets *committed;
-	char **topics; /* names that spots refer to */
+	char **topics; /* names that `chosen` refers to */
 	size_t topic_count;
-	struct spot *spots;
+	struct sluice_assigned *chosen; /* null: what is committed */
 	size_t count;
+	struct sluice_group_plan *plan;
 };
 
 /* ---- which partitions ---- */
@@ -36,29 +37,31 @@ static int add_topic(struct seeking *s, const char *name)
 	if (code)
 		return code;
 	const struct sluice_topic *topic = &metadata->topics[0];
-	struct spot *spots = realloc(s->spots,
-				     (s->count + topic->partition_count + 1) * sizeof(*spots));
+	struct sluice_assigned *chosen =
+		realloc(s->chosen, (s->count + topic->partition_count + 1) * sizeof(*chosen));
 	char *copy = strdup(name);
-	code = spots && copy ? choice_check(&s->choice, topic) : EXIT_FAILED;
-	s->spots = spots ? spots : s->spots;
+	code = chosen && copy ? choice_check(&s->choice, topic) : EXIT_FAILED;
+	s->chosen = chosen ? chosen : s->chosen;
 	if (code) {
 		free(copy);
 	} else {
 		s->topics[s->topic_count++] = copy;
 		for (size_t i = 0; i < topic->partition_count; i++) {
 			if (choice_has(&s->choice, topic->partitions[i].index))
-				s->spots[s->count++] = (struct spot){
-					.topic = copy, .partition = topic->partitions[i].index};
+				s->chosen[s->count++] =
+					(struct sluice_assigned){copy, topic->partitions[i].index};
 		}
 	}
 	sluice_metadata_free(metadata);
 	return code;
 }
 
-static int choose_named(struct seeking *s, const struct flag_values *names)
+static int choose(struct seeking *s, const struct flag_values *names)
 {
 	int code = EXIT_DONE;
 
+	if (!names->count)
+		return EXIT_DONE;
 	s->topics = calloc(names->count, sizeof(char *));
 	if (!s->topics)
 		return EXIT_FAILED;
@@ -67,47 +70,57 @@ static int choose_named(struct seeking *s, const struct flag_values *names)
 	return code;
 }
 
-/* Those that the group has committed for. */
-static int choose_committed(struct seeking *s)
-{
-	s->spots = calloc(s->committed->count + 1, sizeof(*s->spots));
-	if (!s->spots)
-		return EXIT_FAILED;
-	for (size_t i = 0; i < s->committed->count; i++) {
-		const struct sluice_group_offset *row = &s->committed->offsets[i];
-		if (choice_has(&s->choice, row->partition))
-			s->spots[s->count++] = (struct spot){.topic = row->topic,
-							     .partition = row->partition};
-	}
-	if (s->count)
-		return EXIT_DONE;
-	complain("group '%s' has committed nothing%s: --topic says what it shall read", s->group,
-		 s->choice.ranges ? " of these partitions" : "");
-	return EXIT_FAILED;
-}
-
 /* ---- seeking ---- */
 
-static int compare_spot(const void *key, const void *element)
+/* Of what is committed, what --partition says. */
+static void keep_chosen(struct seeking *s)
 {
-	const struct spot *spot = key;
-	const struct sluice_group_offset *row = element;
-	int topics = strcmp(spot->topic, row->topic);
+	size_t kept = 0;
 
-	return topics ? topics
-		      : (spot->partition > row->partition) - (spot->partition < row->partition);
+	for (size_t i = 0; i < s->plan->count; i++) {
+		if (choice_has(&s->choice, s->plan->spots[i].partition))
+			s->plan->spots[kept++] = s->plan->spots[i];
+	}
+	s->plan->count = kept;
 }
 
-/* -1: nothing. */
-static int64_t committed_of(const struct seeking *s, const struct spot *spot)
+static int check_offsets(const struct sluice_group_plan *plan)
 {
-	const struct sluice_group_offset *row = s->committed->count
-							? bsearch(spot, s->committed->offsets,
-								  s->committed->count, sizeof(*row),
-								  compare_spot)
-							: NULL;
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct sluice_spot *spot = &plan->spots[i];
+		if (spot->at >= spot->first && spot->at <= spot->end)
+			continue;
+		complain("%s/%d has offsets %lld to %lld, and no %lld: nothing was changed",
+			 spot->topic, spot->partition, (long long)spot->first, (long long)spot->end,
+			 (long long)spot->at);
+		return EXIT_FAILED;
+	}
+	return EXIT_DONE;
+}
 
-	return row ? row->offset : -1;
+static int plan(struct seeking *s)
+{
+	int rc = sluice_group_plan(s->invocation->client, s->group, s->chosen, s->count, &s->to,
+				   &s->plan);
+
+	if (rc < 0)
+		return complain_of(s->invocation, rc);
+	keep_chosen(s);
+	if (!s->plan->count) {
+		complain("group '%s' has committed nothing%s: --topic says what it shall read",
+			 s->group, s->choice.ranges ? " of these partitions" : "");
+		return EXIT_FAILED;
+	}
+	int code = spots_check(s->plan->spots, s->plan->count);
+	return code ? code : check_offsets(s->plan);
+}
+
+static int commit(const struct seeking *s)
+{
+	int rc = sluice_group_plan_commit(s->invocation->client, s->plan);
+
+	return rc < 0 ? complain_of(s->invocation, rc)
+		      : spots_check(s->plan->spots, s->plan->count);
 }
 
 static int print(const struct seeking *s, int code)
@@ -120,69 +133,27 @@ static int print(const struct seeking *s, int code)
 						{0}};
 	json_t *rows = json_array();
 
-	for (size_t i = 0; i < s->count; i++) {
-		const struct spot *spot = &s->spots[i];
+	for (size_t i = 0; i < s->plan->count; i++) {
+		const struct sluice_spot *spot = &s->plan->spots[i];
 		json_t *row = json_object();
 		document_set_text(row, "topic", spot->topic);
 		json_object_set_new(row, "partition", json_integer(spot->partition));
-		document_set_count(row, "was_committed", committed_of(s, spot));
-		document_set_count(row, "committed",
-				   spot->error ? committed_of(s, spot) : spot->at);
+		document_set_count(row, "was_committed", spot->committed);
+		document_set_count(row, "committed", spot->error ? spot->committed : spot->at);
 		json_object_set_new(row, "end", json_integer(spot->end));
 		json_array_append_new(rows, row);
 	}
 	return document_print_rows(s->invocation, rows, columns, code);
 }
 
-static int check_offsets(const struct seeking *s)
-{
-	for (size_t i = 0; i < s->count; i++) {
-		const struct spot *spot = &s->spots[i];
-		if (spot->at >= spot->first && spot->at <= spot->end)
-			continue;
-		complain("%s/%d has offsets %lld to %lld, and no %lld: nothing was changed",
-			 spot->topic, spot->partition, (long long)spot->first, (long long)spot->end,
-			 (long long)spot->at);
-		return EXIT_FAILED;
-	}
-	return EXIT_DONE;
-}
-
-static int commit(struct seeking *s)
-{
-	struct sluice_place *places = calloc(s->count + 1, sizeof(*places));
-
-	if (!places)
-		return EXIT_FAILED;
-	for (size_t i = 0; i < s->count; i++)
-		places[i] = (struct sluice_place){.topic = s->spots[i].topic,
-						  .partition = s->spots[i].partition,
-						  .offset = s->spots[i].at};
-	int rc = sluice_group_commit(s->invocation->client, s->group, places, s->count);
-	for (size_t i = 0; i < s->count; i++)
-		s->spots[i].error = places[i].error;
-	free(places);
-	return rc < 0 ? complain_of(s->invocation, rc) : spots_check(s->spots, s->count);
-}
-
 static int seek(struct seeking *s)
 {
-	const struct flag_values *names = &s->invocation->flags[FLAG_topic];
 	int code = group_check_free(s->invocation, s->group);
-	int rc;
 
-	if (code)
-		return code;
-	rc = sluice_group_offsets(s->invocation->client, s->group, &s->committed);
-	if (rc < 0)
-		return complain_of(s->invocation, rc);
-	code = names->count ? choose_named(s, names) : choose_committed(s);
 	if (!code)
-		code = spots_resolve(s->invocation, &s->to, s->spots, s->count);
+		code = choose(s, &s->invocation->flags[FLAG_topic]);
 	if (!code)
-		code = spots_check(s->spots, s->count);
-	if (!code)
-		code = check_offsets(s);
+		code = plan(s);
 	if (code)
 		return code;
 	return print(s, flag_value(s->invocation, FLAG_dry_run) ? EXIT_DONE : commit(s));
@@ -204,8 +175,8 @@ int verb_group_seek(struct invocation *invocation)
 	for (size_t i = 0; i < s.topic_count; i++)
 		free(s.topics[i]);
 	free(s.topics);
-	free(s.spots);
-	sluice_group_offsets_free(s.committed);
+	free(s.chosen);
+	sluice_group_plan_free(s.plan);
 	choice_free(&s.choice);
 	return code;
 }

@@ -15,7 +15,8 @@ static json_t *ids_array(const int32_t *ids, size_t count)
 	return array;
 }
 
-static json_t *partition_object(const struct sluice_partition *partition, const struct spot *spot)
+static json_t *partition_object(const struct sluice_partition *partition,
+				const struct sluice_spot *spot)
 {
 	json_t *object = json_object();
 
@@ -43,7 +44,7 @@ static json_t *config_object(const struct sluice_configs *configs)
 	return object;
 }
 
-static json_t *topic_object(const struct sluice_topic *topic, const struct spot *spots,
+static json_t *topic_object(const struct sluice_topic *topic, const struct sluice_spot *spots,
 			    const struct sluice_configs *configs)
 {
 	json_t *object = json_object();
@@ -70,11 +71,12 @@ static int describe(const struct invocation *invocation, const char *name, json_
 	if (code)
 		return code;
 	const struct sluice_topic *topic = &metadata->topics[0];
-	struct spot *spots = calloc(topic->partition_count + 1, sizeof(*spots));
+	struct sluice_spot *spots = calloc(topic->partition_count + 1, sizeof(*spots));
 	if (!spots)
 		code = EXIT_FAILED;
 	for (size_t i = 0; !code && i < topic->partition_count; i++)
-		spots[i] = (struct spot){.topic = name, .partition = topic->partitions[i].index};
+		spots[i] = (struct sluice_spot){.topic = name,
+						.partition = topic->partitions[i].index};
 	if (!code)
 		code = spots_extend(invocation, spots, topic->partition_count);
 	int rc = code ? 0 : sluice_configs_get(invocation->client, SLUICE_TOPIC, name, &configs);

@@ -7,13 +7,14 @@
 #include "base/clock.h"
 #include "client/command/choice.h"
 #include "client/command/command.h"
+#include "client/command/from.h"
 #include "client/command/spots.h"
 
 struct trimming {
 	const struct invocation *invocation;
-	struct from before;
+	struct sluice_target before;
 	struct choice choice;
-	struct spot *spots;
+	struct sluice_spot *spots;
 	struct sluice_place *places;
 	size_t count;
 };
@@ -38,7 +39,7 @@ static int choose(struct trimming *t, const struct sluice_topic *topic)
 		return EXIT_FAILED;
 	for (size_t i = 0; i < topic->partition_count; i++) {
 		if (choice_has(&t->choice, topic->partitions[i].index))
-			t->spots[t->count++] = (struct spot){
+			t->spots[t->count++] = (struct sluice_spot){
 				.topic = topic->name, .partition = topic->partitions[i].index};
 	}
 	return choice_check(&t->choice, topic);
@@ -47,7 +48,7 @@ static int choose(struct trimming *t, const struct sluice_topic *topic)
 static int check_offsets(const struct trimming *t)
 {
 	for (size_t i = 0; i < t->count; i++) {
-		const struct spot *spot = &t->spots[i];
+		const struct sluice_spot *spot = &t->spots[i];
 		if (spot->at <= spot->end)
 			continue;
 		complain("%s/%d ends at %" PRId64 ", before %" PRId64 ": nothing was deleted",
@@ -107,7 +108,7 @@ static int print(const struct trimming *t, int code)
 
 static int run(struct trimming *t)
 {
-	int code = spots_resolve(t->invocation, &t->before, t->spots, t->count);
+	int code = spots_find(t->invocation, &t->before, t->spots, t->count);
 
 	if (!code)
 		code = spots_check(t->spots, t->count);

@@ -235,9 +235,9 @@ static void formats_that_mean_nothing_are_refused(void **state)
 		assert_int_equal(format_parse(&format, wrong[i], &at), -EINVAL);
 }
 
-static void check_from(const char *text, enum from_kind kind, int64_t value)
+static void check_from(const char *text, enum sluice_target_kind kind, int64_t value)
 {
-	struct from from;
+	struct sluice_target from;
 
 	assert_int_equal(from_parse(&from, text, 1000000000), 0);
 	assert_int_equal(from.kind, kind);
@@ -246,13 +246,13 @@ static void check_from(const char *text, enum from_kind kind, int64_t value)
 
 static void beginnings_are_read(void **state)
 {
-	check_from("beginning", FROM_OFFSET, SLUICE_EARLIEST);
-	check_from("end", FROM_OFFSET, SLUICE_LATEST);
-	check_from("17", FROM_OFFSET, 17);
-	check_from("-3", FROM_BEFORE_END, 3);
-	check_from("@1767225600000", FROM_TIME, 1767225600000);
-	check_from("@2026-01-01T00:00:00Z", FROM_TIME, 1767225600000);
-	check_from("@-2m", FROM_TIME, 1000000000 - 120000);
+	check_from("beginning", SLUICE_AT_OFFSET, SLUICE_EARLIEST);
+	check_from("end", SLUICE_AT_OFFSET, SLUICE_LATEST);
+	check_from("17", SLUICE_AT_OFFSET, 17);
+	check_from("-3", SLUICE_BEFORE_END, 3);
+	check_from("@1767225600000", SLUICE_AT_TIME, 1767225600000);
+	check_from("@2026-01-01T00:00:00Z", SLUICE_AT_TIME, 1767225600000);
+	check_from("@-2m", SLUICE_AT_TIME, 1000000000 - 120000);
 }
 
 static void wrong_beginnings_are_refused(void **state)
@@ -267,7 +267,7 @@ static void wrong_beginnings_are_refused(void **state)
 					    "@-99d",
 					    "@2026-13-01T00:00:00Z",
 					    "99999999999999999999"};
-	struct from from;
+	struct sluice_target from;
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		assert_int_equal(from_parse(&from, wrong[i], 1000000000), -EINVAL);

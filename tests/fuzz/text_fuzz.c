@@ -78,7 +78,7 @@ static void try_port_ip(const char *text)
 
 static void try_from(const char *text)
 {
-	struct from from;
+	struct sluice_target from;
 	int rc = from_parse(&from, text, INT64_C(1800000000000));
 
 	check(rc == 0 || rc == -EINVAL);
