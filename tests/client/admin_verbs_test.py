@@ -76,7 +76,7 @@ def test_records_are_trimmed_from_the_beginning(sluice, topic):
 
 
 def test_records_are_trimmed_by_time(sluice, topic):
-    sluice.run("topic", "create", topic, "-P", 1)
+    sluice.run("topic", "create", topic, "-P", 1, "-c", "retention.ms=-1")
     lines = [json.dumps({"value": str(i), "timestamp": 1700000000000 + i}) for i in range(5)]
     sluice.run("produce", topic, "-i", "jsonl", data="\n".join(lines).encode())
     sluice.run("topic", "trim", topic, "--before", "@1700000000003")

@@ -13,7 +13,7 @@ def offsets(sluice, topic, *words):
 
 def fill(sluice, topic, partitions=3, count=4):
     """`count` records in each partition, with the times 1700000000000, ...001 and so on."""
-    sluice.run("topic", "create", topic, "-P", partitions)
+    sluice.run("topic", "create", topic, "-P", partitions, "-c", "retention.ms=-1")
     lines = [json.dumps({"value": f"{p}.{i}", "partition": p, "timestamp": 1700000000000 + i})
              for p in range(partitions) for i in range(count)]
     sluice.run("produce", topic, "-i", "jsonl", data="\n".join(lines).encode())
