@@ -123,9 +123,13 @@ static bool may_try(struct segment_scan *scan, size_t bytes)
 	return true;
 }
 
-/* The place where the damaged batch at `at` itself says that it ends, by its length and its last
- * offset. */
-static bool said_end(struct segment_scan *scan, struct place at, uint64_t end, struct place *ret)
+/* Where a damaged batch says that it ends. */
+struct said {
+	struct place end;       /* by its length and its last offset */
+	int64_t counted_offset; /* by the number of its records, where none are left out */
+};
+
+static bool said_end(struct segment_scan *scan, struct place at, uint64_t end, struct said *ret)
 {
 	const uint8_t *data = file_window_at(&scan->file, at.position, BATCH_HEADER_BYTES);
 	struct batch said;
@@ -139,8 +143,10 @@ static bool said_end(struct segment_scan *scan, struct place at, uint64_t end, s
 	if (scan->gaps && said.base_offset > first && said.base_offset < scan->limit)
 		first = said.base_offset;
 	bool told = said.last_offset_delta >= 0 && first != OFFSET_UNKNOWN;
-	*ret = (struct place){at.position + said.size,
-			      told ? first + said.last_offset_delta + 1 : OFFSET_UNKNOWN};
+	bool counted = said.record_count > 0 && first != OFFSET_UNKNOWN;
+	ret->end = (struct place){at.position + said.size,
+				  told ? first + said.last_offset_delta + 1 : OFFSET_UNKNOWN};
+	ret->counted_offset = counted ? first + said.record_count : OFFSET_UNKNOWN;
 	return true;
 }
 
@@ -153,10 +159,11 @@ static bool is_followed(struct segment_scan *scan, struct place at)
 }
 
 /* The batch there is whole, and is where it belongs: its offset, which lies under no checksum, is
- * the one that was to come, or those of what follows go on from it. */
-static bool belongs(struct segment_scan *scan, struct place at, int64_t above,
+ * the one that was to come, by one field or the other, or those of what follows go on from it. */
+static bool belongs(struct segment_scan *scan, const struct said *said, int64_t above,
 		    const struct place *anchor, struct place *ret)
 {
+	const struct place at = said->end;
 	struct batch batch;
 
 	if (!header_at(scan, at.position, &batch) || batch.base_offset <= above ||
@@ -164,6 +171,7 @@ static bool belongs(struct segment_scan *scan, struct place at, int64_t above,
 		return false;
 	*ret = (struct place){at.position, batch.base_offset};
 	return (at.offset != OFFSET_UNKNOWN && may_follow(scan, at, &batch)) ||
+	       batch.base_offset == said->counted_offset ||
 	       is_followed(scan, place_behind(at, &batch)) || goes_on(scan, *ret, anchor);
 }
 
@@ -174,13 +182,14 @@ static bool step_over(struct segment_scan *scan, struct place at, const struct p
 {
 	const uint64_t end = anchor ? anchor->position : scan->file.file_bytes;
 	const int64_t above = at.offset;
+	struct said said;
 
-	while (said_end(scan, at, end, &at)) {
-		if (anchor && at.position == anchor->position) {
+	for (; said_end(scan, at, end, &said); at = said.end) {
+		if (anchor && said.end.position == anchor->position) {
 			*ret = *anchor;
 			return true;
 		}
-		if (belongs(scan, at, above, anchor, ret))
+		if (belongs(scan, &said, above, anchor, ret))
 			return true;
 	}
 	return false;

@@ -313,11 +313,11 @@ static struct listing *list_folder(struct inode *folder)
 	list_entry(listing, "..", true);
 	for (unsigned i = 0; i < count; i++) {
 		const char *name = inode_name_at(folder, i);
+		listing->breaks_off = disk_read_fails(sim_disk());
+		if (listing->breaks_off)
+			break;
 		list_entry(listing, name, names_folder(folder, name));
 	}
-	listing->breaks_off = disk_read_fails(sim_disk());
-	if (listing->breaks_off)
-		listing->count /= 2;
 	return listing;
 }
 

@@ -1,5 +1,6 @@
 #include "tests/sim/plants.h"
 
+#include "base/folder_reader.h"
 #include "control/groups/groups_internal.h"
 #include "control/transactions/transaction.h"
 #include "storage/compact_map.h"
@@ -217,6 +218,17 @@ int __wrap_log_quarantine(struct log *log, const struct damage *damage)
 
 	larger.to += planted == PLANT_LOST_TOO_MUCH;
 	return __real_log_quarantine(log, &larger);
+}
+
+/* ---- folders ---- */
+
+int __real_folder_reader_close(struct folder_reader *reader);
+
+int __wrap_folder_reader_close(struct folder_reader *reader)
+{
+	int rc = __real_folder_reader_close(reader);
+
+	return planted == PLANT_LISTING_CUT ? 0 : rc;
 }
 
 /* ---- compaction ---- */

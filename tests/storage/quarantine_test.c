@@ -425,11 +425,11 @@ static void costs_those(struct world *world, const struct flipped *flipped, unsi
 	make_sound(world);
 }
 
-/* In records, offset, magic, last offset and length.  Where a last offset is damaged before, and an
- * offset behind, what lies between cannot be told from one whose offset is. */
+/* In records, offset, magic, last offset, number of records, and length. */
 static void damage_in_several_costs_none_of_those_between(void **state)
 {
-	static const size_t bytes[] = {70, 5, 16, 25};
+	static const size_t bytes[] = {70, 5, 16, 25, 59};
+	static const unsigned pairs = array_count(bytes) * array_count(bytes);
 	struct world *world = *state;
 	struct rig *rig = &world->rig;
 
@@ -438,8 +438,9 @@ static void damage_in_several_costs_none_of_those_between(void **state)
 	rig_fill(rig, BATCHES, VALUE_BYTES, 1000);
 	rig_close(rig);
 	keep_sound(world);
-	for (unsigned i = 0; i < 8; i++) {
-		const size_t one = i < 4 ? bytes[i] : 70, other = i < 4 ? 70 : bytes[i - 4];
+	for (unsigned i = 0; i < pairs; i++) {
+		const size_t one = bytes[i % array_count(bytes)];
+		const size_t other = bytes[i / array_count(bytes)];
 		const struct flipped alone_between[] = {{2, one}, {3, other}, {5, one}};
 		const struct flipped at_the_end[] = {{15, one}, {17, other}, {18, other}};
 		const struct flipped every_other[] = {{4, one}, {6, other}, {8, one}, {10, other}};
