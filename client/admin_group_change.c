@@ -69,44 +69,38 @@ static int moved(const struct places *places)
 		       : 0;
 }
 
-static int commit_fill_topic(struct arena *arena, const struct places *places,
-			     struct kafka_offset_commit_request_offset_commit_request_topic *topic)
-{
-	topic->name = kafka_string_of(places->routes->place->topic);
-	topic->partitions = arena_calloc(arena, places->count, sizeof(*topic->partitions));
-	if (!topic->partitions)
-		return -ENOMEM;
-	topic->partitions_count = (int32_t)places->count;
-	for (size_t i = 0; i < places->count; i++) {
-		topic->partitions[i].partition_index = places->routes[i].place->partition;
-		topic->partitions[i].committed_offset = places->routes[i].place->offset;
-		topic->partitions[i].committed_leader_epoch = -1;
-		topic->partitions[i].committed_metadata = kafka_string_of("");
-	}
-	return 0;
-}
-
 static int commit_fill(struct request *request, void *user)
 {
 	const struct change *change = user;
 	const struct places *places = &change->places;
 	struct kafka_offset_commit_request *message = request->message;
-	int rc = 0;
+	struct kafka_offset_commit_request_offset_commit_request_partition *rows =
+		arena_calloc(&request->arena, places->count, sizeof(*rows));
+	size_t from = 0;
 
+	message->topics_count = (int32_t)places_topic_count(places);
+	message->topics = arena_calloc(&request->arena, (size_t)message->topics_count,
+				       sizeof(*message->topics));
+	if (!rows || !message->topics)
+		return -ENOMEM;
 	message->group_id = kafka_string_of(change->group);
 	message->generation_id_or_member_epoch = GENERATION_NONE;
 	message->member_id = kafka_string_of("");
-	message->topics = arena_calloc(&request->arena, places_topic_count(places),
-				       sizeof(*message->topics));
-	if (!message->topics)
-		return -ENOMEM;
-	for (size_t from = 0; rc == 0 && from < places->count;) {
+	for (int32_t t = 0; t < message->topics_count; t++) {
 		struct places topic = places_topic(places, from);
-		rc = commit_fill_topic(&request->arena, &topic,
-				       &message->topics[message->topics_count++]);
+		message->topics[t].name = kafka_string_of(topic.routes->place->topic);
+		message->topics[t].partitions = &rows[from];
+		message->topics[t].partitions_count = (int32_t)topic.count;
 		from += topic.count;
 	}
-	return rc;
+	for (size_t i = 0; i < places->count; i++) {
+		const struct sluice_place *place = places->routes[i].place;
+		rows[i].partition_index = place->partition;
+		rows[i].committed_offset = place->offset;
+		rows[i].committed_leader_epoch = -1;
+		rows[i].committed_metadata = kafka_string_of("");
+	}
+	return 0;
 }
 
 static int commit_read(struct request *request, void *user, struct kafka_string *message)
@@ -115,29 +109,12 @@ static int commit_read(struct request *request, void *user, struct kafka_string 
 	const struct places *places = &((const struct change *)user)->places;
 
 	for (int32_t t = 0; t < response->topics_count; t++) {
-		for (int32_t p = 0; p < response->topics[t].partitions_count; p++) {
-			struct sluice_place *place =
-				places_find(places, &response->topics[t].name,
-					    response->topics[t].partitions[p].partition_index);
-			if (place)
-				place->error = client_kafka_error(
-					response->topics[t].partitions[p].error_code);
-		}
+		for (int32_t p = 0; p < response->topics[t].partitions_count; p++)
+			places_tell(places, &response->topics[t].name,
+				    response->topics[t].partitions[p].partition_index,
+				    response->topics[t].partitions[p].error_code);
 	}
 	return moved(places);
-}
-
-static int forget_fill_topic(struct arena *arena, const struct places *places,
-			     struct kafka_offset_delete_request_offset_delete_request_topic *topic)
-{
-	topic->name = kafka_string_of(places->routes->place->topic);
-	topic->partitions = arena_calloc(arena, places->count, sizeof(*topic->partitions));
-	if (!topic->partitions)
-		return -ENOMEM;
-	topic->partitions_count = (int32_t)places->count;
-	for (size_t i = 0; i < places->count; i++)
-		topic->partitions[i].partition_index = places->routes[i].place->partition;
-	return 0;
 }
 
 static int forget_fill(struct request *request, void *user)
@@ -145,20 +122,28 @@ static int forget_fill(struct request *request, void *user)
 	const struct change *change = user;
 	const struct places *places = &change->places;
 	struct kafka_offset_delete_request *message = request->message;
-	int rc = 0;
+	struct kafka_offset_delete_request_offset_delete_request_partition *rows =
+		arena_calloc(&request->arena, places->count, sizeof(*rows));
+	size_t from = 0;
 
-	message->group_id = kafka_string_of(change->group);
-	message->topics = arena_calloc(&request->arena, places_topic_count(places),
+	message->topics_count = (int32_t)places_topic_count(places);
+	message->topics = arena_calloc(&request->arena, (size_t)message->topics_count,
 				       sizeof(*message->topics));
-	if (!message->topics)
+	if (!rows || !message->topics)
 		return -ENOMEM;
-	for (size_t from = 0; rc == 0 && from < places->count;) {
+	message->group_id = kafka_string_of(change->group);
+	for (int32_t t = 0; t < message->topics_count; t++) {
 		struct places topic = places_topic(places, from);
-		rc = forget_fill_topic(&request->arena, &topic,
-				       &message->topics[message->topics_count++]);
+		message->topics[t].name = kafka_string_of(topic.routes->place->topic);
+		message->topics[t].partitions = &rows[from];
+		message->topics[t].partitions_count = (int32_t)topic.count;
 		from += topic.count;
 	}
-	return rc;
+	for (size_t i = 0; i < places->count; i++) {
+		const struct sluice_place *place = places->routes[i].place;
+		rows[i].partition_index = place->partition;
+	}
+	return 0;
 }
 
 static int forget_read(struct request *request, void *user, struct kafka_string *message)
@@ -169,14 +154,10 @@ static int forget_read(struct request *request, void *user, struct kafka_string 
 	if (response->error_code)
 		return client_kafka_error(response->error_code);
 	for (int32_t t = 0; t < response->topics_count; t++) {
-		for (int32_t p = 0; p < response->topics[t].partitions_count; p++) {
-			struct sluice_place *place =
-				places_find(places, &response->topics[t].name,
-					    response->topics[t].partitions[p].partition_index);
-			if (place)
-				place->error = client_kafka_error(
-					response->topics[t].partitions[p].error_code);
-		}
+		for (int32_t p = 0; p < response->topics[t].partitions_count; p++)
+			places_tell(places, &response->topics[t].name,
+				    response->topics[t].partitions[p].partition_index,
+				    response->topics[t].partitions[p].error_code);
 	}
 	return 0;
 }

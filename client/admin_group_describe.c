@@ -70,9 +70,29 @@ static int add_topic(struct arena *arena, const struct kafka_string *topic,
 	return 0;
 }
 
-/* Begins an answer with `count` members, still empty; null: no memory. */
-static struct sluice_member *describe(struct describe_question *question, const char *type,
-				      const struct kafka_string *state, int32_t count)
+/* One group is asked about. */
+static int name_group(struct request *request, const struct describe_question *question,
+		      struct kafka_string **ret_ids, int32_t *ret_count)
+{
+	*ret_ids = arena_calloc(&request->arena, 1, sizeof(**ret_ids));
+	if (!*ret_ids)
+		return -ENOMEM;
+	**ret_ids = kafka_string_of(question->group);
+	*ret_count = 1;
+	return 0;
+}
+
+/* What all three answers say of a group. */
+struct told {
+	const char *type;
+	const struct kafka_string *state;
+	const struct kafka_string *assignor;
+	int32_t epoch;
+	int32_t member_count;
+};
+
+/* Begins an answer with its members, still empty; null: no memory. */
+static struct sluice_member *describe(struct describe_question *question, const struct told *told)
 {
 	bool failed = false;
 
@@ -80,16 +100,17 @@ static struct sluice_member *describe(struct describe_question *question, const 
 	if (!question->ret)
 		return NULL;
 	struct arena *arena = answer_arena(question->ret);
-	struct sluice_member *members = arena_calloc(arena, (size_t)count, sizeof(*members));
+	struct sluice_member *members = arena_calloc(arena, (size_t)told->member_count,
+						     sizeof(*members));
 	*question->ret = (struct sluice_group_description){
 		.id = arena_strndup(arena, question->group, strlen(question->group)),
-		.type = type,
-		.state = answer_text(arena, state, &failed),
-		.protocol_type = strcmp(type, "share") == 0 ? "share" : "consumer",
-		.assignor = "",
-		.epoch = -1,
+		.type = told->type,
+		.state = answer_text(arena, told->state, &failed),
+		.protocol_type = strcmp(told->type, "share") == 0 ? "share" : "consumer",
+		.assignor = answer_text(arena, told->assignor, &failed),
+		.epoch = told->epoch,
 		.members = members,
-		.member_count = (size_t)count,
+		.member_count = (size_t)told->member_count,
 	};
 	return failed || !question->ret->id ? NULL : members;
 }
@@ -115,15 +136,9 @@ static int finish(struct describe_question *question, struct sluice_member *memb
 
 static int consumer_fill(struct request *request, void *user)
 {
-	const struct describe_question *question = user;
 	struct kafka_consumer_group_describe_request *message = request->message;
 
-	message->group_ids = arena_calloc(&request->arena, 1, sizeof(*message->group_ids));
-	if (!message->group_ids)
-		return -ENOMEM;
-	message->group_ids_count = 1;
-	message->group_ids[0] = kafka_string_of(question->group);
-	return 0;
+	return name_group(request, user, &message->group_ids, &message->group_ids_count);
 }
 
 static int consumer_assigned(struct arena *arena,
@@ -173,33 +188,22 @@ static int consumer_read(struct request *request, void *user, struct kafka_strin
 	*message = group->error_message;
 	if (group->error_code)
 		return client_kafka_error(group->error_code);
-	struct sluice_member *members = describe(question, "consumer", &group->group_state,
-						 group->members_count);
-	bool failed = !members;
-	int rc = 0;
-	if (!failed) {
-		question->ret->epoch = group->group_epoch;
-		question->ret->assignor = answer_text(answer_arena(question->ret),
-						      &group->assignor_name, &failed);
-	}
-	for (int32_t i = 0; !failed && rc == 0 && i < group->members_count; i++)
+	const struct told told = {"consumer", &group->group_state, &group->assignor_name,
+				  group->group_epoch, group->members_count};
+	struct sluice_member *members = describe(question, &told);
+	int rc = members ? 0 : -ENOMEM;
+	for (int32_t i = 0; rc == 0 && i < group->members_count; i++)
 		rc = consumer_member(answer_arena(question->ret), &group->members[i], &members[i]);
-	return finish(question, members, failed ? -ENOMEM : rc);
+	return finish(question, members, rc);
 }
 
 /* ---- share groups ---- */
 
 static int share_fill(struct request *request, void *user)
 {
-	const struct describe_question *question = user;
 	struct kafka_share_group_describe_request *message = request->message;
 
-	message->group_ids = arena_calloc(&request->arena, 1, sizeof(*message->group_ids));
-	if (!message->group_ids)
-		return -ENOMEM;
-	message->group_ids_count = 1;
-	message->group_ids[0] = kafka_string_of(question->group);
-	return 0;
+	return name_group(request, user, &message->group_ids, &message->group_ids_count);
 }
 
 static int share_assigned(struct arena *arena,
@@ -247,33 +251,22 @@ static int share_read(struct request *request, void *user, struct kafka_string *
 	*message = group->error_message;
 	if (group->error_code)
 		return client_kafka_error(group->error_code);
-	struct sluice_member *members = describe(question, "share", &group->group_state,
-						 group->members_count);
-	bool failed = !members;
-	int rc = 0;
-	if (!failed) {
-		question->ret->epoch = group->group_epoch;
-		question->ret->assignor = answer_text(answer_arena(question->ret),
-						      &group->assignor_name, &failed);
-	}
-	for (int32_t i = 0; !failed && rc == 0 && i < group->members_count; i++)
+	const struct told told = {"share", &group->group_state, &group->assignor_name,
+				  group->group_epoch, group->members_count};
+	struct sluice_member *members = describe(question, &told);
+	int rc = members ? 0 : -ENOMEM;
+	for (int32_t i = 0; rc == 0 && i < group->members_count; i++)
 		rc = share_member(answer_arena(question->ret), &group->members[i], &members[i]);
-	return finish(question, members, failed ? -ENOMEM : rc);
+	return finish(question, members, rc);
 }
 
 /* ---- the classic protocol ---- */
 
 static int classic_fill(struct request *request, void *user)
 {
-	const struct describe_question *question = user;
 	struct kafka_describe_groups_request *message = request->message;
 
-	message->groups = arena_calloc(&request->arena, 1, sizeof(*message->groups));
-	if (!message->groups)
-		return -ENOMEM;
-	message->groups_count = 1;
-	message->groups[0] = kafka_string_of(question->group);
-	return 0;
+	return name_group(request, user, &message->groups, &message->groups_count);
 }
 
 /* Bytes that are not what consumers write are left alone. */
@@ -324,20 +317,19 @@ static int classic_read(struct request *request, void *user, struct kafka_string
 	/* As old versions say that there is none. */
 	if (is(&group->group_state, "Dead"))
 		return client_kafka_error(KAFKA_GROUP_ID_NOT_FOUND);
-	struct sluice_member *members = describe(question, "classic", &group->group_state,
-						 group->members_count);
+	const struct told told = {"classic", &group->group_state, &group->protocol_data, -1,
+				  group->members_count};
+	struct sluice_member *members = describe(question, &told);
 	bool failed = !members;
-	int rc = 0;
-	if (!failed) {
-		struct arena *arena = answer_arena(question->ret);
-		question->ret->protocol_type = answer_text(arena, &group->protocol_type, &failed);
-		question->ret->assignor = answer_text(arena, &group->protocol_data, &failed);
-	}
+	if (!failed)
+		question->ret->protocol_type = answer_text(answer_arena(question->ret),
+							   &group->protocol_type, &failed);
+	int rc = failed ? -ENOMEM : 0;
 	bool consumers = is(&group->protocol_type, "consumer");
-	for (int32_t i = 0; !failed && rc == 0 && i < group->members_count; i++)
+	for (int32_t i = 0; rc == 0 && i < group->members_count; i++)
 		rc = classic_member(answer_arena(question->ret), &group->members[i], &members[i],
 				    consumers);
-	return finish(question, members, failed ? -ENOMEM : rc);
+	return finish(question, members, rc);
 }
 
 /* ---- all three ---- */

@@ -117,40 +117,33 @@ static int ask_leaders(struct sluice_client *client, const struct leader_questio
 
 /* ---- listing offsets ---- */
 
-static int list_fill_topic(struct arena *arena, const struct places *places,
-			   struct kafka_list_offsets_request_list_offsets_topic *topic)
-{
-	topic->name = kafka_string_of(places->routes->place->topic);
-	topic->partitions = arena_calloc(arena, places->count, sizeof(*topic->partitions));
-	if (!topic->partitions)
-		return -ENOMEM;
-	topic->partitions_count = (int32_t)places->count;
-	for (size_t i = 0; i < places->count; i++) {
-		const struct sluice_place *place = places->routes[i].place;
-		topic->partitions[i].partition_index = place->partition;
-		topic->partitions[i].current_leader_epoch = -1;
-		topic->partitions[i].timestamp = place->timestamp_ms;
-	}
-	return 0;
-}
-
 static int list_fill(struct request *request, const struct places *places, int32_t timeout_ms)
 {
 	struct kafka_list_offsets_request *message = request->message;
-	int rc = 0;
+	struct kafka_list_offsets_request_list_offsets_partition *rows =
+		arena_calloc(&request->arena, places->count, sizeof(*rows));
+	size_t from = 0;
 
-	message->replica_id = -1;
-	message->topics = arena_calloc(&request->arena, places_topic_count(places),
+	message->topics_count = (int32_t)places_topic_count(places);
+	message->topics = arena_calloc(&request->arena, (size_t)message->topics_count,
 				       sizeof(*message->topics));
-	if (!message->topics)
+	if (!rows || !message->topics)
 		return -ENOMEM;
-	for (size_t from = 0; rc == 0 && from < places->count;) {
+	message->replica_id = -1;
+	for (int32_t t = 0; t < message->topics_count; t++) {
 		struct places topic = places_topic(places, from);
-		rc = list_fill_topic(&request->arena, &topic,
-				     &message->topics[message->topics_count++]);
+		message->topics[t].name = kafka_string_of(topic.routes->place->topic);
+		message->topics[t].partitions = &rows[from];
+		message->topics[t].partitions_count = (int32_t)topic.count;
 		from += topic.count;
 	}
-	return rc;
+	for (size_t i = 0; i < places->count; i++) {
+		const struct sluice_place *place = places->routes[i].place;
+		rows[i].partition_index = place->partition;
+		rows[i].current_leader_epoch = -1;
+		rows[i].timestamp = place->timestamp_ms;
+	}
+	return 0;
 }
 
 static void list_read(const void *answer, const struct places *places)
@@ -161,12 +154,10 @@ static void list_read(const void *answer, const struct places *places)
 		for (int32_t p = 0; p < response->topics[t].partitions_count; p++) {
 			const struct kafka_list_offsets_response_list_offsets_partition_response
 				*told = &response->topics[t].partitions[p];
-			struct sluice_place *place = places_find(places, &response->topics[t].name,
-								 told->partition_index);
+			struct sluice_place *place = places_tell(places, &response->topics[t].name,
+								 told->partition_index,
+								 told->error_code);
 			if (!place)
-				continue;
-			place->error = client_kafka_error(told->error_code);
-			if (place->error)
 				continue;
 			place->offset = told->offset;
 			place->timestamp_ms = told->timestamp;
@@ -207,38 +198,32 @@ int sluice_list_offset(struct sluice_client *client, const char *topic, int32_t 
 
 /* ---- deleting records ---- */
 
-static int trim_fill_topic(struct arena *arena, const struct places *places,
-			   struct kafka_delete_records_request_delete_records_topic *topic)
-{
-	topic->name = kafka_string_of(places->routes->place->topic);
-	topic->partitions = arena_calloc(arena, places->count, sizeof(*topic->partitions));
-	if (!topic->partitions)
-		return -ENOMEM;
-	topic->partitions_count = (int32_t)places->count;
-	for (size_t i = 0; i < places->count; i++) {
-		topic->partitions[i].partition_index = places->routes[i].place->partition;
-		topic->partitions[i].offset = places->routes[i].place->offset;
-	}
-	return 0;
-}
-
 static int trim_fill(struct request *request, const struct places *places, int32_t timeout_ms)
 {
 	struct kafka_delete_records_request *message = request->message;
-	int rc = 0;
+	struct kafka_delete_records_request_delete_records_partition *rows =
+		arena_calloc(&request->arena, places->count, sizeof(*rows));
+	size_t from = 0;
 
-	message->timeout_ms = timeout_ms;
-	message->topics = arena_calloc(&request->arena, places_topic_count(places),
+	message->topics_count = (int32_t)places_topic_count(places);
+	message->topics = arena_calloc(&request->arena, (size_t)message->topics_count,
 				       sizeof(*message->topics));
-	if (!message->topics)
+	if (!rows || !message->topics)
 		return -ENOMEM;
-	for (size_t from = 0; rc == 0 && from < places->count;) {
+	message->timeout_ms = timeout_ms;
+	for (int32_t t = 0; t < message->topics_count; t++) {
 		struct places topic = places_topic(places, from);
-		rc = trim_fill_topic(&request->arena, &topic,
-				     &message->topics[message->topics_count++]);
+		message->topics[t].name = kafka_string_of(topic.routes->place->topic);
+		message->topics[t].partitions = &rows[from];
+		message->topics[t].partitions_count = (int32_t)topic.count;
 		from += topic.count;
 	}
-	return rc;
+	for (size_t i = 0; i < places->count; i++) {
+		const struct sluice_place *place = places->routes[i].place;
+		rows[i].partition_index = place->partition;
+		rows[i].offset = place->offset;
+	}
+	return 0;
 }
 
 static void trim_read(const void *answer, const struct places *places)
@@ -249,12 +234,10 @@ static void trim_read(const void *answer, const struct places *places)
 		for (int32_t p = 0; p < response->topics[t].partitions_count; p++) {
 			const struct kafka_delete_records_response_delete_records_partition_result
 				*told = &response->topics[t].partitions[p];
-			struct sluice_place *place = places_find(places, &response->topics[t].name,
-								 told->partition_index);
-			if (!place)
-				continue;
-			place->error = client_kafka_error(told->error_code);
-			if (!place->error)
+			struct sluice_place *place = places_tell(places, &response->topics[t].name,
+								 told->partition_index,
+								 told->error_code);
+			if (place)
 				place->offset = told->low_watermark;
 		}
 	}

@@ -191,7 +191,8 @@ static int compare_wanted(const void *key, const void *element)
 	return (wanted->partition > place->partition) - (wanted->partition < place->partition);
 }
 
-struct sluice_place *places_find(const struct places *places, const struct kafka_string *topic,
+/* Null: none of them. */
+static struct sluice_place *find(const struct places *places, const struct kafka_string *topic,
 				 int32_t partition)
 {
 	const struct wanted wanted = {.topic = topic, .partition = partition};
@@ -201,6 +202,16 @@ struct sluice_place *places_find(const struct places *places, const struct kafka
 	const struct place_route *route = bsearch(&wanted, places->routes, places->count,
 						  sizeof(*route), compare_wanted);
 	return route ? route->place : NULL;
+}
+
+struct sluice_place *places_tell(const struct places *places, const struct kafka_string *topic,
+				 int32_t partition, int16_t error_code)
+{
+	struct sluice_place *place = find(places, topic, partition);
+
+	if (place)
+		place->error = client_kafka_error(error_code);
+	return place && !place->error ? place : NULL;
 }
 
 void places_fail(const struct places *places, int error)

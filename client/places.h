@@ -35,7 +35,8 @@ int places_route(struct sluice_client *client, struct places *places);
 struct places places_topic(const struct places *places, size_t from);
 struct places places_request(const struct places *places, size_t from);
 size_t places_topic_count(const struct places *places); /* of one leader */
-/* Null: none of them. */
-struct sluice_place *places_find(const struct places *places, const struct kafka_string *topic,
-				 int32_t partition);
+/* What a broker says of one of them.  The place where it is good; null: it is not, or is none of
+ * them. */
+struct sluice_place *places_tell(const struct places *places, const struct kafka_string *topic,
+				 int32_t partition, int16_t error_code);
 void places_fail(const struct places *places, int error);

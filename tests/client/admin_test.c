@@ -21,6 +21,7 @@ enum {
 	UNKNOWN_PARTITION = 3,
 	NO_SUCH_GROUP = 69,
 	COORDINATOR = 8,
+	EPOCH = 4,
 };
 
 struct bench {
@@ -29,6 +30,7 @@ struct bench {
 	struct sluice_client *client;
 	int16_t code;                  /* of answers, while failures are left */
 	atomic_int failures;           /* requests to answer with it */
+	int protocol;                  /* the request that knows groups; 0: the classic one */
 	struct kafka_bytes assignment; /* of the classic group's only member */
 };
 
@@ -99,22 +101,78 @@ static void offset_commit(struct bench *bench, const struct kafka_offset_commit_
 	response->topics->partitions->error_code = next_code(bench);
 }
 
-static void describe_consumer(struct kafka_consumer_group_describe_response *response,
+/* A group of the bench's protocol has one member with the partitions 5 and 1 of "t"; to the others
+ * it is not there. */
+static struct kafka_string topic_names[] = {{"t", 1}};
+static int32_t partitions[] = {5, 1};
+
+static void describe_consumer(const struct bench *bench,
+			      struct kafka_consumer_group_describe_response *response,
 			      struct arena *arena)
 {
-	response->groups = arena_calloc(arena, 1, sizeof(*response->groups));
+	struct kafka_consumer_group_describe_response_described_group *group =
+		arena_calloc(arena, 1, sizeof(*group));
+	struct kafka_consumer_group_describe_response_member *member =
+		arena_calloc(arena, 1, sizeof(*member));
+	struct kafka_consumer_group_describe_response_assigned_topic *assigned =
+		arena_calloc(arena, 1, sizeof(*assigned));
+
+	response->groups = group;
 	response->groups_count = 1;
-	kafka_consumer_group_describe_response_described_group_init(response->groups);
-	response->groups->error_code = NO_SUCH_GROUP;
+	kafka_consumer_group_describe_response_described_group_init(group);
+	group->error_code = bench->protocol == KAFKA_CONSUMER_GROUP_DESCRIBE ? 0 : NO_SUCH_GROUP;
+	group->group_state = kafka_string_of("Stable");
+	group->group_epoch = EPOCH;
+	group->assignor_name = kafka_string_of("uniform");
+	group->members = member;
+	group->members_count = 1;
+	kafka_consumer_group_describe_response_member_init(member);
+	member->member_id = kafka_string_of("m");
+	member->instance_id = kafka_string_of("i");
+	member->member_epoch = EPOCH - 1;
+	member->client_id = kafka_string_of("c");
+	member->client_host = kafka_string_of("/127.0.0.1");
+	member->subscribed_topic_names = topic_names;
+	member->subscribed_topic_names_count = 1;
+	member->assignment.topic_partitions = assigned;
+	member->assignment.topic_partitions_count = 1;
+	assigned->topic_name = kafka_string_of("t");
+	assigned->partitions = partitions;
+	assigned->partitions_count = 2;
 }
 
-static void describe_share(struct kafka_share_group_describe_response *response,
+static void describe_share(const struct bench *bench,
+			   struct kafka_share_group_describe_response *response,
 			   struct arena *arena)
 {
-	response->groups = arena_calloc(arena, 1, sizeof(*response->groups));
+	struct kafka_share_group_describe_response_described_group *group =
+		arena_calloc(arena, 1, sizeof(*group));
+	struct kafka_share_group_describe_response_member *member = arena_calloc(arena, 1,
+										 sizeof(*member));
+	struct kafka_share_group_describe_response_topic_partitions *assigned =
+		arena_calloc(arena, 1, sizeof(*assigned));
+
+	response->groups = group;
 	response->groups_count = 1;
-	kafka_share_group_describe_response_described_group_init(response->groups);
-	response->groups->error_code = NO_SUCH_GROUP;
+	kafka_share_group_describe_response_described_group_init(group);
+	group->error_code = bench->protocol == KAFKA_SHARE_GROUP_DESCRIBE ? 0 : NO_SUCH_GROUP;
+	group->group_state = kafka_string_of("Stable");
+	group->group_epoch = EPOCH;
+	group->assignor_name = kafka_string_of("simple");
+	group->members = member;
+	group->members_count = 1;
+	kafka_share_group_describe_response_member_init(member);
+	member->member_id = kafka_string_of("m");
+	member->member_epoch = EPOCH - 1;
+	member->client_id = kafka_string_of("c");
+	member->client_host = kafka_string_of("/127.0.0.1");
+	member->subscribed_topic_names = topic_names;
+	member->subscribed_topic_names_count = 1;
+	member->assignment.topic_partitions = assigned;
+	member->assignment.topic_partitions_count = 1;
+	assigned->topic_name = kafka_string_of("t");
+	assigned->partitions = partitions;
+	assigned->partitions_count = 2;
 }
 
 static void describe_classic(struct bench *bench, struct kafka_describe_groups_response *response,
@@ -162,10 +220,10 @@ static enum fake_answer handle(struct fake_broker *fake, const struct kafka_api 
 		offset_commit(bench, request, response, arena);
 		return FAKE_ANSWER;
 	case KAFKA_CONSUMER_GROUP_DESCRIBE:
-		describe_consumer(response, arena);
+		describe_consumer(bench, response, arena);
 		return FAKE_ANSWER;
 	case KAFKA_SHARE_GROUP_DESCRIBE:
-		describe_share(response, arena);
+		describe_share(bench, response, arena);
 		return FAKE_ANSWER;
 	case KAFKA_DESCRIBE_GROUPS:
 		describe_classic(bench, response, arena);
@@ -358,6 +416,44 @@ static void a_classic_group_is_described_with_what_its_members_said(void **state
 	assert_int_equal(bench->even.requests[KAFKA_DESCRIBE_GROUPS], 0);
 }
 
+static void groups_of_members_with_epochs_are_described(void **state)
+{
+	static const struct {
+		int protocol;
+		const char *type;
+		const char *protocol_type;
+		const char *assignor;
+		bool instance;
+	} rows[] = {
+		{KAFKA_CONSUMER_GROUP_DESCRIBE, "consumer", "consumer", "uniform", true},
+		{KAFKA_SHARE_GROUP_DESCRIBE, "share", "share", "simple", false},
+	};
+	struct bench *bench = *state;
+
+	for (size_t i = 0; i < array_count(rows); i++) {
+		struct sluice_group_description *group;
+		bench->protocol = rows[i].protocol;
+		assert_int_equal(sluice_group_describe(bench->client, "g", &group), 0);
+		assert_string_equal(group->id, "g");
+		assert_string_equal(group->type, rows[i].type);
+		assert_string_equal(group->protocol_type, rows[i].protocol_type);
+		assert_string_equal(group->state, "Stable");
+		assert_string_equal(group->assignor, rows[i].assignor);
+		assert_int_equal(group->epoch, EPOCH);
+		assert_int_equal(group->member_count, 1);
+		assert_string_equal(group->members->id, "m");
+		assert_int_equal(group->members->instance != NULL, rows[i].instance);
+		assert_int_equal(group->members->epoch, EPOCH - 1);
+		assert_string_equal(group->members->topics[0], "t");
+		assert_int_equal(group->members->assigned_count, 2);
+		assert_string_equal(group->members->assigned[1].topic, "t");
+		assert_int_equal(group->members->assigned[0].partition, 1);
+		assert_int_equal(group->members->assigned[1].partition, 5);
+		sluice_group_description_free(group);
+	}
+	assert_int_equal(bench->odd.requests[KAFKA_DESCRIBE_GROUPS], 0);
+}
+
 static void an_assignment_that_cannot_be_read_is_left_out(void **state)
 {
 	static const uint8_t bytes[] = "\0\0\0\0\0\1\0\1";
@@ -384,6 +480,7 @@ int main(void)
 		WITH_BROKERS(a_group_is_asked_for_at_its_coordinator),
 		WITH_BROKERS(a_coordinator_that_has_moved_is_looked_up_again),
 		WITH_BROKERS(a_classic_group_is_described_with_what_its_members_said),
+		WITH_BROKERS(groups_of_members_with_epochs_are_described),
 		WITH_BROKERS(an_assignment_that_cannot_be_read_is_left_out),
 	};
 #undef WITH_BROKERS
