@@ -160,6 +160,13 @@ static inline uint64_t shard_turn_ns(struct shard *shard)
 	return shard->turn_ns;
 }
 
+/* When a wait that a request wants is over, monotonic.  Not from the turn's time on: a turn may
+ * have begun long before the request came, and who waits is never told sooner than it wanted. */
+static inline uint64_t shard_wait_end_ns(const struct shard *shard, uint32_t wait_ms)
+{
+	return clock_monotonic_ns(shard->options.clock) + wait_ms * NS_PER_MS;
+}
+
 /* shard_meters.c */
 /* `request` is answered, and is of no run that there is. */
 void shard_meter_begin_run(const struct request *request);

@@ -21,7 +21,6 @@
 #include "dataplane/handlers/fetch_internal.h"
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "base/errors.h"
 #include "dataplane/handlers/handlers.h"
 #include "dataplane/kafka/kafka_errors.h"
@@ -312,7 +311,7 @@ static void start(struct fetch *fetch, const struct kafka_fetch_request *message
 		request->cancel = fetch_cancel;
 		fetch->deadline.expired = deadline_passed;
 		int rc = timers_arm(&shard->timers, &fetch->deadline,
-				    shard->now_ns + (uint64_t)message->max_wait_ms * NS_PER_MS);
+				    shard_wait_end_ns(shard, (uint32_t)message->max_wait_ms));
 		/* Our own part may have come home, with an error or with enough, before the others
 		 * were out and could be cancelled.  Nor is there a wait without an end. */
 		if (rc < 0 || shard->phase >= SHARD_DRAINING || fetch->failed ||

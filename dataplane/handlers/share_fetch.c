@@ -12,7 +12,6 @@
  * available record on; what of the batches that were read is available goes to the member.
  *
  * The answer refers to the owners' buffers, which are given back after it has left. */
-#include "base/clock.h"
 #include "base/errors.h"
 #include "dataplane/handlers/handlers.h"
 #include "dataplane/handlers/share_fetch_internal.h"
@@ -374,7 +373,7 @@ static void start(struct share_fetch *fetch, const struct kafka_share_fetch_requ
 	if (fetch->may_wait)
 		fetch->may_wait =
 			timers_arm(&shard->timers, &fetch->deadline,
-				   shard->now_ns + (uint64_t)message->max_wait_ms * NS_PER_MS) == 0;
+				   shard_wait_end_ns(shard, (uint32_t)message->max_wait_ms)) == 0;
 	request->cancel = cancel;
 	request->release = release;
 	if (scatter_entries(fetch))
