@@ -324,7 +324,7 @@ def test_a_silent_member_is_removed():
         groups.wait_ready(connection, "g")
         connection.create_topic("t")
         joined = join(connection, "g", "t")
-        eventually("removed", lambda: not describe(connection, "g")["members"], 10)
+        eventually("removed", lambda: not describe(connection, "g")["members"])
         answer = beat(connection, "g", joined["member_id"], joined["member_epoch"])
         assert answer["error_code"] == groups.UNKNOWN_MEMBER
 

@@ -304,17 +304,18 @@ def test_a_silent_session_ends():
     with Broker() as broker:
         with Session(broker, idle_ms=500) as quiet, Session(broker) as other:
             assert quiet.terms.idle_ms == 500 and other.terms.idle_ms == 30000
-            quiet.create_topic("t")
-            time.sleep(1.5)  # the silence itself
-            other.produce("t", 0, [b"x"])
+            other.create_topic("t")
             with pytest.raises(Ended) as ended:
-                quiet.produce("t", 0, [b"x"])
+                quiet.listen()
             assert (ended.value.how, ended.value.reason) == ("CLOSE", 3)
+            other.produce("t", 0, [b"x"])
             assert len(other.fetch_values("t", 0, 0)) == 1
 
 
 def test_sigterm_answers_what_waits_and_ends_sessions():
-    with Broker() as broker, Session(broker) as session:
+    # Whoever waited for the drain's end would be noticed.
+    settings = {"shutdown.drain.ms": "600s"}
+    with Broker(settings=settings) as broker, Session(broker) as session:
         session.create_topic("t")
         session.produce("t", 0, [b"x"])
         session.send(
@@ -330,9 +331,7 @@ def test_sigterm_answers_what_waits_and_ends_sessions():
             while True:
                 session._pump(time.monotonic() + 30)  # pylint: disable=protected-access
         assert (ended.value.how, ended.value.reason) == ("CLOSE", 1)
-        begun = time.monotonic()
         assert broker.wait_exit() == 0
-        assert time.monotonic() - begun < 4  # not cut off by the drain's end
         session.socket.close()
 
 
@@ -375,7 +374,7 @@ def test_a_fetch_waits_for_records(broker, session, topic):
     session.create_topic(topic)
     begun = time.monotonic()
     assert session.fetch_values(topic, 0, 0, max_wait_ms=300) == []
-    assert 0.25 < time.monotonic() - begun < 20
+    assert time.monotonic() - begun >= 0.3
     session.send(
         "Fetch", 11, max_wait_ms=60000, min_bytes=1, max_bytes=1 << 20, isolation_level=0,
         topics=[{"topic": topic, "partitions": [

@@ -216,6 +216,12 @@ class Session(Connection):
         message = self.receive_message()
         return struct.unpack_from(">i", message)[0], message[4:]
 
+    def listen(self):
+        """Silently, not even acknowledging, until the server ends the session."""
+        while raw := received(self.socket, self.timeout):
+            self._receive(raw)
+        raise TimeoutError("nothing came over the datagram transport")
+
     def close(self):
         if self.socket.fileno() >= 0:
             self.socket.send(packet(CLOSE, self.terms.server, session_body()))

@@ -5,7 +5,6 @@ import errno
 import os
 import random
 import threading
-import time
 
 import pytest
 
@@ -297,7 +296,9 @@ def join(connection, group):
 
 @pytest.mark.tsan
 def test_a_stop_answers_who_is_parked_and_does_not_wait_for_it():
-    with Broker(settings={"group.initial.rebalance.delay.ms": 60000}) as broker:
+    # Whoever waited for the members or for the drain's end would be noticed.
+    settings = {"group.initial.rebalance.delay.ms": 600_000, "shutdown.drain.ms": "600s"}
+    with Broker(settings=settings) as broker:
         with broker.connect() as parked, broker.connect() as gone, broker.connect() as connection:
             connection.create_topic("read")
             join(parked, "parked")
@@ -315,9 +316,7 @@ def test_a_stop_answers_who_is_parked_and_does_not_wait_for_it():
             answers = []
             receiver = threading.Thread(target=lambda: answers.append(parked.receive()[1]))
             receiver.start()
-            begun = time.monotonic()
             broker.stop()
-            assert time.monotonic() - begun < 4
             receiver.join(30)
             assert answers[0]["error_code"] == COORDINATOR_NOT_AVAILABLE
         broker.start()

