@@ -106,7 +106,7 @@ class Campaign:
         try:
             with harness.Broker(data=place / "data", io=self.io, env=environment,
                                 settings=story.SETTINGS, start=False) as broker:
-                this = Story(place, broker)
+                this = Story(place, broker, faulty=fault is not None)
                 this.tell()
                 told = Told(control, this)
                 control.disarm()

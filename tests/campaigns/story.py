@@ -31,7 +31,7 @@ BIG_BYTES = 400_000
 SETTINGS = {"datagram.listen": "none", "group.initial.rebalance.delay.ms": "0",
             "offsets.topic.segment.bytes": "8MiB", "transaction.state.log.num.partitions": "1"}
 ANSWER_SECONDS = 10
-PATIENCE_SECONDS = 1.5
+FAULTY_SECONDS = 1.5  # of patience with who may never answer rightly because of a fault
 END_SECONDS = 60
 EXISTS = 36  # TOPIC_ALREADY_EXISTS
 DELETED = 2  # records of the first place
@@ -70,8 +70,10 @@ class Sender:
 
 
 class Story:
-    def __init__(self, folder, broker):
+    def __init__(self, folder, broker, faulty):
         self.folder, self.broker = folder, broker
+        # Without a fault what is to be tried again succeeds some time.
+        self.patience_seconds = FAULTY_SECONDS if faulty else END_SECONDS
         self.harness = EventLog(folder / "harness.jsonl")
         self.harness.write({"event": "dedup", "topic": WINDOWED, "window_ms": None})
         self.plain = Sender(folder, "plain")
@@ -204,7 +206,7 @@ class Story:
     def transact(self, connection, commit):
         if not self.transactor:
             self.transactor = transactional.TransactionalProducer(
-                connection, "transactor", patience_seconds=PATIENCE_SECONDS)
+                connection, "transactor", patience_seconds=self.patience_seconds)
         producer, log = self.transactor, self.transacted.log
         self.transactor = None
         log.write({"event": "begun"})
@@ -225,9 +227,12 @@ class Story:
             log.write({"event": "ended", "result": result})
 
     def commit_offset(self, connection):
-        error = groups.commit(connection, GROUP, PLAIN, self.offset + 1)
-        if error:
-            raise Refused(error)
+        answer = transactional.settled(
+            "an offset to be taken",
+            lambda: {"error_code": groups.commit(connection, GROUP, PLAIN, self.offset + 1)},
+            self.patience_seconds)
+        if answer["error_code"]:
+            raise Refused(answer["error_code"])
         self.offset += 1
 
     def delete_records(self, connection, until):
