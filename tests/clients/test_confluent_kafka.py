@@ -341,18 +341,19 @@ def test_waiting_consumer_costs_nearly_nothing_and_is_woken_at_once(broker, clie
     create(client, topic)
     producer = client.producer(linger_ms=0)
     produce(producer, topic, [{"value": b"first"}])
-    consumer = read_from(client, topic, 1, fetch_wait_max_ms=500)
+    # Whoever waited for the end of a fetch would wait in vain.
+    wait_ms = 2000 * ANSWER_SECONDS
+    consumer = read_from(client, topic, 1, fetch_wait_max_ms=wait_ms,
+                         socket_timeout_ms=2 * wait_ms)
     consume(consumer, 1)
     asked = client.stats[consumer_name(client)]["tx"]
     used = broker.cpu_seconds()
     assert consumer.consume(1, timeout=3) == []
-    # Six fetches of half a second, and what else it may have to ask.
+    # A fetch that waits, and what else it may have to ask.
     assert client.stats[consumer_name(client)]["tx"] - asked < 20
     assert broker.cpu_seconds() - used < 0.3
     produce(producer, topic, [{"value": b"now"}])
-    begun = time.monotonic()
     assert consumer.poll(ANSWER_SECONDS).value() == b"now"
-    assert time.monotonic() - begun < 0.4, "woken by the record and not by the end of the wait"
     consumer.close()
 
 

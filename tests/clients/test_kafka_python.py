@@ -218,7 +218,9 @@ def test_cluster_is_described(broker, admin):
 
 def test_waiting_consumer_asks_seldom_and_is_woken_at_once(producer, reader, topic):
     producer.send(topic, b"first").get(timeout=ANSWER_SECONDS)
-    client = reader(topic, fetch_max_wait_ms=1000)
+    # Whoever waited for the end of a fetch would wait in vain.
+    wait_ms = 2000 * ANSWER_SECONDS
+    client = reader(topic, fetch_max_wait_ms=wait_ms, request_timeout_ms=2 * wait_ms)
     client.seek_to_beginning()
     poll(client, 1)
 
@@ -230,9 +232,7 @@ def test_waiting_consumer_asks_seldom_and_is_woken_at_once(producer, reader, top
     # Requests in a second, over the last half minute.
     assert asked() < 10
     producer.send(topic, b"now").get(timeout=ANSWER_SECONDS)
-    begun = time.monotonic()
     assert poll(client, 1)[0].value == b"now"
-    assert time.monotonic() - begun < 0.9
 
 
 def test_transactions_are_delivered_if_they_were_committed(broker, admin, reader, topic):
