@@ -1,9 +1,11 @@
 """/v1: groups, what they have committed and moving it; the broker's settings."""
 
+import re
 import time
 
 import pytest
 
+from harness import eventually
 from groups import commit, committed, join, lead, leave, wait_ready
 from http_client import HttpBroker
 
@@ -47,6 +49,27 @@ def test_groups_are_listed_paged_and_searched(broker, connection):
         after = page["next"] and f"&after={page['next'].replace('/', '%2F')}"
     assert found == names
     assert all(row["state"] == "Empty" for row in broker.get("/v1/groups?search=list/")["groups"])
+
+
+ANSWERED = re.compile(r'^sluice_request_duration_seconds_count\{api="(\w+)"\} (\d+)$', re.M)
+
+
+def test_a_page_of_groups_asks_for_the_list_once_and_describes_none():
+    with HttpBroker() as broker, broker.connect() as connection:
+        connection.create_topic("paged", 1)
+        for name in ("paged-c", "paged-a", "paged-b"):
+            commit_all(connection, name, "paged", 1, 0)
+        for _ in range(5):
+            page = broker.get("/v1/groups?limit=2&search=paged")
+            assert [row["id"] for row in page["groups"]] == ["paged-a", "paged-b"]
+
+        def answered():
+            found = dict(ANSWERED.findall(broker.get("/metrics").decode()))
+            return found if int(found.get("ListGroups", 0)) >= 5 else None
+
+        answers = eventually("the pages are counted", answered)
+        assert answers["ListGroups"] == "5"
+        assert not [api for api in answers if "Describe" in api]
 
 
 def test_a_group_shows_its_members_and_what_they_have(broker, connection):
