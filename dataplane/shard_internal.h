@@ -35,6 +35,8 @@ struct partition {
 	struct list gates;        /* struct transaction_gate, one a producer that waits here */
 	struct list going;        /* while those that go are gathered */
 	uint64_t appended_bytes;  /* of record batches */
+	uint64_t fetched_bytes;   /* of record batches that readers were given */
+	uint64_t fetched_records; /* in those */
 	bool seen;                /* by the publish under way */
 };
 
@@ -141,6 +143,17 @@ static inline void shard_send(struct shard *shard, unsigned to, struct message *
 static inline struct partition *shard_partition(const struct shard *shard, uint64_t key)
 {
 	return map64_get(&shard->partitions, key);
+}
+
+/* Batches that a reader is given.  `partition` is null when it was deleted meanwhile. */
+static inline void shard_count_given(struct shard *shard, struct partition *partition, size_t bytes,
+				     uint64_t records)
+{
+	shard_count(shard, fetch_bytes, bytes);
+	if (!partition)
+		return;
+	partition->fetched_bytes += bytes;
+	partition->fetched_records += records;
 }
 
 /* Asked for once a turn at most: a request costs less than a few questions for the time. */

@@ -15,6 +15,8 @@ static void fill(const struct shard *shard, struct shard_usage_row *row)
 	row->high_watermark = log_high_watermark(partition->log);
 	row->bytes = log_bytes(partition->log);
 	row->appended_bytes = partition->appended_bytes;
+	row->fetched_bytes = partition->fetched_bytes;
+	row->fetched_records = partition->fetched_records;
 }
 
 void shard_usage_handle(struct message *message, void *receiver)

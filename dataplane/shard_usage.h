@@ -12,8 +12,10 @@ struct shard_usage_row {
 	bool found;            /* out: the shard has it; else the rest is not set */
 	int64_t start_offset;
 	int64_t high_watermark;
-	uint64_t bytes;          /* of its log */
-	uint64_t appended_bytes; /* of record batches, in this run of the broker */
+	uint64_t bytes;           /* of its log */
+	uint64_t appended_bytes;  /* of record batches, in this run of the broker */
+	uint64_t fetched_bytes;   /* likewise: of those that readers were given */
+	uint64_t fetched_records; /* in those */
 };
 
 enum { SHARD_USAGE_ROWS_MAX = 64 }; /* a shard stops for few microseconds */

@@ -255,6 +255,7 @@ struct log_read {
 	struct iovec vectors[LOG_READ_VECTORS];
 	unsigned vector_count;
 	size_t bytes;
+	uint64_t records; /* in those batches, as their headers have it */
 	/* the log's */
 	struct buffer *held[LOG_READ_VECTORS];
 	struct list link;

@@ -152,19 +152,21 @@ static uint64_t reachable_end(const struct log *log, const struct buffer *buffer
 	return end;
 }
 
-/* Where the batches end that the reader may have, from the cursor on. */
-static uint64_t batches_end(const struct log_read *read, struct tail_cursor c, uint64_t reachable)
+/* Where the batches end that the reader may have, from the cursor on; their records are counted. */
+static uint64_t batches_end(struct log_read *read, struct tail_cursor c, uint64_t reachable)
 {
 	int64_t limit = read_limit(c.log, read);
 	uint64_t begin = c.position;
 	struct batch batch;
 
+	read->records = 0;
 	while (tail_batch(&c, &batch)) {
 		if (batch.base_offset + batch.last_offset_delta >= limit ||
 		    c.position + batch.size > reachable ||
 		    !read_fits(read, c.position - begin, batch.size))
 			break;
 		c.position += batch.size;
+		read->records += (uint64_t)batch.record_count;
 	}
 	return c.position;
 }
@@ -211,6 +213,7 @@ void log_read(struct log *log, struct log_read *read)
 
 	read->vector_count = 0;
 	read->bytes = 0;
+	read->records = 0;
 	if (log_closing(log)) {
 		read->done(read, -ERR_CLOSING);
 		return;
@@ -238,4 +241,5 @@ void log_read_release(struct store *store, struct log_read *read)
 	}
 	read->vector_count = 0;
 	read->bytes = 0;
+	read->records = 0;
 }

@@ -68,7 +68,8 @@ struct given {
 	uint64_t begin;
 	uint64_t end;
 	int64_t next_offset;
-	bool records; /* there are some */
+	bool records;          /* there are some */
+	uint64_t record_count; /* once verified */
 };
 
 static const uint8_t *at_position(const struct buffer *buffer, uint64_t position)
@@ -154,6 +155,7 @@ static bool verify_batches(const struct buffer *buffer, struct given *given)
 		    !batch_crc_valid(&batch, data))
 			break;
 		given->next_offset = end_offset(&batch);
+		given->record_count += (uint64_t)batch.record_count;
 	}
 	if (position == given->begin && given->end > given->begin)
 		return false;
@@ -242,6 +244,7 @@ static void give(struct file_read *f, struct given *given)
 		read_add_reference(f->read, f->log->store, f->buffer,
 				   (size_t)(given->begin - buffer->position),
 				   (size_t)(given->end - given->begin));
+		f->read->records = given->record_count;
 		keep(f, given->end, given->next_offset);
 	}
 	end_file_read(f, 0);

@@ -78,6 +78,10 @@ static uint64_t usage_value(const struct shard_usage_row *row, enum metric_index
 	case METRIC_PARTITION_APPENDED:
 	case METRIC_TOPIC_APPENDED:
 		return row->appended_bytes;
+	case METRIC_TOPIC_FETCHED:
+		return row->fetched_bytes;
+	case METRIC_TOPIC_FETCHED_RECORDS:
+		return row->fetched_records;
 	default:
 		return row->bytes;
 	}
@@ -130,6 +134,8 @@ static void write_usage(struct exposition *exposition, const struct usage_pictur
 				 chosen.topics[i]->count);
 	write_topics(exposition, &chosen, METRIC_TOPIC_BYTES);
 	write_topics(exposition, &chosen, METRIC_TOPIC_APPENDED);
+	write_topics(exposition, &chosen, METRIC_TOPIC_FETCHED);
+	write_topics(exposition, &chosen, METRIC_TOPIC_FETCHED_RECORDS);
 	write_partitions(exposition, &chosen, METRIC_PARTITION_BYTES);
 	write_partitions(exposition, &chosen, METRIC_PARTITION_APPENDED);
 	write_partitions(exposition, &chosen, METRIC_PARTITION_START);

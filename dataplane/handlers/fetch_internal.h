@@ -27,7 +27,8 @@ struct fetch_entry {
 	int32_t current_epoch; /* -1: not given */
 	int32_t last_epoch;    /* -1: not given */
 	struct log_watch watch;
-	struct fetch_read *read; /* null: nothing to give */
+	struct fetch_read *read;     /* null: nothing to give */
+	struct partition *partition; /* until the part pauses: it may be deleted then */
 	/* Results. */
 	int rc;
 	int64_t high_watermark;
@@ -56,6 +57,7 @@ struct fetch_part {
 	struct fetch_entry *at;
 	bool stepping;
 	bool reading;
+	bool paused; /* a read of this run had to wait for the device */
 	bool cancelled;
 	bool may_wait;
 	bool failed;

@@ -134,12 +134,10 @@ static void read_done(struct log_read *read, int rc)
 		rc = note_aborted_of(entry);
 	/* Readers hold too much memory: there is nothing for this one now, and it waits. */
 	entry->rc = rc == -ENOBUFS ? 0 : rc;
-	if (entry->rc == 0) {
+	if (entry->rc == 0)
 		part->bytes += read->bytes;
-		shard_count(part->owner, fetch_bytes, read->bytes);
-	} else {
+	else
 		part->failed = true;
-	}
 	part->reading = false;
 	if (!part->stepping)
 		step(part);
@@ -177,8 +175,9 @@ static int check_position(const struct log *log, struct fetch_entry *entry)
 static void run_entry(struct fetch_part *part, struct fetch_entry *entry)
 {
 	struct shard *shard = part->owner;
-	const struct partition *partition = shard_partition(shard, entry->key);
+	struct partition *partition = shard_partition(shard, entry->key);
 
+	entry->partition = partition;
 	entry->high_watermark = -1;
 	entry->last_stable_offset = -1;
 	entry->log_start_offset = -1;
@@ -219,11 +218,26 @@ static void run_entry(struct fetch_part *part, struct fetch_entry *entry)
 
 /* ---- the part ---- */
 
+/* Not when it is read: what is parked is read again. */
+static void count_given(struct fetch_part *part, const struct fetch_entry *entry)
+{
+	struct partition *partition = entry->partition;
+
+	if (!entry->read || entry->rc < 0)
+		return;
+	if (part->paused)
+		partition = shard_partition(part->owner, entry->key);
+	const struct log_read *read = &entry->read->read;
+	shard_count_given(part->owner, partition, read->bytes, read->records);
+}
+
 static void send_home(struct fetch_part *part)
 {
 	unsigned home = part->fetch->request->shard->options.index;
 
 	part->phase = PART_HOME;
+	for (const struct fetch_entry *entry = part->first; entry; entry = entry->next)
+		count_given(part, entry);
 	if (home == part->owner->options.index) {
 		fetch_part_home(&part->message, part->owner);
 		return;
@@ -283,6 +297,7 @@ static void step(struct fetch_part *part)
 		part->at = entry->next;
 		run_entry(part, entry);
 		if (part->reading) {
+			part->paused = true;
 			part->stepping = false;
 			return;
 		}
@@ -303,6 +318,7 @@ static void run_part(struct fetch_part *part)
 	part->phase = PART_RUNNING;
 	part->bytes = 0;
 	part->failed = false;
+	part->paused = false;
 	part->at = part->first;
 	step(part);
 }

@@ -14,9 +14,10 @@ enum {
 	SHARD_READS_MAX = 65536,
 };
 
-/* Bytes up to the end of the batch with offset `wanted`. */
-static size_t bytes_until(const struct log_read *read, int64_t wanted)
+/* Bytes up to the end of the batch with offset `wanted`, and the records in them. */
+static size_t bytes_until(const struct log_read *read, int64_t wanted, uint64_t *ret_records)
 {
+	uint64_t records = 0;
 	struct batch batch;
 	int64_t last = -1;
 	size_t at = 0;
@@ -24,7 +25,9 @@ static size_t bytes_until(const struct log_read *read, int64_t wanted)
 	while (last < wanted && read_batch_at(read, at, &batch)) {
 		last = batch_last_offset(&batch);
 		at += batch.size;
+		records += (uint64_t)batch.record_count;
 	}
+	*ret_records = records;
 	return at < read->bytes ? at : read->bytes;
 }
 
@@ -110,6 +113,7 @@ static void take(struct share_fetch *fetch, struct share_fetch_entry *entry)
 {
 	struct shard *shard = fetch->owner;
 	struct share *share = share_fetch_share(shard, entry);
+	uint64_t records;
 
 	entry->runs = request_alloc(fetch->request, RUNS_MAX, sizeof(*entry->runs));
 	entry->vectors = request_alloc(fetch->request, LOG_READ_VECTORS, sizeof(*entry->vectors));
@@ -118,10 +122,12 @@ static void take(struct share_fetch *fetch, struct share_fetch_entry *entry)
 	take_records(fetch, entry, share);
 	if (!entry->run_count)
 		return;
-	refer_to(entry, bytes_until(&entry->read->read, entry->runs[entry->run_count - 1].last));
+	refer_to(entry,
+		 bytes_until(&entry->read->read, entry->runs[entry->run_count - 1].last, &records));
 	fetch->bytes_left -= entry->bytes < fetch->bytes_left ? entry->bytes : fetch->bytes_left;
 	fetch->found = true;
-	shard_count(shard, fetch_bytes, entry->bytes);
+	shard_count_given(shard, shard_partition(shard, entry->share.scatter.key), entry->bytes,
+			  records);
 }
 
 static void step(struct share_fetch *fetch);

@@ -17,6 +17,7 @@ LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 LAGGING, GROUP, DEDUPED = "metrics-lag", 'gr"oup', "metrics-dedup"
+LAG = batch([b"x"] * 7)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,9 @@ def broker():
         with it.connect() as connection:
             connection.create_topic(DEDUPED, configs={"dedup.enable": "true"})
             connection.create_topic(LAGGING)
-            connection.produce_batch(LAGGING, 0, batch([b"x"] * 7))
+            connection.produce_batch(LAGGING, 0, LAG)
+            # Read twice, as it waits for more; given once.
+            connection.fetch(LAGGING, 0, 3, max_wait_ms=20, min_bytes=1 << 20)
             eventually("the offset is committed", lambda: commit(connection, 2) == 0)
         yield it
 
@@ -133,11 +136,14 @@ def test_a_dedup_window_is_told_by_its_topic(broker):
 def test_partitions_are_told_in_detail_where_they_match(broker):
     def detail():
         samples = scrape(broker, "/metrics/detailed?topic=metrics-l.*&group=none")
-        return samples if total(samples, "sluice_partition_high_watermark") == 7 else None
+        return samples if total(samples, "sluice_topic_fetched_records_total") > 0 else None
 
     samples = eventually("the detail is there", detail)
     assert total(samples, "sluice_topic_log_bytes", topic=LAGGING) > 7
-    assert total(samples, "sluice_topic_appended_bytes_total", topic=LAGGING) > 7
+    assert total(samples, "sluice_partition_high_watermark") == 7
+    assert total(samples, "sluice_topic_appended_bytes_total", topic=LAGGING) == len(LAG)
+    assert total(samples, "sluice_topic_fetched_bytes_total", topic=LAGGING) == len(LAG)
+    assert total(samples, "sluice_topic_fetched_records_total", topic=LAGGING) == 7
     assert {name for name, _ in samples if "group" in name} == set()
     assert {dict(labels).get("topic") for _, labels in samples} == {LAGGING, None}
     assert broker.http("GET", "/metrics/detailed?topic=(")[0] == 400

@@ -101,7 +101,7 @@ static struct usage_picture *usage_new(size_t count)
 		snprintf(topic->name, sizeof(topic->name), "topic%05zu", i);
 		topic->first = 2 * i;
 		topic->count = 2;
-		picture->rows[2 * i] = (struct shard_usage_row){0, 0, true, 1, 2, i, 4};
+		picture->rows[2 * i] = (struct shard_usage_row){0, 0, true, 1, 2, i, 4, 5, 6};
 		picture->rows[2 * i + 1] = (struct shard_usage_row){.partition = 1};
 	}
 	return picture;

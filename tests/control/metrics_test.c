@@ -186,6 +186,9 @@ static void the_detail_is_of_what_matches(void **state)
 	assert_says(text,
 		    "\nsluice_partition_log_bytes{topic=\"topic00012\",partition=\"0\"} 12\n");
 	assert_says(text, "\nsluice_topic_log_bytes{topic=\"topic00013\"} 13\n");
+	assert_says(text, "\nsluice_topic_appended_bytes_total{topic=\"topic00013\"} 4\n");
+	assert_says(text, "\nsluice_topic_fetched_bytes_total{topic=\"topic00013\"} 5\n");
+	assert_says(text, "\nsluice_topic_fetched_records_total{topic=\"topic00013\"} 6\n");
 	assert_says(text, "\nsluice_partitions_left_out 0\n");
 	/* Of groups the topics a and b, which do not match. */
 	assert_int_equal(count_of(text, "\nsluice_group_partition_lag_records{"), 0);

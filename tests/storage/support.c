@@ -514,6 +514,18 @@ void waited_read_done(struct log_read *read, int rc)
 	waited->rc = rc;
 }
 
+static uint64_t records_in(const uint8_t *data, size_t size)
+{
+	uint64_t records = 0;
+	struct batch batch;
+
+	for (size_t at = 0; at < size; at += batch.size) {
+		check(batch_parse(&batch, data + at, size - at) == 0);
+		records += (uint64_t)batch.record_count;
+	}
+	return records;
+}
+
 static struct rig_read wait_for_read(struct rig *rig, struct waited_read *waited)
 {
 	struct rig_read ret = {0};
@@ -533,6 +545,7 @@ static struct rig_read wait_for_read(struct rig *rig, struct waited_read *waited
 		ret.size += waited->read.vectors[i].iov_len;
 	}
 	check(ret.size == waited->read.bytes);
+	check(waited->read.records == records_in(ret.data, ret.size));
 	log_read_release(rig->store, &waited->read);
 	log_read_release(rig->store, &waited->read);
 	return ret;
