@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const log_level_names[] = {"debug", "info", "warn", "error"};
+const char *const log_level_names[] = {"debug", "info", "warn", "error", "info"};
 
 const char *const log_area_names[LOG_AREA_COUNT] = {
 #define AREA(name) [LOG_AREA_##name] = #name,
@@ -131,6 +131,8 @@ static bool is_dropped(enum log_level level, const char *module)
 {
 	int area = find_area(module, strcspn(module, " "));
 
+	if (level == LOG_MILESTONE)
+		level = LOG_ERROR;
 	return (int)level - LOG_INFO < atomic_load_explicit(&levels[area], memory_order_relaxed);
 }
 

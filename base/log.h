@@ -10,6 +10,8 @@ enum log_level {
 	LOG_INFO,
 	LOG_WARN,
 	LOG_ERROR,
+	/* Of lines, not to be set: reads as info, and is told wherever errors are. */
+	LOG_MILESTONE,
 };
 
 enum log_area {
@@ -25,7 +27,7 @@ struct log_levels {
 	enum log_level of[LOG_AREA_COUNT];
 };
 
-extern const char *const log_level_names[LOG_ERROR + 1];
+extern const char *const log_level_names[LOG_MILESTONE + 1];
 extern const char *const log_area_names[LOG_AREA_COUNT]; /* "other" is no name to be set by */
 
 /* "warn", or "warn,storage=debug,tcp=info": of all areas, and of some; what is not said is info.
@@ -45,3 +47,5 @@ void log_line(enum log_level level, const char *module, const char *format, ...)
 #define log_info(module, ...) log_line(LOG_INFO, module, __VA_ARGS__)
 #define log_warn(module, ...) log_line(LOG_WARN, module, __VA_ARGS__)
 #define log_error(module, ...) log_line(LOG_ERROR, module, __VA_ARGS__)
+/* The process starts, is ready, stops. */
+#define log_milestone(module, ...) log_line(LOG_MILESTONE, module, __VA_ARGS__)

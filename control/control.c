@@ -325,8 +325,8 @@ static void begin_stop(struct control *control)
 	atomic_store_explicit(&control->serves, false, memory_order_relaxed);
 	control->stop_ns = clock_monotonic_ns(clock_system());
 	service_stopping(control->service);
-	log_info("control", "stopping drain_ms=%lld",
-		 (long long)control->config->shutdown_drain_ms);
+	log_milestone("control", "stopping drain_ms=%lld",
+		      (long long)control->config->shutdown_drain_ms);
 	control->coordinator_stop = (struct coordinator_stop){
 		.message.handle = coordinator_stop_handle,
 		.stopped = coordinator_stopped,
@@ -376,7 +376,7 @@ int control_run(struct control *control)
 	control->coordinator = NULL;
 	background_end(control->background);
 	control->background = NULL;
-	log_info("control", "stopped");
+	log_milestone("control", "stopped");
 	return 0;
 }
 

@@ -175,6 +175,7 @@ static int act(const struct config *config, enum config_action action)
 		signal(SIGPIPE, SIG_IGN);
 		hold_hangup();
 		config_set_log_levels(config);
+		log_milestone("sluiced", "starting version=%s", SLUICE_VERSION);
 		log_settings(config);
 		return serve(config);
 	}

@@ -59,13 +59,13 @@ static void is_ready(struct control *control)
 {
 	control->ready = true;
 	atomic_store_explicit(&control->serves, !control->stopping, memory_order_relaxed);
-	log_info("control",
-		 "ready listen=%s:%u datagrams=%u shards=%u io=%s topics=%zu "
-		 "partitions=%lld",
-		 control->advertised.host, control->advertised.port, control->datagram_port,
-		 control->shard_count, shard_backend_name(control->shards[0]),
-		 catalog_topic_count(control->catalog),
-		 (long long)catalog_partition_count(control->catalog));
+	log_milestone("control",
+		      "ready listen=%s:%u datagrams=%u shards=%u io=%s topics=%zu "
+		      "partitions=%lld",
+		      control->advertised.host, control->advertised.port, control->datagram_port,
+		      control->shard_count, shard_backend_name(control->shards[0]),
+		      catalog_topic_count(control->catalog),
+		      (long long)catalog_partition_count(control->catalog));
 }
 
 static void published(struct message *message, void *receiver)

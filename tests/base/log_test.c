@@ -75,6 +75,14 @@ static void lines_below_the_level_are_dropped(void **state)
 	assert_string_equal(arrived(*state), "");
 }
 
+static void a_milestone_is_told_at_every_level(void **state)
+{
+	log_set_level(LOG_ERROR);
+	log_info("control", "not");
+	log_milestone("control", "ready shards=%d", 2);
+	assert_string_equal(arrived(*state), "info control: ready shards=2\n");
+}
+
 static void long_lines_are_cut_to_one_kibibyte(void **state)
 {
 	char text[3000];
@@ -146,6 +154,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_line_has_level_module_and_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(lines_below_the_level_are_dropped, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_milestone_is_told_at_every_level, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(an_area_has_a_level_of_its_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(bad_levels_are_refused_and_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(long_lines_are_cut_to_one_kibibyte, setup,

@@ -152,6 +152,14 @@ def test_the_line_with_ready_says_what_runs(shards):
         broker.check_serves()
 
 
+def test_its_begin_and_end_are_told_at_every_level():
+    with Broker(settings={"log.level": "error"}) as broker:
+        broker.stop()
+        told = [" ".join(line.split()[:3]) for line in broker.log().splitlines()]
+    milestones = ["sluiced: starting", "control: ready", "control: stopping", "control: stopped"]
+    assert told == [f"info {milestone}" for milestone in milestones]
+
+
 def test_shards_default_to_the_processors_and_are_pinned_to_them():
     with Broker(shards=None) as broker:
         cpus = len(os.sched_getaffinity(0))

@@ -79,11 +79,10 @@ void __wrap_log_line(enum log_level level, const char *module, const char *forma
 
 void __wrap_log_line(enum log_level level, const char *module, const char *format, ...)
 {
-	static const char *const names[] = {"debug", "info", "warn", "error"};
 	char prefix[64];
 	va_list arguments;
 
-	snprintf(prefix, sizeof(prefix), "%s %.40s: ", names[level], module);
+	snprintf(prefix, sizeof(prefix), "%s %.40s: ", log_level_names[level], module);
 	va_start(arguments, format);
 	add(prefix, format, arguments);
 	va_end(arguments);
