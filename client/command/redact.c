@@ -8,6 +8,8 @@
 static const char *const secrets[] = {"password",   "passwd",  "secret", "token",
 				      "credential", "private", "jaas"};
 
+static const char BEGIN[] = "-----BEGIN ";
+
 static bool in_name(char byte)
 {
 	return isalnum((unsigned char)byte) || byte == '.' || byte == '_' || byte == '-';
@@ -25,11 +27,21 @@ static bool is_secret(const char *name, size_t length)
 	return false;
 }
 
-/* Past `"? *[=:] *`, which ends a name; null: it is no name. */
+static bool is_quote(const char *at, const char *end)
+{
+	return at < end && (*at == '"' || *at == '\'');
+}
+
+/* As in JSON that is a text in JSON. */
+static bool is_escaped_quote(const char *at, const char *end)
+{
+	return at < end && *at == '\\' && is_quote(at + 1, end);
+}
+
+/* Past `\?"? *[=:] *`, which ends a name; null: it is no name. */
 static const char *value_begin(const char *at, const char *end)
 {
-	if (at < end && (*at == '"' || *at == '\''))
-		at++;
+	at += is_escaped_quote(at, end) ? 2 : is_quote(at, end);
 	while (at < end && (*at == ' ' || *at == '\t'))
 		at++;
 	if (at == end || (*at != '=' && *at != ':'))
@@ -50,12 +62,23 @@ static const char *quotes_end(const char *at, const char *end)
 	return at < end ? at + 1 : end;
 }
 
+static const char *escaped_quotes_end(const char *at, const char *end)
+{
+	char quote = at[1];
+
+	for (at += 2; at < end && !(is_escaped_quote(at, end) && at[1] == quote); at++)
+		continue;
+	return at < end ? at + 2 : end;
+}
+
 static const char *value_end(const char *at, const char *end, bool whole_line)
 {
 	if (whole_line)
 		return end;
-	if (at < end && (*at == '"' || *at == '\''))
+	if (is_quote(at, end))
 		return quotes_end(at, end);
+	if (is_escaped_quote(at, end))
+		return escaped_quotes_end(at, end);
 	while (at < end && !isspace((unsigned char)*at) && !strchr(",;}])", *at))
 		at++;
 	return at;
@@ -113,7 +136,7 @@ static void redact_line(const char *line, size_t length, FILE *to)
 	}
 }
 
-void redact(const char *text, size_t length, FILE *to)
+static void redact_lines(const char *text, size_t length, FILE *to)
 {
 	for (size_t at = 0; at < length;) {
 		const char *newline = memchr(text + at, '\n', length - at);
@@ -122,5 +145,57 @@ void redact(const char *text, size_t length, FILE *to)
 		if (newline)
 			putc('\n', to);
 		at += line + 1;
+	}
+}
+
+/* ---- keys in PEM (RFC 7468) ---- */
+
+static const char *find(const char *at, const char *end, const char *word)
+{
+	return memmem(at, (size_t)(end - at), word, strlen(word));
+}
+
+/* Behind the dashes of a line whose label begins at `label`; null: it is none. */
+static const char *label_past(const char *label, const char *end)
+{
+	const char *dashes = find(label, end, "-----");
+
+	if (!dashes || memchr(label, '\n', (size_t)(dashes - label)))
+		return NULL;
+	return dashes + 5;
+}
+
+/* Where the first private key begins; `end`: there is none.  *ret_past is behind its end, which a
+ * key that was cut off has at the end of the text. */
+static const char *find_key(const char *text, const char *end, const char **ret_past)
+{
+	const char *begin = text;
+
+	*ret_past = end;
+	for (; (begin = find(begin, end, BEGIN)); begin += strlen(BEGIN)) {
+		const char *label = begin + strlen(BEGIN);
+		const char *past = label_past(label, end);
+		if (!past || !find(label, past, "PRIVATE KEY-----"))
+			continue;
+		const char *last = find(past, end, "-----END ");
+		past = last ? label_past(last + 9, end) : NULL;
+		if (past)
+			*ret_past = past;
+		return begin;
+	}
+	return end;
+}
+
+void redact(const char *text, size_t length, FILE *to)
+{
+	const char *end = text + length;
+
+	while (text < end) {
+		const char *past;
+		const char *key = find_key(text, end, &past);
+		redact_lines(text, (size_t)(key - text), to);
+		if (key < end)
+			fputs("(removed)", to);
+		text = past;
 	}
 }

@@ -37,6 +37,40 @@ static void values_of_secret_names_are_removed(void **state)
 	expect("x password=(removed)", "x password=\"no end");
 }
 
+static void pairs_within_values_are_removed(void **state)
+{
+	expect("{\"text\": \"user=me password=(removed), took=5\"}",
+	       "{\"text\": \"user=me password=abc, took=5\"}");
+	expect("{\"text\": \"token=(removed) and\"}",
+	       "{\"text\": \"token=\\\"two words\\\" and\"}");
+	expect("{\"text\": \"{\\\"secret\\\": (removed), \\\"n\\\": 1}\"}",
+	       "{\"text\": \"{\\\"secret\\\": \\\"it's\\\", \\\"n\\\": 1}\"}");
+	expect("uri = /login?token=(removed)", "uri = /login?token=abc&user=me");
+	expect("x token=(removed)", "x token=\\\"no end");
+	expect("x token=(removed)", "x token=\\");
+}
+
+static void private_keys_are_removed_whole(void **state)
+{
+	expect("a\n(removed)\nb\n", "a\n-----BEGIN RSA PRIVATE KEY-----\nMII\nAB==\n"
+				    "-----END RSA PRIVATE KEY-----\nb\n");
+	expect("{\"pem\": \"(removed)\\n\"} and (removed).",
+	       "{\"pem\": \"-----BEGIN PRIVATE KEY-----\\nMII\\n-----END PRIVATE KEY-----\\n\"} and "
+	       "-----BEGIN EC PRIVATE KEY-----M-----END EC PRIVATE KEY-----.");
+	expect("ssl.key = (removed)", "ssl.key = -----BEGIN PRIVATE KEY-----\nMII\ncut off");
+	expect("(removed)", "-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE");
+}
+
+static void what_is_public_in_pem_stays(void **state)
+{
+	static const char certificate[] =
+		"-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n";
+	static const char torn[] = "-----BEGIN \n PRIVATE KEY-----\n-----BEGIN ";
+
+	expect(certificate, certificate);
+	expect(torn, torn);
+}
+
 static void what_only_speaks_of_secrets_stays(void **state)
 {
 	expect("the token is gone\n\npassword\n", "the token is gone\n\npassword\n");
@@ -87,6 +121,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values_of_secret_names_are_removed),
+		cmocka_unit_test(pairs_within_values_are_removed),
+		cmocka_unit_test(private_keys_are_removed_whole),
+		cmocka_unit_test(what_is_public_in_pem_stays),
 		cmocka_unit_test(what_only_speaks_of_secrets_stays),
 		cmocka_unit_test(users_of_addresses_are_removed),
 		cmocka_unit_test(an_answer_has_a_status_and_a_body),
