@@ -11,37 +11,34 @@ struct page {
 	const struct v1_topic *topic;
 	int32_t first;
 	int32_t count;
-	struct sluice_place *starts; /* `count` of each */
-	struct sluice_place *ends;
+	struct sluice_spot *spots;
 };
 
 static int fill(struct page *page, struct sluice_client *client)
 {
-	for (int32_t i = 0; i < page->count; i++) {
-		page->starts[i] = page->ends[i] = (struct sluice_place){
+	page->spots = calloc((size_t)page->count + 1, sizeof(*page->spots));
+	if (!page->spots)
+		return -ENOMEM;
+	for (int32_t i = 0; i < page->count; i++)
+		page->spots[i] = (struct sluice_spot){
 			.topic = page->topic->name,
 			.partition = page->first + i,
 		};
-		page->starts[i].timestamp_ms = SLUICE_EARLIEST;
-		page->ends[i].timestamp_ms = SLUICE_LATEST;
-	}
-	int rc = sluice_list_offsets(client, page->starts, (size_t)page->count);
-	return rc == 0 ? sluice_list_offsets(client, page->ends, (size_t)page->count) : rc;
+	return page->count ? sluice_spots_extend(client, page->spots, (size_t)page->count) : 0;
 }
 
 static json_t *row(const struct page *page, int32_t i)
 {
 	const struct v1_topic *topic = page->topic;
 	struct topic numbered = {.number = topic->number};
-	int error = page->starts[i].error ? page->starts[i].error : page->ends[i].error;
-	int32_t partition = page->first + i;
+	const struct sluice_spot *spot = &page->spots[i];
 
-	return json_pack("{s:i, s:i, s:i, s:o, s:o, s:s?}", "partition", partition, "leader",
+	return json_pack("{s:i, s:i, s:i, s:o, s:o, s:s?}", "partition", spot->partition, "leader",
 			 topic->node_id, "shard",
-			 (int)partition_shard(&numbered, partition, topic->shard_count), "start",
-			 error ? json_null() : json_integer(page->starts[i].offset), "end",
-			 error ? json_null() : json_integer(page->ends[i].offset), "error",
-			 error ? sluice_error_name(error) : NULL);
+			 (int)partition_shard(&numbered, spot->partition, topic->shard_count),
+			 "start", spot->error ? json_null() : json_integer(spot->first), "end",
+			 spot->error ? json_null() : json_integer(spot->end), "error",
+			 spot->error ? sluice_error_name(spot->error) : NULL);
 }
 
 static json_t *page_json(const struct page *page)
@@ -88,15 +85,10 @@ void v1_partitions(const struct http_request *request, struct http_answer *answe
 		return;
 	int32_t left = topic.partitions > page.first ? topic.partitions - page.first : 0;
 	page.count = left < request->counts[OF_limit] ? left : (int32_t)request->counts[OF_limit];
-	page.starts = calloc((size_t)page.count + 1, 2 * sizeof(*page.starts));
-	int rc = -ENOMEM;
-	if (page.starts) {
-		page.ends = page.starts + page.count;
-		rc = page.count ? fill(&page, client) : 0;
-	}
+	int rc = fill(&page, client);
 	if (rc < 0)
 		v1_failed(request, answer, rc);
 	else
 		answer_json(answer, MHD_HTTP_OK, page_json(&page));
-	free(page.starts);
+	free(page.spots);
 }
