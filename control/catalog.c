@@ -171,12 +171,27 @@ static void commit_create(struct catalog *catalog, struct change *change)
 
 static int prepare_delete(struct catalog *catalog, const json_t *record, struct change *change)
 {
-	return topic_of(catalog, record, &change->topic);
+	int rc = topic_of(catalog, record, &change->topic);
+
+	return rc == 0 ? catalog_reserve_deleted(catalog) : rc;
 }
 
 static void commit_delete(struct catalog *catalog, struct change *change)
 {
+	catalog_add_deleted(catalog, &change->topic->id);
 	catalog_remove_topic(catalog, change->topic);
+}
+
+static int prepare_deleted(struct catalog *catalog, const json_t *record, struct change *change)
+{
+	if (uuid_parse(&change->id, text_of(record, "id")) < 0)
+		return -ERR_FORMAT;
+	return catalog_reserve_deleted(catalog);
+}
+
+static void commit_deleted(struct catalog *catalog, struct change *change)
+{
+	catalog_add_deleted(catalog, &change->id);
 }
 
 static int prepare_grow(struct catalog *catalog, const json_t *record, struct change *change)
@@ -267,6 +282,7 @@ static const struct op *op_of(const json_t *record)
 		{"producer-ids", prepare_producer_ids, commit_producer_ids},
 		{"create-topic", prepare_create, commit_create},
 		{"delete-topic", prepare_delete, commit_delete},
+		{"deleted-topic", prepare_deleted, commit_deleted},
 		{"grow-topic", prepare_grow, commit_grow},
 		{"configure-topic", prepare_configure, commit_configure},
 		{"configure-group", prepare_configure_group, commit_configure_group},
@@ -350,12 +366,12 @@ static json_t *create_record(const char *name, const struct uuid *id, int32_t pa
 			 topic_config_object(overrides));
 }
 
-static json_t *cluster_record(const struct uuid *id)
+static json_t *id_record(const char *op, const struct uuid *id)
 {
 	char id_text[UUID_TEXT_BYTES];
 
 	uuid_text(id, id_text);
-	return json_pack("{s:s, s:s}", "op", "cluster", "id", id_text);
+	return json_pack("{s:s, s:s}", "op", op, "id", id_text);
 }
 
 static json_t *run_record(int32_t number)
@@ -401,7 +417,7 @@ static int append(struct journal *journal, json_t *record)
 static int fill(void *context, struct journal *fresh)
 {
 	const struct catalog *catalog = context;
-	int rc = append(fresh, cluster_record(&catalog->cluster_id));
+	int rc = append(fresh, id_record("cluster", &catalog->cluster_id));
 
 	if (rc == 0 && catalog->run)
 		rc = append(fresh, run_record(catalog->run));
@@ -412,6 +428,8 @@ static int fill(void *context, struct journal *fresh)
 		rc = append(fresh, create_record(topic->name, &topic->id, topic->partition_count,
 						 &topic->overrides));
 	}
+	for (size_t i = 0; rc == 0 && i < catalog->deleted_count; i++)
+		rc = append(fresh, id_record("deleted-topic", &catalog->deleted[i]));
 	for (size_t i = 0; rc == 0 && i < catalog->group_count; i++)
 		rc = append(fresh,
 			    group_record(catalog->groups[i].id, &catalog->groups[i].overrides));
@@ -430,6 +448,7 @@ static void rewrite_outgrown(struct catalog *catalog)
 
 	if (bytes < REWRITE_BYTES_MIN || bytes < 2 * catalog->rewritten_bytes)
 		return;
+	catalog_drop_removed(catalog);
 	journal_rewrite(catalog->journal, fill, catalog);
 	catalog->rewritten_bytes = journal_bytes(catalog->journal);
 }
@@ -472,6 +491,7 @@ int catalog_open(struct catalog **ret, int data_fd, char *why, size_t why_bytes)
 
 	if (!catalog)
 		return -ENOMEM;
+	catalog->data_fd = data_fd;
 	catalog->dir_fd = -1;
 	snprintf(why, why_bytes, "catalog");
 	rc = open_folder(catalog, data_fd);
@@ -480,12 +500,13 @@ int catalog_open(struct catalog **ret, int data_fd, char *why, size_t why_bytes)
 				  why, why_bytes);
 	if (rc == 0 && uuid_zero(&catalog->cluster_id)) {
 		struct uuid id = uuid_random();
-		rc = change(catalog, cluster_record(&id));
+		rc = change(catalog, id_record("cluster", &id));
 	}
 	if (rc < 0) {
 		catalog_close(catalog);
 		return rc;
 	}
+	catalog_drop_removed(catalog);
 	*ret = catalog;
 	return 0;
 }
@@ -497,6 +518,7 @@ void catalog_close(struct catalog *catalog)
 	for (size_t i = 0; i < catalog->topic_count; i++)
 		catalog_topic_free(catalog->topics[i]);
 	free(catalog->topics);
+	free(catalog->deleted);
 	for (size_t i = 0; i < catalog->group_count; i++)
 		catalog_group_fini(&catalog->groups[i]);
 	free(catalog->groups);
@@ -532,23 +554,15 @@ int catalog_create_topic(struct catalog *catalog, const char *name, int32_t part
 	return rc;
 }
 
-static json_t *topic_record(const char *op, const struct catalog_topic *topic)
-{
-	char id_text[UUID_TEXT_BYTES];
-
-	uuid_text(&topic->id, id_text);
-	return json_pack("{s:s, s:s}", "op", op, "id", id_text);
-}
-
 int catalog_delete_topic(struct catalog *catalog, const struct catalog_topic *topic)
 {
-	return change(catalog, topic_record("delete-topic", topic));
+	return change(catalog, id_record("delete-topic", &topic->id));
 }
 
 int catalog_grow_topic(struct catalog *catalog, const struct catalog_topic *topic,
 		       int32_t partition_count)
 {
-	json_t *record = topic_record("grow-topic", topic);
+	json_t *record = id_record("grow-topic", &topic->id);
 
 	check(partition_count > topic->partition_count);
 	return change(catalog, with(record, "partitions", json_integer(partition_count)));
@@ -557,7 +571,7 @@ int catalog_grow_topic(struct catalog *catalog, const struct catalog_topic *topi
 int catalog_configure_topic(struct catalog *catalog, const struct catalog_topic *topic,
 			    const struct topic_overrides *overrides)
 {
-	json_t *record = topic_record("configure-topic", topic);
+	json_t *record = id_record("configure-topic", &topic->id);
 
 	return change(catalog, with(record, "config", topic_config_object(overrides)));
 }

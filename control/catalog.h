@@ -27,9 +27,9 @@ struct catalog_topic {
 	struct topic_overrides overrides;
 };
 
-/* Opens or creates <data_fd>/catalog and reads it.  `why` gets the sentence for the operator.
- * -ERR_CORRUPT: damage before the last record; -ERR_FORMAT: not a journal, or of a newer version;
- * -errno. */
+/* Opens or creates <data_fd>/catalog and reads it; `data_fd` stays open until the catalog is
+ * closed. `why` gets the sentence for the operator. -ERR_CORRUPT: damage before the last record;
+ * -ERR_FORMAT: not a journal, or of a newer version; -errno. */
 int catalog_open(struct catalog **ret, int data_fd, char *why, size_t why_bytes);
 void catalog_close(struct catalog *catalog); /* null is fine */
 
@@ -42,7 +42,10 @@ const struct catalog_topic *catalog_find(const struct catalog *catalog, const ch
 					 size_t length); /* null: none */
 const struct catalog_topic *catalog_find_id(const struct catalog *catalog, const struct uuid *id);
 int64_t catalog_partition_count(const struct catalog *catalog); /* of all topics */
-uint32_t catalog_next_number(const struct catalog *catalog);    /* of the topic created next */
+/* Topics that have been deleted and whose folders, <data_fd>/topics/<id in hex>, were there still
+ * when that was last looked for, as at the opening; *ret holds until the next topic is deleted. */
+size_t catalog_deleted(const struct catalog *catalog, const struct uuid **ret);
+uint32_t catalog_next_number(const struct catalog *catalog); /* of the topic created next */
 
 /* Groups that have settings of their own, in strcmp order of their ids; pointers hold until the
  * next change of a group's settings. */

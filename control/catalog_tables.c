@@ -1,4 +1,5 @@
-/* The catalog's tables: topics and groups with settings of their own, each in order of name.
+/* The catalog's tables: topics and groups with settings of their own, each in order of name, and
+ * deleted topics.
  *
  * Additions cannot fail: room is reserved before a change is written (catalog.c). */
 #include "control/catalog_internal.h"
@@ -6,8 +7,11 @@
 #include "base/check.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- the table of topics ---- */
 
@@ -136,6 +140,56 @@ void catalog_remove_topic(struct catalog *catalog, struct catalog_topic *topic)
 		(catalog->topic_count - place) * sizeof(struct catalog_topic *));
 	catalog->partition_count -= topic->partition_count;
 	catalog_topic_free(topic);
+}
+
+/* ---- deleted topics ---- */
+
+int catalog_reserve_deleted(struct catalog *catalog)
+{
+	if (catalog->deleted_count < catalog->deleted_capacity)
+		return 0;
+	size_t capacity = catalog->deleted_capacity ? catalog->deleted_capacity * 2 : 16;
+	struct uuid *deleted = realloc(catalog->deleted, capacity * sizeof(struct uuid));
+	if (!deleted)
+		return -ENOMEM;
+	catalog->deleted = deleted;
+	catalog->deleted_capacity = capacity;
+	return 0;
+}
+
+void catalog_add_deleted(struct catalog *catalog, const struct uuid *id)
+{
+	check(catalog->deleted_count < catalog->deleted_capacity);
+	catalog->deleted[catalog->deleted_count++] = *id;
+}
+
+/* What cannot be looked at may be there. */
+static bool folder_is_gone(const struct catalog *catalog, const struct uuid *id)
+{
+	char topic[UUID_HEX_BYTES];
+	char path[sizeof(topic) + sizeof("topics/")];
+	struct stat info;
+
+	uuid_hex(id, topic);
+	snprintf(path, sizeof(path), "topics/%s", topic);
+	return fstatat(catalog->data_fd, path, &info, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+}
+
+void catalog_drop_removed(struct catalog *catalog)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < catalog->deleted_count; i++) {
+		if (!folder_is_gone(catalog, &catalog->deleted[i]))
+			catalog->deleted[kept++] = catalog->deleted[i];
+	}
+	catalog->deleted_count = kept;
+}
+
+size_t catalog_deleted(const struct catalog *catalog, const struct uuid **ret)
+{
+	*ret = catalog->deleted;
+	return catalog->deleted_count;
 }
 
 /* ---- the table of groups ---- */

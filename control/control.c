@@ -26,6 +26,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
 	SLEEP_NS_MAX = 1000000000,
@@ -336,6 +337,34 @@ static void begin_stop(struct control *control)
 		  &control->coordinator_stop.message);
 }
 
+static void removal_taken(struct message *message, void *receiver)
+{
+	struct control *control = receiver;
+
+	(void)message;
+	free(control->remove);
+	control->remove = NULL;
+}
+
+/* What an earlier run had no time for.  Which shard does it does not matter. */
+static void remove_deleted(struct control *control)
+{
+	const struct uuid *ids;
+	size_t count = catalog_deleted(control->catalog, &ids);
+
+	if (!count)
+		return;
+	control->remove = calloc(1, sizeof(*control->remove) + count * sizeof(*ids));
+	if (!control->remove)
+		return;
+	log_info("control", "deleted topics are still to be removed topics=%zu", count);
+	control->remove->message.handle = shard_remove_handle;
+	control->remove->taken = removal_taken;
+	control->remove->count = count;
+	memcpy(control->remove->topic_ids, ids, count * sizeof(*ids));
+	mesh_send(control->mesh, mesh_control(control->mesh), 0, &control->remove->message);
+}
+
 int control_run(struct control *control)
 {
 	unsigned self = mesh_control(control->mesh);
@@ -343,6 +372,7 @@ int control_run(struct control *control)
 
 	control->published_number = catalog_next_number(control->catalog);
 	publish_changes(control);
+	remove_deleted(control);
 	while (control->shards_stopped < control->shard_count) {
 		mesh_flush(control->mesh, self);
 		/* A burst may have left some behind, of which nobody tells again. */
@@ -416,5 +446,6 @@ void control_free(struct control *control)
 	free(control->publishes);
 	free(control->stops);
 	free(control->busy_ns);
+	free(control->remove);
 	free(control);
 }

@@ -90,6 +90,16 @@ struct shard_ping {
 };
 void shard_ping_handle(struct message *message, void *shard);
 
+/* Control plane -> shard, with message.handle = shard_remove_handle: removes the folders of these
+ * topics, which are nobody's, in the background.  Sent back with handle = taken, at once. */
+struct shard_remove {
+	struct message message;
+	void (*taken)(struct message *message, void *control);
+	size_t count;
+	struct uuid topic_ids[];
+};
+void shard_remove_handle(struct message *message, void *shard);
+
 struct shard_options {
 	unsigned index;
 	unsigned shard_count;

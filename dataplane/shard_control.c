@@ -1,5 +1,5 @@
-/* What the control plane tells a shard besides pictures and the end: new limits, and whether it
- * still turns. */
+/* What the control plane tells a shard besides pictures and the end: new limits, what to remove,
+ * and whether it still turns. */
 #include "base/bytes.h"
 #include "dataplane/shard_internal.h"
 
@@ -32,6 +32,17 @@ void shard_configure_handle(struct message *message, void *receiver)
 	shard->options.limits = configure->limits;
 	set_store_limits(shard);
 	send_back(shard, message, configure->configured);
+}
+
+/* Where there is no memory for it the next start does it. */
+void shard_remove_handle(struct message *message, void *receiver)
+{
+	const struct shard_remove *remove = container_of(message, struct shard_remove, message);
+	struct shard *shard = receiver;
+
+	for (size_t i = 0; i < remove->count; i++)
+		store_remove_topic(shard->store, &remove->topic_ids[i]);
+	send_back(shard, message, remove->taken);
 }
 
 void shard_ping_handle(struct message *message, void *receiver)

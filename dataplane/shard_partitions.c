@@ -124,6 +124,7 @@ static void close_gone(struct shard *shard)
 
 void shard_close_partitions(struct shard *shard)
 {
+	store_end_removals(shard->store);
 	close_those(shard, true, false);
 }
 

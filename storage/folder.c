@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -112,21 +113,52 @@ int folder_sync_name(struct log *log)
 	return 0;
 }
 
-void folder_remove(const struct log *log)
+/* Whatever is in it: an index.new of a crash would keep the folder. */
+static void remove_partition(int dir_fd, const char *name, unsigned *budget)
 {
-	int dir_fd = log->store->dir_fd;
-	char topic[UUID_HEX_BYTES];
+	int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct folder_reader reader;
-	int fd = folder_open(log);
-	const char *name;
+	const char *file;
 
-	/* Whatever is there: an index.new of a crash would keep the folder. */
-	folder_reader_open(&reader, fd);
-	while ((name = folder_reader_next(&reader)))
-		unlinkat(fd, name, 0);
+	folder_reader_open(&reader, fd < 0 ? -errno : fd);
+	while (*budget && (file = folder_reader_next(&reader)))
+		*budget -= unlinkat(fd, file, 0) == 0;
 	folder_reader_close(&reader);
-	unlinkat(dir_fd, log->name, AT_REMOVEDIR);
-	uuid_hex(&log->identity.topic_id, topic);
-	/* Goes with the last partition. */
-	unlinkat(dir_fd, topic, AT_REMOVEDIR);
+	if (*budget)
+		*budget -= unlinkat(dir_fd, name, AT_REMOVEDIR) == 0;
+}
+
+static bool is_dots(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+static void remove_topic(int dir_fd, const char *topic, unsigned *budget)
+{
+	int fd = openat(dir_fd, topic, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct folder_reader reader;
+	const char *partition;
+
+	folder_reader_open(&reader, fd < 0 ? -errno : fd);
+	while (*budget && (partition = folder_reader_next(&reader))) {
+		if (!is_dots(partition))
+			remove_partition(fd, partition, budget);
+	}
+	folder_reader_close(&reader);
+	if (*budget)
+		*budget -= folder_remove_empty(dir_fd, topic) == 0;
+}
+
+bool folder_remove(int dir_fd, const char *name, unsigned *budget)
+{
+	if (strchr(name, '/'))
+		remove_partition(dir_fd, name, budget);
+	else
+		remove_topic(dir_fd, name, budget);
+	return *budget > 0;
+}
+
+int folder_remove_empty(int dir_fd, const char *name)
+{
+	return unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 }

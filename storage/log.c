@@ -2,7 +2,8 @@
  * commit.c, reading read.c, what the files say segment_load.c and recovery.c.
  *
  * A log's file operations that move record bytes go through the io backend, and so do those that
- * make a segment; the rare ones (meta files, unlink) are plain calls on the shard's thread. */
+ * make a segment; the rare ones (meta files, segments that retention unlinks) are plain calls on
+ * the shard's thread.  The folder of a log that is deleted goes as a job: removal.c. */
 #include "storage/store_internal.h"
 
 #include "base/bytes.h"
@@ -19,6 +20,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -51,6 +53,7 @@ int store_new(struct store **ret, const struct store_options *options, struct st
 	store->region = region;
 	store->io = backend;
 	store->clock = clock;
+	list_init(&store->removals);
 	list_init(&store->logs);
 	list_init(&store->dirty);
 	list_init(&store->unflushed);
@@ -88,6 +91,7 @@ void store_free(struct store *store)
 		return;
 	check(list_empty(&store->logs));
 	check(list_empty(&store->again));
+	removal_fini(store);
 	decompressor_free(store->decompressor);
 	batch_filter_free(store->filter);
 	if (store->flush_fd >= 0)
@@ -193,6 +197,18 @@ void log_set_config(struct log *log, const struct log_config *config)
 
 /* ---- closing ---- */
 
+/* A file that is closed while it has its name costs little; its blocks are given back by whoever
+ * takes that. */
+static void remove_and_free(struct log *log)
+{
+	struct store *store = log->store;
+	char name[FOLDER_NAME_BYTES];
+
+	memcpy(name, log->name, sizeof(name));
+	log_free(log);
+	removal_add(store, name);
+}
+
 /* Runs again after each operation in flight has ended.  The log is gone when it returns, or goes
  * on: callers touch it no more. */
 void log_finish_close(struct log *log)
@@ -212,9 +228,7 @@ void log_finish_close(struct log *log)
 	void (*closed)(void *context) = log->closed;
 	void *context = log->closed_context;
 
-	if (log->remove)
-		folder_remove(log);
-	else if (log->state == LOG_CLOSING && log->active)
+	if (!log->remove && log->state == LOG_CLOSING && log->active)
 		log_seal(log);
 	check(list_empty(&log->submit_waiters));
 	log_wake_watches(log);
@@ -222,7 +236,10 @@ void log_finish_close(struct log *log)
 	check(list_empty(&log->durable_waiters));
 	tail_drop(log);
 	log_drop_ahead(log);
-	log_free(log);
+	if (log->remove)
+		remove_and_free(log);
+	else
+		log_free(log);
 	closed(context);
 }
 
@@ -506,6 +523,7 @@ void store_housekeep(struct store *store)
 	dedup_files_keep_budget(store);
 	scrub_housekeep(store);
 	compact_housekeep(store);
+	removal_housekeep(store);
 }
 
 /* Where the disk has no room even to note it, what is to go makes it: before that is answered a

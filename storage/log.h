@@ -146,9 +146,14 @@ int log_open(struct log **ret, struct store *store, const struct log_identity *i
 void log_set_config(struct log *log, const struct log_config *config);
 /* No more appends.  What was appended is written and flushed, its waiters are answered as ever
  * (store_submit must go on being called), the index is written; then `closed(context)` runs, maybe
- * from inside this call, and the log is gone.  `remove`: waiters get -ERR_CLOSING, the files go.
- * A log that has failed is closed as it is. */
+ * from inside this call, and the log is gone.  `remove`: waiters get -ERR_CLOSING, the files
+ * go, maybe later: as a job.  A log that has failed is closed as it is. */
 void log_close(struct log *log, bool remove, void (*closed)(void *context), void *context);
+/* What an earlier life has left of a topic that was deleted goes, as after log_close; there may be
+ * nothing.  -ENOMEM. */
+int store_remove_topic(struct store *store, const struct uuid *topic_id);
+/* Stop: what is not removed by now, or is closed from now on, is left for store_remove_topic. */
+void store_end_removals(struct store *store);
 
 /* ---- append ---- */
 enum log_ack {

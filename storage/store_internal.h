@@ -224,6 +224,9 @@ struct store {
 	 * `synced_topic` up to `synced_names`, and of the topics of those up to `synced_topics`. */
 	uint64_t names, synced_names, synced_topics;
 	struct uuid synced_topic;
+	struct list removals;      /* folders that wait for removal.c ... */
+	struct removing *removing; /* ... and those that it is at; null: none */
+	bool removals_ended;
 	struct list logs;
 	struct list dirty;
 	struct list unflushed;       /* segments with written bytes that await the next round */
@@ -396,7 +399,17 @@ int folder_sync(const struct log *log); /* the names in it */
 /* The folder's name must be there after a power cut, or what is stored below it is lost: before the
  * first segment. */
 int folder_sync_name(struct log *log);
-void folder_remove(const struct log *log);
+/* Removes what is in a partition's folder, "<topic>/<partition>", or in a topic's, and then itself;
+ * at most *budget names, from which it takes those that have gone.  False: the budget is used up.
+ * What cannot be removed is passed over. */
+bool folder_remove(int dir_fd, const char *name, unsigned *budget);
+int folder_remove_empty(int dir_fd, const char *name); /* -ENOTEMPTY */
+
+/* removal.c */
+/* The folder of a log that is gone. */
+void removal_add(struct store *store, const char *name);
+void removal_housekeep(struct store *store); /* goes on where there was no memory for it */
+void removal_fini(struct store *store);
 
 /* log.c */
 /* Elsewhere or, without store_options.offload, here and now with `done`: the log may be gone then,

@@ -260,6 +260,28 @@ def test_a_deleted_topics_files_go(topic):
         assert not [path for path in folder.rglob("*") if path.is_file()]
 
 
+def test_a_topic_deleted_just_before_a_crash_stays_deleted_and_its_files_go(topic):
+    with Broker() as broker:
+        folder = broker.data / "topics"
+        with broker.connect() as connection:
+            first = connection.create_topic(topic, 4)
+            connection.produce(topic, 0, [b"x"])
+            connection.request("DeleteTopics", 5, topic_names=[topic], timeout_ms=30000)
+        broker.kill()
+        # However much had gone: this much was there still.
+        left = folder / first.hex() / "2"
+        left.mkdir(parents=True, exist_ok=True)
+        (left / f"{0:020}.log").write_bytes(b"x")
+        broker.start()
+        with broker.connect() as connection:
+            assert topic not in names(connection)
+            assert connection.create_topic(topic) != first
+            assert connection.list_offset(topic, 0, -1)["offset"] == 0
+        eventually(
+            "the deleted topic's folder is gone", lambda: not (folder / first.hex()).exists()
+        )
+
+
 # ---- CreatePartitions ----
 
 

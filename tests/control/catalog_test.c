@@ -3,12 +3,14 @@
 #include "control/catalog.h"
 #include "tests/control/folder.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 struct fixture {
@@ -146,6 +148,48 @@ static void a_deleted_topic_stays_deleted_and_may_come_again(void **state)
 	assert_false(uuid_equal(&id, &create(f, "t", 1)->id));
 }
 
+/* Its folder, in hexadecimal digits, as the storage names it. */
+static void folder_name(const struct uuid *id, char path[static 64])
+{
+	char hex[UUID_HEX_BYTES];
+
+	uuid_hex(id, hex);
+	snprintf(path, 64, "topics/%s", hex);
+}
+
+static struct uuid delete_with_folder(struct fixture *f, const char *name)
+{
+	struct uuid id = create(f, name, 1)->id;
+	char path[64];
+
+	folder_name(&id, path);
+	mkdirat(f->folder->fd, "topics", 0755);
+	assert_int_equal(mkdirat(f->folder->fd, path, 0755), 0);
+	assert_int_equal(catalog_delete_topic(f->catalog, find(f, name)), 0);
+	return id;
+}
+
+static void a_deleted_topic_is_told_of_until_its_folder_has_gone(void **state)
+{
+	struct fixture *f = *state;
+	struct uuid id = delete_with_folder(f, "t");
+	const struct uuid *left;
+	char path[64];
+
+	create(f, "without", 1);
+	assert_int_equal(catalog_delete_topic(f->catalog, find(f, "without")), 0);
+	create(f, "t", 1);
+	for (int life = 0; life < 2; life++) {
+		reopen(f);
+		assert_int_equal(catalog_deleted(f->catalog, &left), 1);
+		assert_true(uuid_equal(&left[0], &id));
+	}
+	folder_name(&id, path);
+	assert_int_equal(unlinkat(f->folder->fd, path, AT_REMOVEDIR), 0);
+	reopen(f);
+	assert_int_equal(catalog_deleted(f->catalog, &left), 0);
+}
+
 static void a_grown_topic_stays_grown(void **state)
 {
 	struct fixture *f = *state;
@@ -258,8 +302,10 @@ static void an_outgrown_journal_is_rewritten_without_loss(void **state)
 	off_t before = 0;
 	int changes = 0;
 	int64_t first;
+	const struct uuid *left;
 
 	create(f, "kept", 7);
+	struct uuid deleted = delete_with_folder(f, "deleted");
 	assert_int_equal(catalog_take_producer_ids(f->catalog, 5, &first), 0);
 	override_everything(&overrides);
 	for (off_t size = 0; size >= before && changes < CHANGES_MAX; changes++) {
@@ -276,6 +322,9 @@ static void an_outgrown_journal_is_rewritten_without_loss(void **state)
 			    overrides.texts[TOPIC_CONFIG_retention_ms]);
 	assert_int_equal(catalog_take_producer_ids(f->catalog, 1, &first), 0);
 	assert_int_equal(first, 5);
+	assert_null(find(f, "deleted"));
+	assert_int_equal(catalog_deleted(f->catalog, &left), 1);
+	assert_true(uuid_equal(&left[0], &deleted));
 	topic_overrides_fini(&overrides);
 }
 
@@ -308,6 +357,7 @@ int main(void)
 		TEST(producer_ids_that_are_not_left_are_refused),
 		TEST(topics_are_kept_in_order_of_name),
 		TEST(a_deleted_topic_stays_deleted_and_may_come_again),
+		TEST(a_deleted_topic_is_told_of_until_its_folder_has_gone),
 		TEST(a_grown_topic_stays_grown),
 		TEST(settings_are_replaced_as_a_whole),
 		TEST(settings_of_the_broker_are_kept_for_all_and_for_one),

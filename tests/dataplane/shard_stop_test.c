@@ -17,6 +17,8 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 enum { THREADS = 4, PAUSE_NS = 1000000 };
 
@@ -24,6 +26,8 @@ struct bench {
 	struct mesh *mesh;
 	struct io_backend *io;
 	struct background *background;
+	char folder[64]; /* of the store, which has no log */
+	struct store_region *region;
 	struct shard shard;
 	struct shard_stop stop;
 	bool stopped;
@@ -59,6 +63,17 @@ static void stopped(struct message *message, void *receiver)
 	container_of(message, struct bench, stop.message)->stopped = true;
 }
 
+static void open_store(struct bench *bench)
+{
+	struct store_options options = {.directory = bench->folder};
+
+	snprintf(bench->folder, sizeof(bench->folder), "/tmp/shard-stop-XXXXXX");
+	check(mkdtemp(bench->folder) != NULL);
+	check(store_region_new(&bench->region, 1 << 20) == 0);
+	check(store_new(&bench->shard.store, &options, bench->region, bench->io, clock_system()) ==
+	      0);
+}
+
 static int setup(void **state)
 {
 	static struct bench bench;
@@ -72,6 +87,7 @@ static int setup(void **state)
 	const struct background_options options = {
 		.mesh = bench.mesh, .shard_count = 1, .sync_io = true, .clock = clock_system()};
 	check(background_start(&bench.background, &options) == 0);
+	open_store(&bench);
 	bench.shard.mesh = bench.mesh;
 	bench.shard.options.shard_count = 1;
 	bench.shard.phase = SHARD_QUIET;
@@ -85,6 +101,9 @@ static int teardown(void **state)
 	struct bench *bench = *state;
 
 	background_end(bench->background);
+	store_free(bench->shard.store);
+	store_region_free(bench->region);
+	rmdir(bench->folder);
 	mesh_free(bench->mesh);
 	io_free(bench->io);
 	return 0;

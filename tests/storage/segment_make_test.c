@@ -177,6 +177,7 @@ static void a_log_that_is_removed_takes_its_segment_with_it(void **state)
 	assert_false(is_closed);
 	while (!is_closed)
 		rig_turn(&world->rig);
+	rig_run_job(&world->rig);
 	assert_false(has_segment(world, "00000000000000000000.log"));
 }
 
