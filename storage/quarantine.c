@@ -22,7 +22,10 @@ static const char *const kinds[] = {
 	[DAMAGE_MISSING] = "missing",
 	[DAMAGE_UNREADABLE] = "unreadable",
 };
-enum { KIND_COUNT = sizeof(kinds) / sizeof(kinds[0]) };
+enum {
+	KIND_COUNT = sizeof(kinds) / sizeof(kinds[0]),
+	SUM_LINE_BYTES = 21,
+};
 
 static const char first_line[] = "sluice-quarantine 1\n";
 
@@ -207,6 +210,12 @@ int64_t quarantine_offsets(const struct quarantine *q)
 
 /* ---- the file ---- */
 
+/* Of the `length` bytes before. */
+static void format_sum(const char *text, size_t length, char line[static SUM_LINE_BYTES + 1])
+{
+	snprintf(line, SUM_LINE_BYTES + 1, "sum %016" PRIx64 "\n", XXH3_64bits(text, length));
+}
+
 size_t quarantine_format(const struct quarantine *q, char *text)
 {
 	size_t length = sizeof(first_line) - 1;
@@ -221,10 +230,8 @@ size_t quarantine_format(const struct quarantine *q, char *text)
 					   range->committed_from, range->segment, range->start,
 					   range->end, range->found_ms);
 	}
-	uint64_t sum = XXH3_64bits(text, length);
-	length += (size_t)snprintf(text + length, QUARANTINE_LINE_BYTES, "sum %016" PRIx64 "\n",
-				   sum);
-	return length;
+	format_sum(text, length, text + length);
+	return length + SUM_LINE_BYTES;
 }
 
 static const char *take_kind(const char *at, enum damage_kind *ret)
@@ -289,13 +296,18 @@ static int parse(struct quarantine *q, const char *text)
 	return 0;
 }
 
-/* The sum covers the first line too, so a newer format is told by that line alone. */
-static bool newer_version(const char *text)
+/* `text` need not end with a zero.  All versions end with the sum, so a first line that is damaged
+ * is not taken for a newer one's. */
+static bool newer_version(const char *text, size_t length)
 {
 	static const char before[] = "sluice-quarantine ";
+	char sum[SUM_LINE_BYTES + 1];
 	char *end;
 
-	if (strncmp(text, before, sizeof(before) - 1) != 0)
+	if (strncmp(text, before, sizeof(before) - 1) != 0 || length < SUM_LINE_BYTES)
+		return false;
+	format_sum(text, length - SUM_LINE_BYTES, sum);
+	if (memcmp(text + length - SUM_LINE_BYTES, sum, SUM_LINE_BYTES) != 0)
 		return false;
 	return strtol(text + sizeof(before) - 1, &end, 10) > 1 && *end == '\n';
 }
@@ -319,7 +331,7 @@ int quarantine_parse(struct quarantine *ret, const char *text, size_t length)
 	rc = -ERR_CORRUPT;
 	if (strncmp(copy, first_line, sizeof(first_line) - 1) == 0)
 		rc = parse(ret, copy);
-	else if (newer_version(copy))
+	else if (newer_version(text, length))
 		rc = -ERR_FORMAT;
 	if (rc == 0 && !same_text(ret, text, length, room))
 		rc = -ERR_CORRUPT;

@@ -40,20 +40,6 @@ static bool checks(const struct segment_header *header)
 	return header->checksum == XXH3_64bits(header, offsetof(struct segment_header, checksum));
 }
 
-static bool is_version(struct segment_header header, uint32_t version)
-{
-	header.version = version;
-	return checks(&header);
-}
-
-/* All is right but that number: it is no other version's. */
-static bool version_damaged(const struct segment_header *header)
-{
-	return is_version(*header, SEGMENT_FORMAT_VERSION) ||
-	       is_version(*header, SEGMENT_GAPS_VERSION) ||
-	       is_version(*header, SEGMENT_COMPACTED_VERSION);
-}
-
 static bool is_compacted(const struct segment_header *header)
 {
 	return header->version == SEGMENT_COMPACTED_VERSION ||
@@ -81,12 +67,12 @@ static int take_header(struct segment *segment, const uint8_t *block)
 	const struct segment_header *header = (const struct segment_header *)block;
 	const struct log *log = segment->log;
 
-	if (memcmp(header->magic, segment_magic, sizeof(header->magic)) != 0)
+	/* First: every version has it there, and a version may be what is damaged. */
+	if (memcmp(header->magic, segment_magic, sizeof(header->magic)) != 0 || !checks(header))
 		return -ERR_CORRUPT;
-	/* Before the checksum, which another version may have elsewhere. */
 	if (header->version != SEGMENT_FORMAT_VERSION && !is_compacted(header))
-		return version_damaged(header) ? -ERR_CORRUPT : -ERR_FORMAT;
-	if (!checks(header) || !uuid_equal(&header->topic_id, &log->identity.topic_id) ||
+		return -ERR_FORMAT;
+	if (!uuid_equal(&header->topic_id, &log->identity.topic_id) ||
 	    header->partition != log->identity.partition ||
 	    header->base_offset != segment->base_offset)
 		return -ERR_CORRUPT;

@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 enum {
 	BATCHES = 20,
@@ -947,8 +948,6 @@ static void a_file_that_is_not_whole_is_made_again(void **state)
 		/* Every byte changed, then cut to every length. */
 		save_file(path, i < size ? bad : good, i < size ? size : i - size);
 		free(bad);
-		if (i == 18)
-			continue; /* the version */
 		rig_open(rig);
 		one_range(rig, 7, 8, DAMAGE_BATCH);
 		rig_close(rig);
@@ -979,7 +978,11 @@ static void a_newer_format_is_refused_as_such(void **state)
 
 	make_log(world);
 	rig_path(rig, "quarantine", path);
-	save_file(path, "sluice-quarantine 2\nwhatever\n", 29);
+	static const char newer[] = "sluice-quarantine 2\nwhatever\nsum 0123456789abcdef\n";
+	char text[sizeof(newer)];
+	memcpy(text, newer, sizeof(newer));
+	snprintf(text + 29, sizeof(text) - 29, "sum %016" PRIx64 "\n", XXH3_64bits(newer, 29));
+	save_file(path, text, sizeof(newer) - 1);
 	assert_int_equal(rig_try_open(rig, why, sizeof(why)), -ERR_FORMAT);
 	assert_non_null(strstr(why, "quarantine"));
 	rig->log = NULL;
