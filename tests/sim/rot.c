@@ -166,6 +166,25 @@ static bool next_target(const uint8_t *data, size_t size, uint64_t *position, in
 	return true;
 }
 
+/* Where the segment ends: one that compaction has just made of several stands for those behind it
+ * too, whose files may still be there. */
+static int64_t next_base(struct inode *inode, const int64_t *bases, unsigned chosen, unsigned count)
+{
+	size_t size;
+	uint8_t *data = read_whole(inode, &size);
+	unsigned next = chosen + 1;
+	int64_t extent = 0; /* behind the header that all have */
+
+	if (size >= HEADER_USED_BYTES + sizeof(extent))
+		memcpy(&extent, data + HEADER_USED_BYTES, sizeof(extent));
+	free(data);
+	for (unsigned i = next + 1; i < count; i++) {
+		if (bases[i] == extent)
+			next = i;
+	}
+	return bases[next];
+}
+
 static bool has_batch(struct inode *inode, int64_t base)
 {
 	size_t size;
@@ -233,11 +252,12 @@ static void rot_folder(struct inode *folder, const struct topic *topic, unsigned
 	if (count < 2)
 		return;
 	unsigned chosen = (unsigned)below(count - 1);
-	struct inode *next = open_segment(folder, bases[chosen + 1]);
-	bool closed = has_batch(next, bases[chosen + 1]);
-	inode_put(harness.disk, next);
 	struct inode *inode = open_segment(folder, bases[chosen]);
-	if (closed && choose_target(inode, bases[chosen], bases[chosen + 1], &target)) {
+	int64_t next = next_base(inode, bases, chosen, count);
+	struct inode *behind = open_segment(folder, next);
+	bool closed = has_batch(behind, next);
+	inode_put(harness.disk, behind);
+	if (closed && choose_target(inode, bases[chosen], next, &target)) {
 		uint64_t at = target.start + below(target.end - target.start);
 		tell("damaged", topic, partition, target.from, target.to);
 		inode_turn_bit(inode, at, (uint8_t)(1 << below(8)));
