@@ -29,11 +29,12 @@ static void set_number(struct sluice_options *options, const char *name, uint64_
 	check(sluice_options_set(options, name, text) == 0);
 }
 
-/* Over datagrams nothing is sent again while the program is away, where a stream's kernel goes on:
- * time-outs that are shorter than that would end whatever was under way each time. */
+/* Over datagrams nothing is sent again while the program is away, where a stream's kernel goes on.
+ * A large request over a network that loses much takes some absences, and time-outs that are
+ * shorter would end it each time. */
 static uint64_t absence_ms(const struct sluice_user *user)
 {
-	return user->options.datagrams ? AWAY_MS_MAX : 0;
+	return user->options.datagrams ? 3 * AWAY_MS_MAX : 0;
 }
 
 /* Short times: simulated brokers are down for seconds at most. */
