@@ -75,10 +75,12 @@ static void free_bucket(struct dedup_window *window, struct dedup_bucket *bucket
 
 void dedup_window_end(struct dedup_window *window)
 {
+	struct list *node;
+
 	if (!window->buckets.next)
 		return;
-	while (!list_empty(&window->buckets))
-		free_bucket(window, container_of(window->buckets.next, struct dedup_bucket, link));
+	while ((node = list_pop_front(&window->buckets)))
+		free_bucket(window, container_of(node, struct dedup_bucket, link));
 	dedup_window_free_chunks(window, window->spare);
 	for (size_t i = 0; i < window->spill_count; i++)
 		dedup_filter_free(&window->spills[i].filter);
