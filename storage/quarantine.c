@@ -304,7 +304,7 @@ static bool newer_version(const char *text, size_t length)
 	char sum[SUM_LINE_BYTES + 1];
 	char *end;
 
-	if (strncmp(text, before, sizeof(before) - 1) != 0 || length < SUM_LINE_BYTES)
+	if (length < SUM_LINE_BYTES || strncmp(text, before, sizeof(before) - 1) != 0)
 		return false;
 	format_sum(text, length - SUM_LINE_BYTES, sum);
 	if (memcmp(text + length - SUM_LINE_BYTES, sum, SUM_LINE_BYTES) != 0)
