@@ -634,17 +634,24 @@ static void make_unreadable(const struct rig *rig, int64_t base_offset, uint64_t
 	unreadable.times = 0;
 }
 
+/* Of segment 6, which has batches of 3070 bytes from 4096 on: the second and the third. */
+static void open_with_unreadable_blocks(struct world *world)
+{
+	struct rig *rig = &world->rig;
+
+	make_log(world);
+	remove_file(rig, 6, "idx");
+	make_unreadable(rig, 6, 8192, 12288);
+	rig_open(rig);
+	one_range(rig, 7, 9, DAMAGE_UNREADABLE);
+}
+
 static void blocks_that_cannot_be_read_cost_the_batches_in_them(void **state)
 {
 	struct world *world = *state;
 	struct rig *rig = &world->rig;
 
-	make_log(world);
-	remove_file(rig, 6, "idx");
-	/* Batches of 3070 bytes from 4096 on: the second and the third. */
-	make_unreadable(rig, 6, 8192, 12288);
-	rig_open(rig);
-	one_range(rig, 7, 9, DAMAGE_UNREADABLE);
+	open_with_unreadable_blocks(world);
 	only_these_are_lost(rig, 7, 9, BATCHES);
 	rig_close(rig);
 	make_sound(world);
@@ -659,11 +666,7 @@ static void what_a_device_can_read_again_is_lost_no_more(void **state)
 	struct world *world = *state;
 	struct rig *rig = &world->rig;
 
-	make_log(world);
-	remove_file(rig, 6, "idx");
-	make_unreadable(rig, 6, 8192, 12288);
-	rig_open(rig);
-	one_range(rig, 7, 9, DAMAGE_UNREADABLE);
+	open_with_unreadable_blocks(world);
 	rig_close(rig);
 	rig_open(rig);
 	one_range(rig, 7, 9, DAMAGE_UNREADABLE);
@@ -680,11 +683,7 @@ static void what_comes_back_is_verified(void **state)
 	struct world *world = *state;
 	struct rig *rig = &world->rig;
 
-	make_log(world);
-	remove_file(rig, 6, "idx");
-	make_unreadable(rig, 6, 8192, 12288);
-	rig_open(rig);
-	one_range(rig, 7, 9, DAMAGE_UNREADABLE);
+	open_with_unreadable_blocks(world);
 	rig_close(rig);
 	unreadable.inode = 0;
 	flip(rig, 6, 10300);
