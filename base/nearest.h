@@ -10,8 +10,7 @@
 
 struct nearest {
 	const char *written;
-	const char
-		*name; /* the first of those with the fewest edits; null before any was offered */
+	const char *name; /* the first with the fewest edits; null before any was offered */
 	unsigned edits;
 };
 

@@ -114,22 +114,20 @@ static int check_empty(const struct data_folder *folder, const char *path, char 
 	int fd = openat(folder->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct folder_reader reader;
 	const char *name;
-	int rc = 0;
 
 	folder_reader_open(&reader, fd < 0 ? -errno : fd);
-	while (rc == 0 && (name = folder_reader_next(&reader))) {
+	while ((name = folder_reader_next(&reader))) {
 		if (harmless(name))
 			continue;
 		snprintf(why, why_bytes,
 			 "data folder %s holds \"%.64s\" but no %s: it is not a broker's; use an "
 			 "empty folder",
 			 path, name, meta_name);
-		rc = -ERR_FORMAT;
+		reader.rc = -ERR_FORMAT;
 	}
-	int read_rc = folder_reader_close(&reader);
-	if (rc == 0 && read_rc < 0)
-		rc = explain(path, "cannot be read", read_rc, why, why_bytes);
-	return rc;
+	int rc = folder_reader_close(&reader);
+	return rc == 0 || rc == -ERR_FORMAT ? rc
+					    : explain(path, "cannot be read", rc, why, why_bytes);
 }
 
 static int write_meta(const struct data_folder *folder)

@@ -243,13 +243,11 @@ int host_names(const struct host_root *root, struct host_names *ret, const char 
 	if (fd < 0)
 		return 0;
 	folder_reader_open(&reader, fd);
-	while (rc == 0 && names.count < HOST_NAMES_MAX && (name = folder_reader_next(&reader))) {
+	while (names.count < HOST_NAMES_MAX && (name = folder_reader_next(&reader))) {
 		if (name[0] != '.')
-			rc = add_name(&names, name);
+			reader.rc = add_name(&names, name);
 	}
-	int read_rc = folder_reader_close(&reader);
-	if (rc == 0)
-		rc = read_rc;
+	rc = folder_reader_close(&reader);
 	if (rc < 0) {
 		host_names_free(&names);
 		return rc;

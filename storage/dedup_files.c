@@ -102,25 +102,21 @@ int dedup_files_list(const struct log *log, struct dedup_listing *ret)
 	struct folder_reader reader;
 	int fd = folder_open(log);
 	const char *name;
-	int rc = 0;
 
 	*ret = (struct dedup_listing){0};
 	folder_reader_open(&reader, fd);
-	while (rc == 0 && (name = folder_reader_next(&reader))) {
+	while ((name = folder_reader_next(&reader))) {
 		struct dedup_found found = {0};
 		struct stat info;
 		if (!dedup_file_is_name(name, &found.from, &found.to) ||
 		    fstatat(fd, name, &info, AT_SYMLINK_NOFOLLOW) < 0 || S_ISFIFO(info.st_mode))
 			continue;
 		found.count = (uint64_t)info.st_size / sizeof(struct dedup_entry);
-		rc = add_found(ret, &found);
+		reader.rc = add_found(ret, &found);
 	}
-	int read_rc = folder_reader_close(&reader);
-	if (rc == 0)
-		rc = read_rc;
 	if (ret->count)
 		qsort(ret->files, ret->count, sizeof(*ret->files), compare_found);
-	return rc;
+	return folder_reader_close(&reader);
 }
 
 void dedup_files_remove(const struct log *log)

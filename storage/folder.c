@@ -125,7 +125,7 @@ static void remove_partition(int dir_fd, const char *name, unsigned *budget)
 		*budget -= unlinkat(fd, file, 0) == 0;
 	folder_reader_close(&reader);
 	if (*budget)
-		*budget -= unlinkat(dir_fd, name, AT_REMOVEDIR) == 0;
+		*budget -= folder_remove_empty(dir_fd, name) == 0;
 }
 
 static bool is_dots(const char *name)

@@ -143,10 +143,9 @@ static int list_offsets(const struct log *log, const char *ending, int64_t **ret
 	int64_t *offsets = NULL;
 	size_t count = 0;
 	const char *name;
-	int rc = 0;
 
 	folder_reader_open(&reader, folder_open(log));
-	while (rc == 0 && (name = folder_reader_next(&reader))) {
+	while ((name = folder_reader_next(&reader))) {
 		int64_t offset;
 		if (!is_of_segment(name, ending, &offset))
 			continue;
@@ -156,12 +155,10 @@ static int list_offsets(const struct log *log, const char *ending, int64_t **ret
 			offsets = more;
 			offsets[count++] = offset;
 		} else {
-			rc = -ENOMEM;
+			reader.rc = -ENOMEM;
 		}
 	}
-	int read_rc = folder_reader_close(&reader);
-	if (rc == 0)
-		rc = read_rc;
+	int rc = folder_reader_close(&reader);
 	if (rc < 0) {
 		free(offsets);
 		return rc;

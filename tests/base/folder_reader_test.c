@@ -117,6 +117,18 @@ static void test_an_error_of_before_is_not_taken_for_one(void **state)
 	assert_int_equal(rc, 0);
 }
 
+static void test_who_reads_ends_it_with_an_error_of_its_own(void **state)
+{
+	struct folder_reader reader;
+
+	reads_until_failure = NEVER;
+	folder_reader_open(&reader, open_folder());
+	assert_non_null(folder_reader_next(&reader));
+	reader.rc = -ENOMEM;
+	assert_null(folder_reader_next(&reader));
+	assert_int_equal(folder_reader_close(&reader), -ENOMEM);
+}
+
 static void test_what_is_no_folder_is_told_and_closed(void **state)
 {
 	int fd = open("/dev/null", O_RDONLY);
@@ -135,6 +147,7 @@ int main(void)
 		cmocka_unit_test(test_all_names_are_told),
 		cmocka_unit_test(test_a_failure_amid_the_names_is_not_their_end),
 		cmocka_unit_test(test_an_error_of_before_is_not_taken_for_one),
+		cmocka_unit_test(test_who_reads_ends_it_with_an_error_of_its_own),
 		cmocka_unit_test(test_what_is_no_folder_is_told_and_closed),
 	};
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
