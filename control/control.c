@@ -365,6 +365,20 @@ static void remove_deleted(struct control *control)
 	mesh_send(control->mesh, mesh_control(control->mesh), 0, &control->remove->message);
 }
 
+static void end_threads(struct control *control)
+{
+	for (unsigned i = 0; i < control->shards_started; i++)
+		shard_join(control->shards[i]);
+	coordinator_end(control->coordinator);
+	control->coordinator = NULL;
+	background_end(control->background);
+	control->background = NULL;
+	for (unsigned i = 0; i < control->shards_started; i++) {
+		shard_free(control->shards[i]);
+		control->shards[i] = NULL;
+	}
+}
+
 int control_run(struct control *control)
 {
 	unsigned self = mesh_control(control->mesh);
@@ -398,14 +412,7 @@ int control_run(struct control *control)
 			begin_stop(control);
 	}
 	errands_end(&control->errands);
-	for (unsigned i = 0; i < control->shards_started; i++) {
-		shard_join(control->shards[i]);
-		control->shards[i] = NULL;
-	}
-	coordinator_end(control->coordinator);
-	control->coordinator = NULL;
-	background_end(control->background);
-	control->background = NULL;
+	end_threads(control);
 	log_milestone("control", "stopped");
 	return 0;
 }

@@ -306,13 +306,16 @@ int shard_start(struct shard **ret, struct mesh *mesh, const struct shard_option
 
 void shard_join(struct shard *shard)
 {
+	pthread_join(shard->thread, NULL);
+}
+
+void shard_free(struct shard *shard)
+{
 	if (!shard)
 		return;
-	pthread_join(shard->thread, NULL);
-	/* Last, because a peer may have been about to wake it. */
 	io_free(shard->io);
 	store_region_free(shard->region);
-	free(shard->quiet_notes); /* a peer may have read its own last */
+	free(shard->quiet_notes);
 	free(shard);
 }
 

@@ -141,8 +141,11 @@ struct shard_counters {
 /* Starts the thread; the mesh must have its place.  Fails before the thread runs: -errno.  The
  * options are copied; strings live as long as the shard. */
 int shard_start(struct shard **ret, struct mesh *mesh, const struct shard_options *options);
-/* After `stopped` came back: joins the thread and frees. */
+/* After `stopped` came back. */
 void shard_join(struct shard *shard);
+/* Once every thread that may send to it is joined: its last turn may be about to wake this one, or
+ * to look at a message of its.  Null is fine. */
+void shard_free(struct shard *shard);
 /* Written by the shard with relaxed stores; any thread may read. */
 const struct shard_counters *shard_counters(const struct shard *shard);
 const struct shard_meters *shard_meters(const struct shard *shard); /* shard_meters.h */
