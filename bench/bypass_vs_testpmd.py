@@ -23,7 +23,8 @@ import sys
 import tempfile
 import time
 
-from servers import end, free_port
+from ports import free_port
+from servers import end
 
 BROKER_CORE, LOAD_CORE = "1", "0"
 BROKER_IP, LOAD_IP = "10.77.0.1", "10.77.0.2"

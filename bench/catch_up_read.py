@@ -24,7 +24,8 @@ import subprocess
 import tempfile
 import time
 
-from servers import end, free_port
+from ports import free_port
+from servers import end
 
 START_SECONDS, RUN_SECONDS = 20, 300
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")

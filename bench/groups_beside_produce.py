@@ -29,7 +29,8 @@ import tempfile
 import threading
 import time
 
-from servers import end, free_port
+from ports import free_port
+from servers import end
 
 START_SECONDS, SETTLE_SECONDS, RUN_SECONDS = 20, 120, 120
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")

@@ -20,7 +20,8 @@ import sys
 import tempfile
 import time
 
-from servers import end, free_port
+from ports import free_port
+from servers import end
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 START_SECONDS = 30

@@ -27,17 +27,12 @@ import sys
 import tempfile
 import time
 
+from ports import free_port
+
 START_SECONDS = 30
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 API_VERSIONS, METADATA, PRODUCE = 18, 3, 0
 TOPIC = b"start"
-
-
-def free_port():
-    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-        tcp.bind(("127.0.0.1", 0))
-        udp.bind(tcp.getsockname())
-        return tcp.getsockname()[1]
 
 
 # ---- a client ----

@@ -21,7 +21,8 @@ import tempfile
 import time
 
 # HOST and free_port are for the peers too.
-from servers import HOST, end, free_port
+from ports import free_port
+from servers import HOST, end
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "peers"

@@ -18,6 +18,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -25,6 +26,10 @@ from messages import request_frame, response_body
 from records import batch, batches
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "bench"))
+
+from ports import free_port  # noqa: E402
+
 IO = os.environ.get("SLUICED_IO", "auto")
 START_SECONDS = 60  # a sanitizer's build on a busy machine
 STOP_SECONDS = 60
@@ -51,12 +56,6 @@ def sanitized():
         if b"__" + name.encode() + b"_init" in content:
             return {"asan": "address", "tsan": "thread"}[name]
     return None
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def eventually(what, condition, seconds=30.0, every=0.02):
