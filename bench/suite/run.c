@@ -67,6 +67,11 @@ static void delete_topics(struct run *run, unsigned made)
 
 /* ---- threads ---- */
 
+static bool goes_on(const struct run *run)
+{
+	return !run_error(run) && !interrupted;
+}
+
 /* Waits until they are ready, or one of them has failed. */
 static int start(struct run *run, struct run_thread *threads, unsigned count,
 		 void *(*function)(void *))
@@ -84,7 +89,7 @@ static int start(struct run *run, struct run_thread *threads, unsigned count,
 	if (rc)
 		return -rc;
 	for (unsigned i = 0; i < count; i++) {
-		while (!atomic_load(&threads[i].ready) && !run_error(run) && !interrupted)
+		while (!atomic_load(&threads[i].ready) && goes_on(run))
 			run_nap();
 	}
 	return interrupted ? -EINTR : run_error(run);
@@ -114,6 +119,16 @@ static int start_tail(struct run *run)
 
 /* ---- phases ---- */
 
+/* Until no producer can add to the backlog: else the tail might begin behind what it is due. */
+static void end_filling(struct run *run)
+{
+	set_phase(run, RUN_FILLED);
+	for (unsigned i = 0; i < run->producer_thread_count; i++) {
+		while (!atomic_load(&run->producer_threads[i].filled) && goes_on(run))
+			run_nap();
+	}
+}
+
 /* Returns the number of its records, or an error. */
 static int64_t make_backlog(struct run *run, struct run_meter *meter)
 {
@@ -126,7 +141,7 @@ static int64_t make_backlog(struct run *run, struct run_meter *meter)
 
 	set_phase(run, RUN_FILLING);
 	int rc = run_watch(run, meter, &filled, true);
-	set_phase(run, RUN_OPENING);
+	end_filling(run);
 	if (rc == 0)
 		rc = run_watch(run, meter, &settled, true);
 	if (rc == 0 && run_was_interrupted())

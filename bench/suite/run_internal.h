@@ -19,7 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum run_phase { RUN_OPENING, RUN_FILLING, RUN_GOING, RUN_STOPPING, RUN_OVER };
+enum run_phase { RUN_OPENING, RUN_FILLING, RUN_FILLED, RUN_GOING, RUN_STOPPING, RUN_OVER };
 
 enum {
 	RUN_POLL_US = 100000,     /* longest wait, so that a new phase is seen */
@@ -67,8 +67,9 @@ struct run_thread {
 	unsigned first; /* of run->producers or run->consumers, and every `step`th from there */
 	unsigned step;
 	unsigned count;
-	_Atomic bool ready; /* all are open */
-	uint64_t cpu_ns;    /* used before it was measured */
+	_Atomic bool ready;  /* all are open */
+	_Atomic bool filled; /* producers': none of them adds to the backlog any more */
+	uint64_t cpu_ns;     /* used before it was measured */
 	struct payload *payload;
 	struct histogram publish; /* producers'; so too the next */
 	struct histogram delay;

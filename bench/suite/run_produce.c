@@ -168,6 +168,8 @@ static int wait_until_going(struct run_thread *thread)
 		if (phase == RUN_FILLING && !filling)
 			set_pace(thread, 0, run_now_ns());
 		filling = phase == RUN_FILLING;
+		if (phase == RUN_FILLED)
+			atomic_store(&thread->filled, true);
 		rc = filling ? turn(thread, UINT64_MAX) : poll_round(thread, 1000);
 	}
 	return rc;
