@@ -34,13 +34,13 @@ enum config_source admin_config_source(enum config_origin origin)
 static int scope_of(const struct control *control, const struct kafka_string *name,
 		    enum broker_scope *ret, char why[static WHY_BYTES])
 {
-	char self[24];
+	char self[12];
 
 	if (name->length == 0) {
 		*ret = BROKER_ALL;
 		return 0;
 	}
-	snprintf(self, sizeof(self), "%lld", (long long)control->config->node_id);
+	snprintf(self, sizeof(self), "%d", control->node_id);
 	struct kafka_string own = kafka_string_of(self);
 	if (!kafka_string_equal(name, &own))
 		return requests_refuse(why, -ERR_BAD_REQUEST, "this is broker %s", self);

@@ -54,7 +54,7 @@ static int check_assignments(const struct control *control,
 			     const struct kafka_create_topics_request_creatable_topic *row,
 			     char why[static WHY_BYTES])
 {
-	int32_t self = (int32_t)control->config->node_id;
+	int32_t self = control->node_id;
 
 	if (row->num_partitions != -1 || row->replication_factor != -1)
 		return requests_refuse(
@@ -339,7 +339,7 @@ static int check_new_replicas(
 	const struct kafka_create_partitions_request_create_partitions_topic *row, int32_t added,
 	char why[static WHY_BYTES])
 {
-	int32_t self = (int32_t)control->config->node_id;
+	int32_t self = control->node_id;
 
 	if (row->assignments_count < 0)
 		return 0;

@@ -248,6 +248,7 @@ int control_start(struct control **ret, const struct config *config,
 		return -ENOMEM;
 	*ret = control; /* half-built: control_free takes it in any case */
 	control->config = config;
+	control->node_id = (int32_t)config->node_id;
 	control->started_ns = clock_monotonic_ns(clock_system());
 	atomic_init(&control->turned_ns, control->started_ns);
 	list_init(&control->waiting_coming);

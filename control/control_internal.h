@@ -57,6 +57,7 @@ struct control {
 	struct shard_publish *publishes; /* one a shard, the last for the coordinator */
 	struct shard_stop *stops;        /* one a shard */
 	struct shard_remove *remove;     /* while it is out */
+	int32_t node_id;
 	unsigned shard_count;
 	unsigned shards_started;
 	struct background *background;

@@ -31,7 +31,7 @@ static void draw_broker(const struct control *control, struct topics *topics)
 	const struct group_overrides none = {0};
 
 	topics->version = control->version;
-	topics->node_id = (int32_t)config->node_id;
+	topics->node_id = control->node_id;
 	topics->leader_epoch = control->epoch;
 	uuid_text(catalog_cluster_id(control->catalog), topics->cluster_id);
 	snprintf(topics->host, sizeof(topics->host), "%s", control->advertised.host);

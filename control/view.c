@@ -14,6 +14,11 @@ const struct config *control_config(const struct control *control)
 	return control->config;
 }
 
+int32_t control_node_id(const struct control *control)
+{
+	return control->node_id;
+}
+
 unsigned control_shard_count(const struct control *control)
 {
 	return control->shard_count;

@@ -14,6 +14,8 @@ struct topics;
 /* Any thread, from control_start to control_free. */
 void control_send(struct control *control, struct errand *errand);
 const struct config *control_config(const struct control *control);
+/* What stays as it was at the start; any thread. */
+int32_t control_node_id(const struct control *control);
 unsigned control_shard_count(const struct control *control);
 uint16_t control_listen_port(const struct control *control); /* of Kafka's clients */
 /* The phases as others may see them; any thread. */

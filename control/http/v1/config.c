@@ -1,6 +1,5 @@
 /* The broker's settings, as any client of the protocol sees and changes them. */
 #include "client/sluice.h"
-#include "control/config.h"
 #include "control/http/v1/v1.h"
 #include "control/view.h"
 
@@ -16,8 +15,7 @@ static struct broker_name name_of(const struct http_request *request)
 {
 	struct broker_name name;
 
-	snprintf(name.text, sizeof(name.text), "%d",
-		 (int32_t)control_config(request->control)->node_id);
+	snprintf(name.text, sizeof(name.text), "%d", control_node_id(request->control));
 	return name;
 }
 
