@@ -122,6 +122,7 @@ def test_a_group_is_moved(broker, connection, to, offset):
     assert committed(connection, "mover", topic, 1) == offset
 
 
+@pytest.mark.tsan
 def test_a_group_is_moved_in_all_that_it_has_committed_or_to_a_new_topic(broker, connection):
     filled(broker, connection, "all-a", 1, 3)
     filled(broker, connection, "all-b", 2, 3)
@@ -174,6 +175,7 @@ def test_settings_are_told_with_their_help(broker):
     assert settings["admin.listen"]["read_only"] and settings["admin.listen"]["help"]
 
 
+@pytest.mark.tsan
 def test_a_setting_is_changed_while_the_broker_runs(broker):
     body = {"settings": {"log.level": "warn,http=debug"}}
     broker.api("PATCH", "/v1/config", body)

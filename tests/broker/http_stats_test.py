@@ -26,6 +26,7 @@ def stats(broker):
     )
 
 
+@pytest.mark.tsan
 def test_counters_grow_with_what_is_done(broker):
     before = stats(broker)
     with broker.connect() as connection:
@@ -46,6 +47,7 @@ def test_counters_grow_with_what_is_done(broker):
     assert len(after["busy_ns"]) == 2 and sum(after["busy_ns"]) > 0
 
 
+@pytest.mark.tsan
 def test_each_shard_tells_its_own(broker):
     total = stats(broker)["counters"]["connections_accepted"]
     page = broker.get("/v1/shards")
@@ -55,6 +57,7 @@ def test_each_shard_tells_its_own(broker):
     assert page["port"] is None and page["others"]["control"]["received"] > 0
 
 
+@pytest.mark.tsan
 def test_a_dedup_window_is_told(broker):
     rows = eventually("the window", lambda: broker.get("/v1/dedup")["topics"])
     assert [(row["topic"], row["partitions"], row["entries"]) for row in rows] == [
@@ -64,6 +67,7 @@ def test_a_dedup_window_is_told(broker):
     assert broker.get("/v1/dedup?after=windowed")["topics"] == []
 
 
+@pytest.mark.tsan
 def test_the_list_of_groups_says_how_far_each_is_behind(broker):
     def known():
         rows = broker.get("/v1/groups?search=late")["groups"]

@@ -59,6 +59,7 @@ def test_the_cluster_and_its_brokers_are_told(broker):
     assert row["port"] == broker.port and row["controller"]
 
 
+@pytest.mark.tsan
 def test_a_topic_is_made_changed_and_deleted(broker):
     made = create(broker, "life", 2, **{"retention.ms": "60000"})
     assert made["partitions"] == 2
@@ -153,6 +154,7 @@ def test_partitions_are_paged_and_say_where_they_begin_and_end(broker):
     broker.api("GET", "/v1/topics/parts/partitions?after=x", status=400)
 
 
+@pytest.mark.tsan
 def test_records_come_back_as_they_were_produced(broker):
     create(broker, "kinds")
     everything = bytes(range(256))
@@ -285,6 +287,7 @@ def test_the_broker_finds_itself_whatever_address_clients_are_told():
         assert row["end"] == 1 and row["error"] is None
 
 
+@pytest.mark.tsan
 def test_a_stop_does_not_wait_for_requests():
     with HttpBroker() as broker:
         create(broker, "last")
