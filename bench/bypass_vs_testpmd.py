@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 
-from ports import free_port
+from free_ports import free_port
 from servers import end
 
 BROKER_CORE, LOAD_CORE = "1", "0"

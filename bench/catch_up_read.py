@@ -24,7 +24,7 @@ import subprocess
 import tempfile
 import time
 
-from ports import free_port
+from free_ports import free_port
 from servers import end
 
 START_SECONDS, RUN_SECONDS = 20, 300

@@ -29,7 +29,7 @@ import tempfile
 import threading
 import time
 
-from ports import free_port
+from free_ports import free_port
 from servers import end
 
 START_SECONDS, SETTLE_SECONDS, RUN_SECONDS = 20, 120, 120

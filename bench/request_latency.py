@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 
-from ports import free_port
+from free_ports import free_port
 from servers import end
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

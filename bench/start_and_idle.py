@@ -27,7 +27,7 @@ import sys
 import tempfile
 import time
 
-from ports import free_port
+from free_ports import free_port
 
 START_SECONDS = 30
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")

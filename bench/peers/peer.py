@@ -21,7 +21,7 @@ import tempfile
 import time
 
 # HOST and free_port are for the peers too.
-from ports import free_port
+from free_ports import free_port
 from servers import HOST, end
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

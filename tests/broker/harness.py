@@ -28,7 +28,7 @@ from records import batch, batches
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "bench"))
 
-from ports import free_port  # noqa: E402
+from free_ports import free_port  # noqa: E402
 
 IO = os.environ.get("SLUICED_IO", "auto")
 START_SECONDS = 60  # a sanitizer's build on a busy machine
