@@ -6,6 +6,7 @@
 enum {
 	START_SECONDS_MAX = 60, /* simulated */
 	START_MS = 120,         /* about what it takes */
+	READ_MS_MAX = 500,
 };
 
 static const uint64_t ns_in_ms = 1000000;
@@ -87,6 +88,12 @@ static void crash_while_it_starts(bool power)
 	kill_broker(power);
 }
 
+/* What is read before it is flushed is lost in the next moment, or never. */
+static void wait_for_read(void)
+{
+	waiting_block(&harness.world.early_read, sim_now_ns() + READ_MS_MAX * ns_in_ms);
+}
+
 static void happen(const struct accident *accident)
 {
 	struct network_faults cuts = harness.workload.network;
@@ -97,6 +104,8 @@ static void happen(const struct accident *accident)
 		break;
 	case ACCIDENT_KILL:
 	case ACCIDENT_POWER:
+		if (accident->behind_read)
+			wait_for_read();
 		kill_broker(accident->kind == ACCIDENT_POWER);
 		break;
 	case ACCIDENT_DISK:

@@ -355,6 +355,7 @@ static void draw_accidents(struct workload *workload, struct random *random)
 		accident->after_ms = (unsigned)random_between(random, 100, 4000);
 		accident->down_ms = (unsigned)random_between(random, 1, 1500);
 		accident->step_ms = (int64_t)random_between(random, 0, 20000) - 10000;
+		accident->behind_read = accident->down_ms & 1;
 		if (workload->dedup && !workload->dedup->dedup_by_uptime)
 			keep_time(accident);
 		if (accident->kind == ACCIDENT_SLEEP)

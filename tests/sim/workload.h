@@ -44,6 +44,7 @@ struct accident {
 	unsigned after_ms; /* the one before */
 	unsigned down_ms;  /* until the broker is started again; or how long it lasts */
 	int64_t step_ms;
+	bool behind_read; /* as soon as somebody has read what no producer was told of */
 	struct disk_faults disk;
 };
 

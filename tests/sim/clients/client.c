@@ -106,6 +106,25 @@ struct topic *world_topic_of(struct world *world, const struct uuid *id)
 	return NULL;
 }
 
+static int64_t *acked_end(struct world *world, const struct topic *topic, unsigned partition)
+{
+	return &world->acked[topic - world->topics][partition];
+}
+
+void world_acked(struct world *world, const struct topic *topic, unsigned partition, int64_t end)
+{
+	int64_t *acked = acked_end(world, topic, partition);
+
+	if (end > *acked)
+		*acked = end;
+}
+
+void world_read(struct world *world, const struct topic *topic, unsigned partition, int64_t end)
+{
+	if (end > *acked_end(world, topic, partition))
+		waiting_wake(&world->early_read);
+}
+
 /* The first that is not behind `offset`. */
 static const struct lost *next_lost(const struct world *world, const struct topic *topic,
 				    unsigned partition, int64_t offset)

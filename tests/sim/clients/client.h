@@ -72,6 +72,9 @@ struct world {
 	} groups[WORLD_GROUPS_MAX];
 	unsigned group_count;
 	struct client *first_client;
+	/* The end of each log by what producers were told that wait for all. */
+	int64_t acked[TOPICS_MAX][PARTITIONS_MAX];
+	struct waiting early_read; /* woken when somebody reads what its producer was not told of */
 	struct lost lost[LOST_MAX];
 	unsigned lost_count;
 	/* A promise of the broker's that no history shows was broken; "": none. */
@@ -124,6 +127,10 @@ void client_tells_seen(struct client *client, const char *group, const struct to
 		       const bool *partitions, const int64_t *offsets, bool final);
 struct topic *world_topic(struct world *world, const struct kafka_string *name); /* null: none */
 struct topic *world_topic_of(struct world *world, const struct uuid *id);        /* null: none */
+/* A producer that waits for all was told of records before `end`. */
+void world_acked(struct world *world, const struct topic *topic, unsigned partition, int64_t end);
+/* Somebody was given records before `end`. */
+void world_read(struct world *world, const struct topic *topic, unsigned partition, int64_t end);
 /* What is lost at `offset`, or `behind` it: where a reader comes next, when nothing is left of the
  * offsets between.  False: nothing is known to be. */
 bool world_find_lost(const struct world *world, const struct topic *topic, unsigned partition,

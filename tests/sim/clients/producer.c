@@ -131,6 +131,9 @@ static void acknowledge(struct producer *producer, const struct request *request
 		history_end(producer->client.log);
 	}
 	producer->sequences[request->topic_index][request->partition] += (int32_t)request->count;
+	if (producer->options.acks < 0)
+		world_acked(producer->client.world, request->topic, request->partition,
+			    base_offset + request->count);
 }
 
 static void identify(struct producer *producer)

@@ -112,6 +112,8 @@ int reader_fetch(struct client *client, struct topic *topic, unsigned partition,
 			      : fetched.high_watermark;
 	*ret_at_end = next >= end;
 	*position = next;
+	if (telling.begun)
+		world_read(client->world, topic, partition, next);
 	return 0;
 }
 

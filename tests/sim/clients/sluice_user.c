@@ -89,12 +89,24 @@ struct sent {
 	unsigned number;
 };
 
+static void tell_end(const struct sluice_user *user, const struct sluice_delivery *delivery)
+{
+	const struct kafka_string name = kafka_string_of(delivery->topic);
+	struct world *world = user->client.world;
+
+	if (user->options.acks < 0)
+		world_acked(world, world_topic(world, &name), (unsigned)delivery->partition,
+			    delivery->offset + 1);
+}
+
 static void delivered(void *context, const struct sluice_delivery *delivery)
 {
 	struct sent *sent = context;
 	struct client *client = &sent->user->client;
 
 	sent->user->has_failed |= delivery->error != 0;
+	if (!delivery->error)
+		tell_end(sent->user, delivery);
 	if (delivery->error)
 		history_event(client->log, "failed",
 			      "\"id\":\"%s:%u\",\"definite\":false,\"why\":\"%s\"", client->name,
@@ -270,6 +282,8 @@ static void take(struct sluice_user *user, struct sluice_batch *batch)
 	if (info.error == 0) {
 		tell_fetched(user, batch, &info);
 		user->positions[topic][info.partition] = info.next_offset;
+		world_read(user->client.world, user->options.topics[topic],
+			   (unsigned)info.partition, info.next_offset);
 	}
 	sluice_batch_free(batch);
 }

@@ -126,6 +126,7 @@ static void tell_acked(struct transactor *transactor, unsigned sink, int64_t bas
 			      "\"id\":\"%s:%u\",\"partition\":%u,\"offset\":%lld",
 			      transactor->client.name, transactor->next_number - count + i, sink,
 			      (long long)base_offset + i);
+	world_acked(transactor->client.world, transactor->options.sink, sink, base_offset + count);
 }
 
 static int produce(struct transactor *transactor, unsigned from, unsigned sink, uint64_t due_ns)
