@@ -77,6 +77,31 @@ class Tail:
             self.transactions[event["result"]] += 1
 
 
+def told(event):
+    """An event in few words."""
+    kind = event["event"]
+    if kind == "fetched":
+        offsets = [record[0] for record in event["records"]]
+        return f"given {event['topic']}/{event['partition']} {offsets[0]}..{offsets[-1]}"
+    if kind == "owns":
+        return f"owns {event['partitions']} in {event['generation']}, as {event['member']}"
+    if kind == "committed":
+        return f"commits {event['offsets']} in {event['generation']}: {event['result']}"
+    if kind == "seen":
+        return f"sees {event['offsets']}"
+    return json.dumps(event, separators=(",", ":"))
+
+
+def course(logs):
+    """What the members were given, saw and committed, for whoever has to explain a violation."""
+    lines = []
+    for log in logs:
+        lines.append(f"{log.stem}:")
+        with open(log, encoding="utf-8") as file:
+            lines.extend(f"  {told(json.loads(line))}" for line in file)
+    return "\n".join(lines)
+
+
 class Client:
     """A process of a driver, in a process group of its own."""
 
@@ -293,7 +318,8 @@ class World:
         self.read_all()
         history, found, unread = checker.judge([self.folder])
         text = "\n".join(map(str, found[:20]))
-        assert not found, f"{checker.summary(history, found, unread)}\n{text}"
+        assert not found, (f"{checker.summary(history, found, unread)}\n{text}\n"
+                           f"{course([each.log for each in self.clients])}")
         unread = {place: count for place, count in unread.items()
                   if place.rpartition("/")[0] not in self.unread_topics}
         assert not unread, f"nobody has read these: {unread}"

@@ -56,11 +56,21 @@ class Member:
         else:
             self.owns(places(partitions))
         try:
-            known = consumer.committed(partitions, timeout=ANSWER_SECONDS)
+            known = [each for each in consumer.committed(partitions, timeout=ANSWER_SECONDS)
+                     if not each.error]
+            self.log.seen((each.topic, each.partition, each.offset) for each in known)
+            self.begin(partitions, places(each for each in known if each.offset < 0))
         except KafkaException:
-            return
-        self.log.seen((each.topic, each.partition, each.offset) for each in known
-                      if not each.error)
+            pass
+        (consumer.incremental_assign if self.incremental else consumer.assign)(partitions)
+
+    def begin(self, partitions, new):
+        """Says where the `new` ones begin.  librdkafka 2.12, when it has to ask and the partition
+        is taken away before the answer has come, asks again half a second later and goes back
+        there, wherever it then is ("outdated offset response" in its log)."""
+        for each in partitions:
+            if (each.topic, each.partition) in new:
+                each.offset, _ = self.consumer.get_watermark_offsets(each, ANSWER_SECONDS)
 
     def on_revoke(self, _consumer, partitions):
         self.commit(asynchronous=False)
