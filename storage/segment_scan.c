@@ -158,9 +158,20 @@ static bool is_followed(struct segment_scan *scan, struct place at)
 	return header_at(scan, at.position, &batch) && may_follow(scan, at, &batch);
 }
 
+/* By one that is damaged, but says how far it goes: a whole one goes on just there. */
+static bool is_followed_behind_damage(struct segment_scan *scan, struct place at, uint64_t end,
+				      const struct place *anchor)
+{
+	struct batch batch;
+	struct said said;
+
+	return said_end(scan, at, end, &said) && said.end.offset != OFFSET_UNKNOWN &&
+	       (is_anchor(scan, said.end, anchor) || scan_batch(scan, said.end, &batch));
+}
+
 /* The batch there is whole, and is where it belongs: its offset, which lies under no checksum, is
  * the one that was to come, by one field or the other, or those of what follows go on from it. */
-static bool belongs(struct segment_scan *scan, const struct said *said, int64_t above,
+static bool belongs(struct segment_scan *scan, const struct said *said, int64_t above, uint64_t end,
 		    const struct place *anchor, struct place *ret)
 {
 	const struct place at = said->end;
@@ -170,9 +181,10 @@ static bool belongs(struct segment_scan *scan, const struct said *said, int64_t 
 	    !may_try(scan, batch.size) || !is_whole(scan, at.position, &batch))
 		return false;
 	*ret = (struct place){at.position, batch.base_offset};
+	const struct place behind = place_behind(at, &batch);
 	return (at.offset != OFFSET_UNKNOWN && may_follow(scan, at, &batch)) ||
-	       batch.base_offset == said->counted_offset ||
-	       is_followed(scan, place_behind(at, &batch)) || goes_on(scan, *ret, anchor);
+	       batch.base_offset == said->counted_offset || is_followed(scan, behind) ||
+	       goes_on(scan, *ret, anchor) || is_followed_behind_damage(scan, behind, end, anchor);
 }
 
 /* It says itself where it ends, as do those behind it that are damaged too.  One whole batch just
@@ -189,7 +201,7 @@ static bool step_over(struct segment_scan *scan, struct place at, const struct p
 			*ret = *anchor;
 			return true;
 		}
-		if (belongs(scan, &said, above, anchor, ret))
+		if (belongs(scan, &said, above, end, anchor, ret))
 			return true;
 	}
 	return false;

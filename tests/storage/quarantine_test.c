@@ -446,11 +446,14 @@ static void damage_in_several_costs_none_of_those_between(void **state)
 		const struct flipped at_the_end[] = {{15, one}, {17, other}, {18, other}};
 		const struct flipped every_other[] = {{4, one}, {6, other}, {8, one}, {10, other}};
 		const struct flipped behind_length[] = {{2, 9}, {4, one}, {5, other}};
+		/* It does not say its last offset, nor by the number of its records. */
+		const struct flipped behind_unknown[] = {{2, 25}, {2, 59}, {4, one}, {6, other}};
 		for (unsigned indexed = 0; indexed < 2; indexed++) {
 			costs_those(world, alone_between, 3, indexed);
 			costs_those(world, at_the_end, 3, indexed);
 			costs_those(world, every_other, 4, indexed);
 			costs_those(world, behind_length, 3, indexed);
+			costs_those(world, behind_unknown, 4, indexed);
 		}
 	}
 }
