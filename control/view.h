@@ -13,7 +13,6 @@ struct topics;
 
 /* Any thread, from control_start to control_free. */
 void control_send(struct control *control, struct errand *errand);
-const struct config *control_config(const struct control *control);
 /* What stays as it was at the start; any thread. */
 int32_t control_node_id(const struct control *control);
 unsigned control_shard_count(const struct control *control);
@@ -24,6 +23,8 @@ uint64_t control_started_ns(const struct control *control); /* on the monotonic 
 /* When the loop last turned, on the monotonic clock: every second, or something is wrong. */
 uint64_t control_turned_ns(const struct control *control);
 
+/* Until a setting is changed: then it is replaced, and freed. */
+const struct config *control_config(const struct control *control);
 /* Null: the first picture is not out yet. */
 const struct topics *control_topics(const struct control *control);
 int64_t control_partition_count(const struct control *control); /* of all topics */
