@@ -5,6 +5,7 @@ somebody's connection, before the server has it, or while the server is away for
 these lie below the kernel's own (ip_local_port_range), and each process takes a block of them for
 as long as it lives: a name in the abstract namespace says so to the others.
 """
+import functools
 import itertools
 import socket
 
@@ -20,13 +21,14 @@ def end_of_range():
     return first_of_kernels if first_of_kernels >= FIRST + 16 * BLOCK else 32768
 
 
+@functools.cache
 def own_block():
-    """The claim, and the ports; the claim ends with the process."""
+    """This process's ports, and the claim to them, which ends with it."""
     for first in range(FIRST, end_of_range() - BLOCK + 1, BLOCK):
         claim = socket.socket(socket.AF_UNIX)
         try:
             claim.bind(f"\0sluice-ports-{first}")
-            return claim, itertools.cycle(range(first, first + BLOCK))
+            return itertools.cycle(range(first, first + BLOCK)), claim
         except OSError:
             claim.close()
     raise RuntimeError(f"every block of ports below {end_of_range()} is in use")
@@ -45,17 +47,9 @@ def is_free(host, port):
         return True
 
 
-class Ports:
-    def __init__(self):
-        self.claim = self.ports = None
-
-    def free_port(self, host="127.0.0.1"):
-        if not self.claim:
-            self.claim, self.ports = own_block()
-        for port in itertools.islice(self.ports, BLOCK):
-            if is_free(host, port):
-                return port
-        raise RuntimeError(f"all {BLOCK} ports of this process are in use")
-
-
-free_port = Ports().free_port
+def free_port(host="127.0.0.1"):
+    ports, _ = own_block()
+    for port in itertools.islice(ports, BLOCK):
+        if is_free(host, port):
+            return port
+    raise RuntimeError(f"all {BLOCK} ports of this process are in use")
