@@ -105,16 +105,16 @@ static void delivered(void *context, const struct sluice_delivery *delivery)
 	struct client *client = &sent->user->client;
 
 	sent->user->has_failed |= delivery->error != 0;
-	if (!delivery->error)
-		tell_end(sent->user, delivery);
-	if (delivery->error)
+	if (delivery->error) {
 		history_event(client->log, "failed",
 			      "\"id\":\"%s:%u\",\"definite\":false,\"why\":\"%s\"", client->name,
 			      sent->number, sluice_error_name(delivery->error));
-	else
+	} else {
 		history_event(client->log, "acked",
 			      "\"id\":\"%s:%u\",\"partition\":%d,\"offset\":%lld", client->name,
 			      sent->number, delivery->partition, (long long)delivery->offset);
+		tell_end(sent->user, delivery);
+	}
 	free(sent);
 }
 
